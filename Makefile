@@ -1,0 +1,48 @@
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := flows tasks migrations deployments tests
+SCENARIO ?= release
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint typecheck imports format bench lock all
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pilotage needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`. Install it, or name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make a virtual environment. Install its venv module (Debian, Ubuntu: apt-get install python3-venv), then run make again." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/.installed ## Watch a release on the local platform (SCENARIO=bad-migration|app-crash|data-corruption, KEEP=1)
+	$(BIN)/pilotage local demo --scenario $(SCENARIO) $(if $(filter-out 0,$(KEEP)),--keep)
+
+test: $(VENV)/.installed ## Run the tests, on real PostgreSQL clusters
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed ## Look for mistakes and for format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: $(VENV)/.installed ## Check the types, strictly
+	$(BIN)/pyright
+
+imports: $(VENV)/.installed ## Check which room imports which
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed ## Measure branches, restores and releases
+	$(BIN)/python -m tests.bench
+
+lock: ## Pin the dependencies again (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock
+
+all: lint typecheck imports test ## Everything that CI runs

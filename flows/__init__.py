@@ -1,0 +1,1 @@
+"""What happens, in which order: the flows of the production checklist."""
