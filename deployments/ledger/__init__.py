@@ -1,0 +1,44 @@
+"""The durable record of releases: who released what and when, each act before and after it was done.
+
+SQLite by default, PostgreSQL in production. It has a small Alembic history of its own; opening it brings it to head.
+"""
+
+from deployments.ledger.errors import (
+    LeaseLost,
+    LedgerBusy,
+    LedgerError,
+    LedgerUnreachable,
+    LedgerUnusable,
+    ReleaseAlive,
+    ReleaseEnded,
+    ReleaseNotFound,
+    ReleaseRunning,
+)
+from deployments.ledger.leases import KeptLease
+from deployments.ledger.ledger import Ledger
+from deployments.ledger.leftovers import LeftBehind
+from deployments.ledger.steps import StepHandle
+from deployments.ledger.values import EndState, Json, RecordedCatalog, Release, ReleaseState, Step, StepEvent
+
+__all__ = [
+    "EndState",
+    "Json",
+    "KeptLease",
+    "LeaseLost",
+    "Ledger",
+    "LedgerBusy",
+    "LedgerError",
+    "LedgerUnreachable",
+    "LedgerUnusable",
+    "LeftBehind",
+    "RecordedCatalog",
+    "Release",
+    "ReleaseAlive",
+    "ReleaseEnded",
+    "ReleaseNotFound",
+    "ReleaseRunning",
+    "ReleaseState",
+    "Step",
+    "StepEvent",
+    "StepHandle",
+]

@@ -1,0 +1,106 @@
+"""What an environment's catalogue was at its last release, and which differences from it were told already."""
+
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from deployments.ledger import schema
+from deployments.ledger.store import Store, now
+from deployments.ledger.values import RecordedCatalog
+
+_catalogs = schema.catalogs
+_announcements = schema.announcements
+
+
+class Catalogs(Store):
+    """The catalogues and announcements of a ledger."""
+
+    def record_catalog(
+        self,
+        target: str,
+        environment: str,
+        *,
+        release_id: str | None,
+        revision: str | None,
+        digest: str,
+        catalog_json: str,
+    ) -> None:
+        """Record what an environment's catalogue is from now on; the older ones stay.
+
+        Args:
+            target: The project with its environments.
+            environment: `production`, `staging` or `development`.
+            release_id: The release that left it so; None where none did.
+            revision: The revision that stands; None where none does.
+            digest: The catalogue's digest.
+            catalog_json: The catalogue itself.
+        """
+        row: dict[str, Any] = {
+            "id": str(uuid4()),
+            "target": target,
+            "environment": environment,
+            "release_id": release_id,
+            "revision": revision,
+            "digest": digest,
+            "catalog": catalog_json,
+        }
+
+        def record(connection: Connection) -> None:
+            if connection.execute(select(_catalogs.c.id).where(_catalogs.c.id == row["id"])).one_or_none() is None:
+                connection.execute(insert(_catalogs).values(**row, at=now(connection)))
+
+        self.write(record)
+
+    def recorded_catalog(self, target: str, environment: str) -> RecordedCatalog | None:
+        """The catalogue that was recorded last for an environment, if one was."""
+        query = (
+            select(_catalogs)
+            .where(_catalogs.c.target == target, _catalogs.c.environment == environment)
+            .order_by(_catalogs.c.number.desc())
+            .limit(1)
+        )
+        row = self.read(lambda connection: connection.execute(query).one_or_none())
+        if row is None:
+            return None
+        return RecordedCatalog(
+            target=row.target,
+            environment=row.environment,
+            release_id=row.release_id,
+            revision=row.revision,
+            digest=row.digest,
+            catalog_json=row.catalog,
+            at=row.at,
+        )
+
+    def announce_once(self, target: str, environment: str, digest: str) -> bool:
+        """Claim the announcement of a finding.
+
+        Args:
+            target: The project with its environments.
+            environment: `production`, `staging` or `development`.
+            digest: The finding's digest.
+
+        Returns:
+            True for the one caller who is to tell of it; False once it was claimed.
+        """
+        key = str(uuid4())
+        same = (
+            _announcements.c.target == target,
+            _announcements.c.environment == environment,
+            _announcements.c.digest == digest,
+        )
+
+        def claim(connection: Connection) -> str:
+            found = connection.execute(select(_announcements.c.id).where(*same)).scalar_one_or_none()
+            if found is not None:
+                return found
+            row = {"id": key, "target": target, "environment": environment, "digest": digest}
+            connection.execute(insert(_announcements).values(**row, first_at=now(connection)))
+            return key
+
+        try:
+            return self.write(claim) == key
+        except IntegrityError:
+            return self.write(claim) == key

@@ -1,0 +1,34 @@
+"""The ledger: all of its rooms under one name."""
+
+from deployments.ledger.catalogs import Catalogs
+from deployments.ledger.leases import KeptLease
+from deployments.ledger.leftovers import LeftBehind, leftovers
+from deployments.ledger.releases import Releases
+from deployments.ledger.steps import Steps
+
+
+class Ledger(Releases, Steps, Catalogs):
+    """The durable record of releases, on SQLite or PostgreSQL.
+
+    One ledger may be used by several threads; one process opens it as often as it likes.
+    """
+
+    def lease_kept(self, release_id: str, lease_s: float) -> KeptLease:
+        """Keep a release's lease while a block runs, renewed every third of it.
+
+        Args:
+            release_id: A running release.
+            lease_s: Seconds that the lease lasts without renewal.
+
+        Returns:
+            A context manager, whose `check()` raises LeaseLost once the release is no longer ours.
+        """
+        return KeptLease(self, release_id, lease_s)
+
+    def left_behind(self, release_id: str) -> LeftBehind:
+        """What a release has begun and not finished, and what it made or changed.
+
+        Raises:
+            ReleaseNotFound: there is none of that id.
+        """
+        return leftovers(self.release(release_id), self.steps(release_id))

@@ -1,0 +1,236 @@
+"""Releases in the ledger: one running a target, held by a lease."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from deployments.ledger import schema
+from deployments.ledger.errors import (
+    LeaseLost,
+    LedgerBusy,
+    ReleaseAlive,
+    ReleaseEnded,
+    ReleaseNotFound,
+    ReleaseRunning,
+)
+from deployments.ledger.holder import current_holder, holder_state
+from deployments.ledger.masking import masked
+from deployments.ledger.store import Store, now
+from deployments.ledger.values import EndState, Release, ReleaseState
+
+_releases = schema.releases
+
+
+class Releases(Store):
+    """The releases of a ledger."""
+
+    def begin_release(
+        self,
+        *,
+        target: str,
+        ref: str,
+        commit_sha: str,
+        target_revision: str,
+        requested_by: str,
+        flow_run_id: str | None,
+        lease_s: float,
+    ) -> Release:
+        """Open a release of a target; this process holds it until the lease runs out unrenewed.
+
+        Args:
+            target: The project with its environments that is released to.
+            ref: What was asked for, such as a branch or a tag.
+            commit_sha: What the ref stood for.
+            target_revision: The revision to bring production to.
+            requested_by: Who asked.
+            flow_run_id: The run that carries it out.
+            lease_s: Seconds for which the holder is taken to be alive.
+
+        Raises:
+            ReleaseRunning: another release of this target runs, or died and was not closed.
+        """
+        wanted: dict[str, Any] = {
+            "target": target,
+            "ref": ref,
+            "commit_sha": commit_sha,
+            "target_revision": target_revision,
+            "requested_by": requested_by,
+            "flow_run_id": flow_run_id,
+            "holder": current_holder(),
+            "state": "running",
+            "summary": "",
+        }
+        for _ in range(5):
+            release_id = _new_id()
+            try:
+                return self.write(lambda connection, key=release_id: _begin(connection, key, wanted, lease_s))
+            except IntegrityError:
+                blocking = self.running(target)
+            if blocking is not None and blocking.id == release_id:
+                return blocking
+            if blocking is not None:
+                at = self.read(now)
+                raise ReleaseRunning(blocking, holder=holder_state(blocking.holder), now=at)
+        raise LedgerBusy(f"other releases of {target} begin and end all the time: try again")
+
+    def renew_lease(self, release_id: str, lease_s: float, *, patient: bool = True) -> Release:
+        """Say that the holder lives, for some seconds more.
+
+        Args:
+            release_id: A running release.
+            lease_s: Seconds from now on.
+            patient: Whether to wait for a database that is away, up to 30 s.
+
+        Raises:
+            LeaseLost: the release was closed meanwhile.
+            ReleaseNotFound: there is none of that id.
+        """
+
+        def renew(connection: Connection) -> Release:
+            release = release_of(connection, release_id, lock=True)
+            if release.state != "running":
+                raise LeaseLost(release)
+            return _change(connection, release_id, lease_expires_at=now(connection) + timedelta(seconds=lease_s))
+
+        return self.write(renew, patient=patient)
+
+    def end_release(self, release_id: str, state: EndState, summary: str) -> Release:
+        """Close a release; its target is free for the next one.
+
+        Args:
+            release_id: A running release, or one that has ended just so.
+            state: How it ended.
+            summary: What became of it, in one line.
+
+        Raises:
+            LeaseLost: it was abandoned meanwhile.
+            ReleaseEnded: it has ended already, otherwise.
+            ReleaseNotFound: there is none of that id.
+        """
+        told = masked(summary)
+
+        def end(connection: Connection) -> Release:
+            release = release_of(connection, release_id, lock=True)
+            if (release.state, release.summary) == (state, told):
+                return release
+            if release.state == "abandoned":
+                raise LeaseLost(release)
+            if release.state != "running":
+                raise ReleaseEnded(release)
+            return _change(connection, release_id, state=state, ended_at=now(connection), summary=told)
+
+        return self.write(end)
+
+    def abandon(self, release_id: str, *, reason: str, by: str) -> Release:
+        """Close a release whose process is gone or whose lease has expired.
+
+        Args:
+            release_id: A running release.
+            reason: Why, for whoever reads it later.
+            by: Who closes it.
+
+        Raises:
+            ReleaseAlive: its lease is live, and its process is not known to be gone.
+            ReleaseEnded: it has ended already.
+            ReleaseNotFound: there is none of that id.
+        """
+        summary = masked(f"abandoned by {by}: {reason}")
+
+        def close(connection: Connection) -> Release:
+            release = release_of(connection, release_id, lock=True)
+            if (release.state, release.summary) == ("abandoned", summary):
+                return release
+            if release.state != "running":
+                raise ReleaseEnded(release)
+            at = now(connection)
+            process = holder_state(release.holder)
+            if release.lease_expires_at > at and process != "gone":
+                raise ReleaseAlive(release, holder=process)
+            return _change(connection, release_id, state="abandoned", ended_at=at, summary=summary)
+
+        return self.write(close)
+
+    def release(self, release_id: str) -> Release:
+        """One release.
+
+        Raises:
+            ReleaseNotFound: there is none of that id.
+        """
+        return self.read(lambda connection: release_of(connection, release_id))
+
+    def releases(self, target: str | None = None, limit: int = 20) -> tuple[Release, ...]:
+        """The latest releases, newest first.
+
+        Args:
+            target: Of this target alone.
+            limit: At most so many.
+        """
+        query = select(_releases).order_by(_releases.c.started_at.desc(), _releases.c.id.desc()).limit(limit)
+        if target is not None:
+            query = query.where(_releases.c.target == target)
+        return self.read(lambda connection: tuple(_release(row) for row in connection.execute(query).mappings()))
+
+    def running(self, target: str) -> Release | None:
+        """The release of a target that runs, if one does."""
+        return self._newest(target, "running")
+
+    def last_successful(self, target: str) -> Release | None:
+        """The newest release of a target that succeeded, if one did."""
+        return self._newest(target, "succeeded")
+
+    def _newest(self, target: str, state: ReleaseState) -> Release | None:
+        query = (
+            select(_releases)
+            .where(_releases.c.target == target, _releases.c.state == state)
+            .order_by(_releases.c.started_at.desc(), _releases.c.id.desc())
+            .limit(1)
+        )
+        row = self.read(lambda connection: connection.execute(query).mappings().one_or_none())
+        return _release(row) if row is not None else None
+
+
+def release_of(connection: Connection, release_id: str, *, lock: bool = False) -> Release:
+    """One release, within a transaction.
+
+    Args:
+        connection: In a transaction on the ledger.
+        release_id: Its id.
+        lock: Whether nobody else may change it, or write its steps, until the transaction ends.
+
+    Raises:
+        ReleaseNotFound: there is none of that id.
+
+    Locks:
+        With `lock`, the row FOR UPDATE (PostgreSQL); SQLite's writers are one at a time anyway.
+    """
+    query = select(_releases).where(_releases.c.id == release_id)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    if row is None:
+        raise ReleaseNotFound(release_id)
+    return _release(row)
+
+
+def _begin(connection: Connection, release_id: str, wanted: dict[str, Any], lease_s: float) -> Release:
+    found = connection.execute(select(_releases).where(_releases.c.id == release_id)).mappings().one_or_none()
+    if found is not None and (found["target"], found["holder"]) == (wanted["target"], wanted["holder"]):
+        return _release(found)
+    at = now(connection)
+    lease = at + timedelta(seconds=lease_s)
+    connection.execute(insert(_releases).values(**wanted, id=release_id, started_at=at, lease_expires_at=lease))
+    return release_of(connection, release_id)
+
+
+def _change(connection: Connection, release_id: str, **values: Any) -> Release:
+    connection.execute(update(_releases).where(_releases.c.id == release_id).values(**values))
+    return release_of(connection, release_id)
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _release(row: RowMapping) -> Release:
+    return Release(**row)

@@ -1,0 +1,70 @@
+"""What the ledger keeps, as values: releases, their steps, the catalogue recorded after a release."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+EndState = Literal["succeeded", "rolled_back", "failed", "undecided"]
+ReleaseState = Literal["running", "succeeded", "rolled_back", "failed", "undecided", "abandoned"]
+StepEvent = Literal["begun", "done", "failed", "noted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One release of a target, as the ledger has it.
+
+    Attributes:
+        holder: The process that runs it, as `host:pid:start`.
+        lease_expires_at: Until when the holder is taken to be alive unless it renews.
+        ended_at: None while it runs.
+        summary: What became of it, in one line; empty while it runs.
+    """
+
+    id: str
+    target: str
+    ref: str
+    commit_sha: str
+    target_revision: str
+    requested_by: str
+    flow_run_id: str | None
+    holder: str
+    state: ReleaseState
+    lease_expires_at: datetime
+    started_at: datetime
+    ended_at: datetime | None
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a release's record; written once, never changed."""
+
+    id: str
+    release_id: str
+    seq: int
+    step: str
+    event: StepEvent
+    at: datetime
+    details: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCatalog:
+    """The catalogue of an environment as a release left it.
+
+    Attributes:
+        release_id: None where no release of ours left it so.
+        revision: None where no revision is applied.
+        catalog_json: The catalogue as it was given, byte for byte.
+    """
+
+    target: str
+    environment: str
+    release_id: str | None
+    revision: str | None
+    digest: str
+    catalog_json: str
+    at: datetime
