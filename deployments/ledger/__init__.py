@@ -14,6 +14,7 @@ from deployments.ledger.errors import (
     ReleaseNotFound,
     ReleaseRunning,
 )
+from deployments.ledger.holder import HolderState, holder_state
 from deployments.ledger.leases import KeptLease
 from deployments.ledger.ledger import Ledger
 from deployments.ledger.leftovers import LeftBehind
@@ -22,6 +23,7 @@ from deployments.ledger.values import EndState, Json, RecordedCatalog, Release, 
 
 __all__ = [
     "EndState",
+    "HolderState",
     "Json",
     "KeptLease",
     "LeaseLost",
@@ -41,4 +43,5 @@ __all__ = [
     "Step",
     "StepEvent",
     "StepHandle",
+    "holder_state",
 ]

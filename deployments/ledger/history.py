@@ -10,6 +10,7 @@ from pathlib import Path
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
@@ -50,7 +51,7 @@ def upgrade(connection: Connection) -> None:
     current = context.get_current_revision()
     try:
         missing = list(scripts().iterate_revisions("head", current or "base"))
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise LedgerUnusable(
             f"the ledger stands at revision {current}, which this Pilotage does not know: install a newer one"
         ) from error

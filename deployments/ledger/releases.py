@@ -143,15 +143,26 @@ class Releases(Store):
             release = release_of(connection, release_id, lock=True)
             if (release.state, release.summary) == ("abandoned", summary):
                 return release
-            if release.state != "running":
-                raise ReleaseEnded(release)
-            at = now(connection)
-            process = holder_state(release.holder)
-            if release.lease_expires_at > at and process != "gone":
-                raise ReleaseAlive(release, holder=process)
-            return _change(connection, release_id, state="abandoned", ended_at=at, summary=summary)
+            _refuse_living(connection, release)
+            return _change(connection, release_id, state="abandoned", ended_at=now(connection), summary=summary)
 
         return self.write(close)
+
+    def abandonable(self, release_id: str) -> Release:
+        """The release, where `abandon` would close it now.
+
+        Raises:
+            ReleaseAlive: its lease is live, and its process is not known to be gone.
+            ReleaseEnded: it has ended already.
+            ReleaseNotFound: there is none of that id.
+        """
+
+        def find(connection: Connection) -> Release:
+            release = release_of(connection, release_id)
+            _refuse_living(connection, release)
+            return release
+
+        return self.read(find)
 
     def release(self, release_id: str) -> Release:
         """One release.
@@ -221,6 +232,14 @@ def _begin(connection: Connection, release_id: str, wanted: dict[str, Any], leas
     lease = at + timedelta(seconds=lease_s)
     connection.execute(insert(_releases).values(**wanted, id=release_id, started_at=at, lease_expires_at=lease))
     return release_of(connection, release_id)
+
+
+def _refuse_living(connection: Connection, release: Release) -> None:
+    if release.state != "running":
+        raise ReleaseEnded(release)
+    process = holder_state(release.holder)
+    if release.lease_expires_at > now(connection) and process != "gone":
+        raise ReleaseAlive(release, holder=process)
 
 
 def _change(connection: Connection, release_id: str, **values: Any) -> Release:
