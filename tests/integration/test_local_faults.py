@@ -1,14 +1,14 @@
 """Faults on a real server: before and after the effect, with and without an answer."""
 
-import threading
+import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import Depends, FastAPI, HTTPException
 
 from deployments.local.faults import install_faults
+from deployments.local.servers import HttpServer
 
 effects: list[str] = []
 
@@ -38,14 +38,8 @@ def _application() -> FastAPI:
 
 @pytest.fixture(scope="module")
 def server_url() -> Iterator[str]:
-    config = uvicorn.Config(_application(), host="127.0.0.1", port=0, log_level="critical", access_log=False)
-    server = uvicorn.Server(config)
-    listener = config.bind_socket()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with HttpServer("faulty", _application()) as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -100,6 +94,9 @@ def test_a_delay_alone_leaves_the_answer_as_it_is(client: httpx.Client, when: st
     with pytest.raises(httpx.ReadTimeout):
         client.post("/things", timeout=0.05)
     assert client.post("/things").status_code == 200
+    while len(client.get("/_local/requests").json()) < 2:
+        time.sleep(0.02)  # the delayed one ends too, though nobody waits for its answer
+    assert effects == ["thing", "thing"]
 
 
 def test_faults_can_be_forgotten(client: httpx.Client) -> None:
