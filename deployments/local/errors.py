@@ -1,25 +1,117 @@
-"""Errors of the local platform.
+"""What goes wrong on the local platform.
 
-LocalPlatformError
-├── PieceFailedError        a server, cluster or process of the platform did not start, or ended; says where its log is
-├── PlatformRunningError    another supervisor holds this state folder
-├── PlatformDownError       nothing runs where something is needed
-└── PlatformStuckError      a supervisor did not stop in time
+```
+LocalPlatformError                transient: whether the same call may work a moment later
+├── BinariesMissing               no PostgreSQL server was found on this machine
+├── PlaceNotOurs                  a folder that the platform would use belongs to somebody else
+├── CommandFailed                 initdb, cp or pg_ctl ended with an error
+├── ClusterNotStarted             a PostgreSQL server ended, or did not get ready in time
+├── ClusterNotStopped             a PostgreSQL server did not end in time
+├── HistoryMissing                a branch's history does not reach to the LSN that was asked for
+├── PieceFailedError              a server or a process of the platform did not start, or ended by itself; names its log
+├── PlatformRunningError          another supervisor holds the state folder
+├── PlatformDownError             nothing runs in the state folder
+├── PlatformStuckError            a supervisor was told to stop, and did not in time
+├── TrafficError                  the released application cannot be used as traffic would
+└── Refused                       a request to the Neon API that the state of the project does not allow
+```
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
 class LocalPlatformError(Exception):
-    """Root of all errors of the local platform."""
+    """The root of all errors of the local platform."""
 
     transient: bool = False
 
 
+class BinariesMissing(LocalPlatformError):
+    """No PostgreSQL server was found on this machine."""
+
+    def __init__(self, looked_at: Sequence[str]) -> None:
+        self.looked_at = tuple(looked_at)
+        super().__init__(
+            f"no PostgreSQL server found (looked at: {', '.join(looked_at)}): install this project's dependencies, "
+            "which bring one, or name the folder of an installed one's binaries in PG_BIN"
+        )
+
+
+class PlaceNotOurs(LocalPlatformError):
+    """A folder that the platform would use belongs to somebody else."""
+
+    def __init__(self, place: Path, why: str) -> None:
+        self.place = place
+        super().__init__(f"{place} cannot be used: {why}; move it away and try again")
+
+
+class CommandFailed(LocalPlatformError):
+    """A program that PostgreSQL or the system brings ended with an error."""
+
+    def __init__(self, argv: Sequence[str], returncode: int, output: str) -> None:
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.output = output
+        super().__init__(f"{argv[0]} ended with code {returncode}: {output.strip()[-2000:]}")
+
+
+class ClusterNotStarted(LocalPlatformError):
+    """A PostgreSQL server ended, or did not get ready in time."""
+
+    def __init__(self, data: Path, why: str, log_tail: str) -> None:
+        self.data = data
+        self.log_tail = log_tail
+        super().__init__(f"the PostgreSQL server on {data} {why}; the end of its log:\n{log_tail}")
+
+
+class ClusterNotStopped(LocalPlatformError):
+    """A PostgreSQL server did not end in time."""
+
+    transient = True
+
+    def __init__(self, data: Path, pid: int) -> None:
+        self.data = data
+        self.pid = pid
+        super().__init__(
+            f"the PostgreSQL server on {data} (process {pid}) does not end; end that process and try again"
+        )
+
+
+class HistoryMissing(LocalPlatformError):
+    """A branch's history does not reach to the LSN that was asked for."""
+
+    def __init__(self, lsn: str, why: str) -> None:
+        self.lsn = lsn
+        super().__init__(f"LSN {lsn} is not in the history of the branch: {why}")
+
+
+class Refused(LocalPlatformError):
+    """A request to the Neon API that the state of the project does not allow.
+
+    `status` is the HTTP status of the answer, `code` Neon's own code, often empty.
+    """
+
+    def __init__(self, status: int, message: str, code: str = "") -> None:
+        self.status = status
+        self.message = message
+        self.code = code
+        self.transient = status in {423, 503}
+        super().__init__(f"{message} ({status})")
+
+
+class TrafficError(LocalPlatformError):
+    """The released application cannot be used as traffic would."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        super().__init__(f"no traffic on {url}: {reason}; is a release live there?")
+
+
 class PieceFailedError(LocalPlatformError):
-    """A part of the platform did not start, or ended by itself."""
+    """A server or a process of the platform did not start, or ended by itself."""
 
     def __init__(self, piece: str, reason: str, *, log: Path | None = None, tail: str = "") -> None:
         self.piece = piece
