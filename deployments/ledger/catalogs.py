@@ -4,9 +4,10 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from deployments.ledger import schema
+from deployments.ledger.errors import LedgerConflict
+from deployments.ledger.releases import release_of
 from deployments.ledger.store import Store, now
 from deployments.ledger.values import RecordedCatalog
 
@@ -36,6 +37,9 @@ class Catalogs(Store):
             revision: The revision that stands; None where none does.
             digest: The catalogue's digest.
             catalog_json: The catalogue itself.
+
+        Raises:
+            ReleaseNotFound: there is no release of that id.
         """
         row: dict[str, Any] = {
             "id": str(uuid4()),
@@ -48,10 +52,12 @@ class Catalogs(Store):
         }
 
         def record(connection: Connection) -> None:
+            if release_id is not None:
+                release_of(connection, release_id)
             if connection.execute(select(_catalogs.c.id).where(_catalogs.c.id == row["id"])).one_or_none() is None:
                 connection.execute(insert(_catalogs).values(**row, at=now(connection)))
 
-        self.write(record)
+        self._write(record)
 
     def recorded_catalog(self, target: str, environment: str) -> RecordedCatalog | None:
         """The catalogue that was recorded last for an environment, if one was."""
@@ -61,7 +67,7 @@ class Catalogs(Store):
             .order_by(_catalogs.c.number.desc())
             .limit(1)
         )
-        row = self.read(lambda connection: connection.execute(query).one_or_none())
+        row = self._read(lambda connection: connection.execute(query).one_or_none())
         if row is None:
             return None
         return RecordedCatalog(
@@ -101,6 +107,6 @@ class Catalogs(Store):
             return key
 
         try:
-            return self.write(claim) == key
-        except IntegrityError:
-            return self.write(claim) == key
+            return self._write(claim) == key
+        except LedgerConflict:
+            return self._write(claim) == key

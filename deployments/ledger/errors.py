@@ -5,6 +5,7 @@ DeploymentError
     ├── LedgerUnusable       the address is no ledger, or needs a newer Pilotage
     ├── LedgerUnreachable    transient: the database does not answer
     ├── LedgerBusy           transient: somebody else holds the lock for too long
+    ├── LedgerConflict       the database refused a row: somebody else's stands in its place
     ├── ReleaseNotFound
     ├── ReleaseRunning       another release of the target runs
     ├── ReleaseAlive         a release whose holder may live cannot be abandoned
@@ -43,6 +44,10 @@ class LedgerBusy(LedgerError):
     """The ledger's database is held by somebody else for too long."""
 
     transient = True
+
+
+class LedgerConflict(LedgerError):
+    """The database refused a row, since somebody else's stands in its place."""
 
 
 class ReleaseNotFound(LedgerError):

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from deployments.ledger import schema
 from deployments.ledger.errors import (
     LeaseLost,
     LedgerBusy,
+    LedgerConflict,
     ReleaseAlive,
     ReleaseEnded,
     ReleaseNotFound,
@@ -66,13 +66,13 @@ class Releases(Store):
         for _ in range(5):
             release_id = _new_id()
             try:
-                return self.write(lambda connection, key=release_id: _begin(connection, key, wanted, lease_s))
-            except IntegrityError:
+                return self._write(lambda connection, key=release_id: _begin(connection, key, wanted, lease_s))
+            except LedgerConflict:
                 blocking = self.running(target)
             if blocking is not None and blocking.id == release_id:
                 return blocking
             if blocking is not None:
-                at = self.read(now)
+                at = self._read(now)
                 raise ReleaseRunning(blocking, holder=holder_state(blocking.holder), now=at)
         raise LedgerBusy(f"other releases of {target} begin and end all the time: try again")
 
@@ -95,7 +95,7 @@ class Releases(Store):
                 raise LeaseLost(release)
             return _change(connection, release_id, lease_expires_at=now(connection) + timedelta(seconds=lease_s))
 
-        return self.write(renew, patient=patient)
+        return self._write(renew, patient=patient)
 
     def end_release(self, release_id: str, state: EndState, summary: str) -> Release:
         """Close a release; its target is free for the next one.
@@ -122,7 +122,7 @@ class Releases(Store):
                 raise ReleaseEnded(release)
             return _change(connection, release_id, state=state, ended_at=now(connection), summary=told)
 
-        return self.write(end)
+        return self._write(end)
 
     def abandon(self, release_id: str, *, reason: str, by: str) -> Release:
         """Close a release whose process is gone or whose lease has expired.
@@ -146,7 +146,7 @@ class Releases(Store):
             _refuse_living(connection, release)
             return _change(connection, release_id, state="abandoned", ended_at=now(connection), summary=summary)
 
-        return self.write(close)
+        return self._write(close)
 
     def abandonable(self, release_id: str) -> Release:
         """The release, where `abandon` would close it now.
@@ -162,7 +162,7 @@ class Releases(Store):
             _refuse_living(connection, release)
             return release
 
-        return self.read(find)
+        return self._read(find)
 
     def release(self, release_id: str) -> Release:
         """One release.
@@ -170,7 +170,7 @@ class Releases(Store):
         Raises:
             ReleaseNotFound: there is none of that id.
         """
-        return self.read(lambda connection: release_of(connection, release_id))
+        return self._read(lambda connection: release_of(connection, release_id))
 
     def releases(self, target: str | None = None, limit: int = 20) -> tuple[Release, ...]:
         """The latest releases, newest first.
@@ -182,7 +182,7 @@ class Releases(Store):
         query = select(_releases).order_by(_releases.c.started_at.desc(), _releases.c.id.desc()).limit(limit)
         if target is not None:
             query = query.where(_releases.c.target == target)
-        return self.read(lambda connection: tuple(_release(row) for row in connection.execute(query).mappings()))
+        return self._read(lambda connection: tuple(_release(row) for row in connection.execute(query).mappings()))
 
     def running(self, target: str) -> Release | None:
         """The release of a target that runs, if one does."""
@@ -199,7 +199,7 @@ class Releases(Store):
             .order_by(_releases.c.started_at.desc(), _releases.c.id.desc())
             .limit(1)
         )
-        row = self.read(lambda connection: connection.execute(query).mappings().one_or_none())
+        row = self._read(lambda connection: connection.execute(query).mappings().one_or_none())
         return _release(row) if row is not None else None
 
 

@@ -102,7 +102,7 @@ class Steps(Store):
             query = select(_steps).where(_steps.c.release_id == release_id).order_by(_steps.c.seq)
             return tuple(_step(row) for row in connection.execute(query).mappings())
 
-        return self.read(find)
+        return self._read(find)
 
     def _append(self, release_id: str, step: str, event: StepEvent, details: Mapping[str, Json]) -> Step:
         step_id = str(uuid4())
@@ -120,7 +120,7 @@ class Steps(Store):
             connection.execute(insert(_steps).values(**row, at=now(connection), details=kept))
             return _step(connection.execute(query).mappings().one())
 
-        return self.write(append)
+        return self._write(append)
 
     def _write_failure(self, release_id: str, name: str, handle: StepHandle, error: BaseException) -> None:
         what = {**handle.details, "error": type(error).__name__, "message": str(error)}

@@ -172,9 +172,14 @@ def test_steps_are_read_in_the_order_they_were_written(ledger: Ledger) -> None:
 
 def test_step_that_fails_is_written_with_its_error_and_without_passwords(ledger: Ledger) -> None:
     release = begin(ledger)
-    with pytest.raises(ConnectionError), ledger.step(release.id, "migrate", {"revision": "a"}) as step:
-        step.result({"statements": 3})
-        raise ConnectionError("postgresql://owner:s3cr3t@db.example/app is away")
+
+    def migrate() -> None:
+        with ledger.step(release.id, "migrate", {"revision": "a"}) as step:
+            step.result({"statements": 3})
+            raise ConnectionError("postgresql://owner:s3cr3t@db.example/app is away")
+
+    with pytest.raises(ConnectionError):
+        migrate()
     failed = ledger.steps(release.id)[-1]
     assert failed.event == "failed"
     assert failed.details == {
@@ -318,7 +323,7 @@ def test_newest_catalog_of_an_environment_is_the_recorded_one(ledger: Ledger) ->
 
 def test_announcement_is_claimed_once(ledger: Ledger) -> None:
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(lambda _: ledger.announce_once("production", "staging", "digest"), range(8)))
+        told = list(pool.map(ledger.announce_once, ["production"] * 8, ["staging"] * 8, ["digest"] * 8))
     assert sorted(told) == [False] * 7 + [True]
     assert ledger.announce_once("production", "production", "digest")
     assert not ledger.announce_once("production", "staging", "digest")
