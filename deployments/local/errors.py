@@ -1,19 +1,14 @@
 """What goes wrong on the local platform.
 
 ```
-LocalPlatformError                transient: whether the same call may work a moment later
-├── BinariesMissing               no PostgreSQL server was found on this machine
-├── PlaceNotOurs                  a folder that the platform would use belongs to somebody else
-├── CommandFailed                 initdb, cp or pg_ctl ended with an error
-├── ClusterNotStarted             a PostgreSQL server ended, or did not get ready in time
-├── ClusterNotStopped             a PostgreSQL server did not end in time
-├── HistoryMissing                a branch's history does not reach to the LSN that was asked for
-├── PieceFailedError              a server or a process of the platform did not start, or ended by itself; names its log
-├── PlatformRunningError          another supervisor holds the state folder
-├── PlatformDownError             nothing runs in the state folder
-├── PlatformStuckError            a supervisor was told to stop, and did not in time
-├── TrafficError                  the released application cannot be used as traffic would
-└── Refused                       a request to the Neon API that the state of the project does not allow
+LocalPlatformError              transient: whether the same call may work a moment later
+├── BinariesMissingError        no PostgreSQL server was found on this machine
+├── PlaceTakenError             a folder that the platform would use belongs to somebody else
+├── CommandError                initdb, cp or pg_ctl ended with an error
+├── ClusterStartError           a PostgreSQL server ended, or did not get ready in time
+├── ClusterStopError            a PostgreSQL server did not end in time
+├── HistoryError                a branch's history does not reach to the LSN that was asked for
+└── RefusedError                a request to the Neon API that the state of the project does not allow
 ```
 """
 
@@ -29,7 +24,7 @@ class LocalPlatformError(Exception):
     transient: bool = False
 
 
-class BinariesMissing(LocalPlatformError):
+class BinariesMissingError(LocalPlatformError):
     """No PostgreSQL server was found on this machine."""
 
     def __init__(self, looked_at: Sequence[str]) -> None:
@@ -40,7 +35,7 @@ class BinariesMissing(LocalPlatformError):
         )
 
 
-class PlaceNotOurs(LocalPlatformError):
+class PlaceTakenError(LocalPlatformError):
     """A folder that the platform would use belongs to somebody else."""
 
     def __init__(self, place: Path, why: str) -> None:
@@ -48,7 +43,7 @@ class PlaceNotOurs(LocalPlatformError):
         super().__init__(f"{place} cannot be used: {why}; move it away and try again")
 
 
-class CommandFailed(LocalPlatformError):
+class CommandError(LocalPlatformError):
     """A program that PostgreSQL or the system brings ended with an error."""
 
     def __init__(self, argv: Sequence[str], returncode: int, output: str) -> None:
@@ -58,7 +53,7 @@ class CommandFailed(LocalPlatformError):
         super().__init__(f"{argv[0]} ended with code {returncode}: {output.strip()[-2000:]}")
 
 
-class ClusterNotStarted(LocalPlatformError):
+class ClusterStartError(LocalPlatformError):
     """A PostgreSQL server ended, or did not get ready in time."""
 
     def __init__(self, data: Path, why: str, log_tail: str) -> None:
@@ -67,7 +62,7 @@ class ClusterNotStarted(LocalPlatformError):
         super().__init__(f"the PostgreSQL server on {data} {why}; the end of its log:\n{log_tail}")
 
 
-class ClusterNotStopped(LocalPlatformError):
+class ClusterStopError(LocalPlatformError):
     """A PostgreSQL server did not end in time."""
 
     transient = True
@@ -80,7 +75,7 @@ class ClusterNotStopped(LocalPlatformError):
         )
 
 
-class HistoryMissing(LocalPlatformError):
+class HistoryError(LocalPlatformError):
     """A branch's history does not reach to the LSN that was asked for."""
 
     def __init__(self, lsn: str, why: str) -> None:
@@ -88,7 +83,7 @@ class HistoryMissing(LocalPlatformError):
         super().__init__(f"LSN {lsn} is not in the history of the branch: {why}")
 
 
-class Refused(LocalPlatformError):
+class RefusedError(LocalPlatformError):
     """A request to the Neon API that the state of the project does not allow.
 
     `status` is the HTTP status of the answer, `code` Neon's own code, often empty.

@@ -1,0 +1,228 @@
+"""A PostgreSQL cluster: a folder, and the server that runs on it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, LiteralString
+from urllib.parse import quote
+
+import psycopg
+
+from deployments.local.cluster_template import START_FILE, SUPERUSER, template
+from deployments.local.errors import ClusterStartError, ClusterStopError, CommandError, LocalPlatformError
+from deployments.local.installation import (
+    binaries,
+    copy_tree,
+    data_root,
+    give_to_server,
+    remove_data_root,
+    run,
+    server_user,
+)
+from deployments.local.processes import Spawner
+
+__all__ = ["Cluster", "binaries", "data_root", "dsn", "free_port", "remove_data_root"]
+
+logger = logging.getLogger(__name__)
+
+_POLL_S = 0.005
+
+
+def dsn(port: int, *, user: str, password: str, database: str) -> str:
+    """Return the URL of a database on this machine."""
+    return f"postgresql://{quote(user)}:{quote(password)}@127.0.0.1:{port}/{quote(database)}?sslmode=disable"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, outside the range that the system gives to outgoing connections.
+
+    A server that restarts on its port would otherwise find it taken, now and then, by somebody's outgoing connection.
+    """
+    for _ in range(200):
+        port = random.randint(20_000, 32_000)  # noqa: S311
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise LocalPlatformError("no free port found between 20000 and 32000 on 127.0.0.1")
+
+
+class Cluster:
+    """A PostgreSQL cluster: a folder with its `data`, the `archive` of its WAL, `server.log`, its superuser's password."""
+
+    def __init__(self, folder: Path, *, spawner: Spawner) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.archive = folder / "archive"
+        self._spawner = spawner
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port: int | None = None
+
+    @classmethod
+    def create(cls, folder: Path, *, spawner: Spawner) -> Cluster:
+        """Make a new, empty cluster.
+
+        Args:
+            folder: Where it will lie; in a data root, and not there yet.
+            spawner: What its server will be started by.
+
+        Returns:
+            The cluster, not started.
+        """
+        source = template(binaries(), folder.parent / "template")
+        cluster = cls.adopt(folder, spawner=spawner, password=(source / "superuser").read_text(encoding="ascii"))
+        copy_tree(source / "data", cluster.data)
+        return cluster
+
+    @classmethod
+    def adopt(cls, folder: Path, *, spawner: Spawner, password: str) -> Cluster:
+        """Make the folder of a cluster whose data will be put there."""
+        cluster = cls(folder, spawner=spawner)
+        for place in (folder, cluster.archive):
+            place.mkdir(mode=0o700)
+            give_to_server(place)
+        secret = folder / "superuser"
+        secret.touch(mode=0o600)
+        secret.write_text(password, encoding="ascii")
+        return cluster
+
+    @property
+    def running(self) -> bool:
+        """Whether its server runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def port(self) -> int:
+        """The port of its running server."""
+        if self._port is None:
+            raise LocalPlatformError(f"the PostgreSQL server on {self.data} is not started")
+        return self._port
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of its server, when it was started."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def superuser_password(self) -> str:
+        """The password of the cluster's superuser."""
+        return (self.folder / "superuser").read_text(encoding="ascii")
+
+    def superuser_dsn(self, database: str = "postgres") -> str:
+        """Return the URL by which the platform itself connects."""
+        return dsn(self.port, user=SUPERUSER, password=self.superuser_password, database=database)
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
+        """Connect as the superuser, in autocommit."""
+        return psycopg.connect(self.superuser_dsn(database), autocommit=True, connect_timeout=10)
+
+    def scalar(self, query: LiteralString, *arguments: object) -> object:
+        """Return the only value that a query, run as the superuser, yields."""
+        with self.connect() as connection:
+            row = connection.execute(query, arguments).fetchone()
+        return row[0] if row else None
+
+    def start(
+        self, port: int, *, durable: bool = False, settings: Mapping[str, str] | None = None, timeout_s: float = 60
+    ) -> None:
+        """Start the server and wait until it takes queries.
+
+        Args:
+            port: Where it listens, on 127.0.0.1.
+            durable: Whether commits outlive a crash of the machine, not only one of the server.
+            settings: Further settings for this start alone; the values are quoted here.
+            timeout_s: How long it may take.
+
+        Raises:
+            ClusterStartError: It ended, or was not ready in time; then it is stopped.
+        """
+        if self.running:
+            return
+        self._end_leftover()
+        onoff = "on" if durable else "off"
+        chosen = {"port": str(port), "fsync": onoff, **(settings or {})}
+        lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in chosen.items()]
+        (self.data / START_FILE).write_text("".join(lines), encoding="utf-8")
+        give_to_server(self.data / START_FILE)
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = self._spawner.spawn(
+                [binaries() / "postgres", "-D", self.data],
+                cwd=self.data,
+                env=_server_environment(),
+                stdout=log,
+                user=server_user(),
+                death_signal=signal.SIGQUIT,
+            )
+        self._port = port
+        self._wait_until_ready(timeout_s)
+
+    def stop(self, mode: Literal["fast", "immediate"] = "fast", *, timeout_s: float = 30) -> None:
+        """Stop the server: `fast` ends all sessions and writes a checkpoint, `immediate` leaves that to the next start.
+
+        Raises:
+            ClusterStopError: It does not end, not even without a checkpoint.
+        """
+        process, self._process = self._process, None
+        self._port = None
+        if process is None:
+            return
+        signals = [signal.SIGINT, signal.SIGQUIT] if mode == "fast" else [signal.SIGQUIT]
+        for number in signals:
+            process.send_signal(number)
+            if _ends_within(process, timeout_s):
+                return
+        self._process = process
+        raise ClusterStopError(self.data, process.pid)
+
+    def log_tail(self) -> str:
+        """Return the end of the server's log."""
+        try:
+            return (self.folder / "server.log").read_bytes()[-3000:].decode("utf-8", "replace")
+        except FileNotFoundError:
+            return "(no log)"
+
+    def _wait_until_ready(self, timeout_s: float) -> None:
+        """Wait until our own server, on our own data, is out of recovery.
+
+        Another server may hold the port, and one that still replays answers with rows that are not all there yet.
+        """
+        process = self._process
+        deadline = time.monotonic() + timeout_s
+        while process is not None and process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(psycopg.OperationalError), self.connect() as connection:
+                row = connection.execute("SELECT current_setting('data_directory'), pg_is_in_recovery()").fetchone()
+                if row is not None and Path(str(row[0])).resolve() == self.data.resolve() and row[1] is False:
+                    return
+            time.sleep(_POLL_S)
+        ended = process is not None and process.poll() is not None
+        with contextlib.suppress(ClusterStopError):
+            self.stop("immediate")
+        raise ClusterStartError(self.data, "ended" if ended else f"was not ready within {timeout_s} s", self.log_tail())
+
+    def _end_leftover(self) -> None:
+        """End a server of a platform that was killed where children are not told (not on Linux), or still ends."""
+        if (self.data / "postmaster.pid").exists():
+            with contextlib.suppress(CommandError):
+                run([binaries() / "pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w"], as_server=True)
+
+
+def _server_environment() -> dict[str, str]:
+    """Return the environment of a server: nothing of the user's PG* variables or locale."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _ends_within(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while process.poll() is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
