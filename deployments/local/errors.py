@@ -8,6 +8,11 @@ LocalPlatformError              transient: whether the same call may work a mome
 ├── ClusterStartError           a PostgreSQL server ended, or did not get ready in time
 ├── ClusterStopError            a PostgreSQL server did not end in time
 ├── HistoryError                a branch's history does not reach to the LSN that was asked for
+├── PieceFailedError            a server or a process of the platform did not start, or ended by itself; names its log
+├── PlatformRunningError        another supervisor holds the state folder
+├── PlatformDownError           nothing runs in the state folder
+├── PlatformStuckError          a supervisor was told to stop, and did not in time
+├── TrafficError                the released application cannot be used as traffic would
 └── RefusedError                a request to the Neon API that the state of the project does not allow
 ```
 """

@@ -56,7 +56,7 @@ def free_port() -> int:
 
 
 class Cluster:
-    """A PostgreSQL cluster: a folder with its `data`, the `archive` of its WAL, `server.log`, its superuser's password."""
+    """A PostgreSQL cluster: a folder with its `data`, the `archive` of its WAL, `server.log` and `superuser`, a password."""
 
     def __init__(self, folder: Path, *, spawner: Spawner) -> None:
         self.folder = folder
