@@ -1,0 +1,227 @@
+"""What goes wrong while a schema is read, changed or judged.
+
+```
+MigrationError                  transient: whether the same call may work a moment later
+├── DatabaseUnreachable         transient: no connection to the database could be had, or it was cut
+├── DatabaseRefused             the database answered a statement of ours with an error
+├── HistoryUnreadable           a folder of revisions that Alembic cannot read
+├── UnknownRevision             the history has no revision of that name
+├── SeveralHeads                the history ends in more than one revision, and none was named
+├── OutOfStep                   what stands in the database is not a point of the history
+├── MigrationRunning            this process migrates another database already
+├── AdvisoryLockHeld            transient: another session migrates this database
+├── LockBudgetExceeded          transient: other sessions held a table for longer than the budget
+├── RevisionFailed              a revision raised; its transaction was rolled back
+└── CatalogUnreadable           a kept catalogue is not one that this version wrote
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+
+class MigrationError(Exception):
+    """The root of everything that migrations/ raises."""
+
+    transient: bool = False
+
+
+def place(dsn: str) -> str:
+    """Name the database of a connection string without its password."""
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        return "the database (its connection string cannot be read)"
+    return f"{given.get('dbname', '')} on {given.get('host', 'localhost')}:{given.get('port', 5432)}"
+
+
+class DatabaseUnreachable(MigrationError):
+    """No connection to the database could be had, or it was cut."""
+
+    transient = True
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+        super().__init__(f"{where} does not answer: {reason.strip()}")
+
+    @classmethod
+    def of(cls, dsn: str, error: psycopg.Error) -> DatabaseUnreachable:
+        """Translate a driver's error; the connection string's secrets stay out."""
+        return cls(place(dsn), str(error))
+
+
+class DatabaseRefused(MigrationError):
+    """The database answered a statement of ours with an error."""
+
+    def __init__(self, where: str, doing: str, sqlstate: str | None, message: str) -> None:
+        self.where = where
+        self.sqlstate = sqlstate
+        super().__init__(f"{doing} on {where} failed (SQLSTATE {sqlstate or 'none'}): {message.strip()}")
+
+    @classmethod
+    def of(cls, dsn: str, doing: str, error: psycopg.Error) -> MigrationError:
+        """Translate a driver's error into the one of this tree that fits."""
+        if is_cut(error):
+            return DatabaseUnreachable.of(dsn, error)
+        return cls(place(dsn), doing, error.sqlstate, str(error))
+
+
+def is_cut(error: BaseException) -> bool:
+    """Whether the connection is gone, and not only a statement refused.
+
+    Source: SQLSTATE class 08 (connection exception) and 57P01 to 57P03 (the server is being shut down, has crashed or
+    is not up yet); libpq reports a cut socket without any SQLSTATE.
+    """
+    if not isinstance(error, psycopg.Error):
+        return False
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError)
+    return state.startswith("08") or state in {"57P01", "57P02", "57P03"}
+
+
+class HistoryUnreadable(MigrationError):
+    """A folder of revisions that Alembic cannot read."""
+
+    def __init__(self, folders: Sequence[Path], reason: str) -> None:
+        self.folders = tuple(folders)
+        super().__init__(f"the revisions in {', '.join(str(f) for f in folders)} cannot be read: {reason}")
+
+
+class UnknownRevision(MigrationError):
+    """The history has no revision of that name."""
+
+    def __init__(self, revision: str, near: Sequence[str]) -> None:
+        self.revision = revision
+        self.near = tuple(near)
+        known = f"it has, nearest first: {', '.join(near)}" if near else "it has no revisions at all"
+        super().__init__(f"revision {revision} is not in the history; {known}")
+
+
+class SeveralHeads(MigrationError):
+    """The history ends in more than one revision, and none was named."""
+
+    def __init__(self, heads: Sequence[str]) -> None:
+        self.heads = tuple(heads)
+        super().__init__(
+            f"the history has {len(heads)} heads ({', '.join(heads)}): name one, name `heads`, or merge them first"
+        )
+
+
+class OutOfStep(MigrationError):
+    """What stands in the database is not a point of the history."""
+
+    def __init__(self, where: str, revisions: Sequence[str], why: str) -> None:
+        self.revisions = tuple(revisions)
+        super().__init__(f"{where} stands at {', '.join(revisions) or 'base'}: {why}")
+
+
+class MigrationRunning(MigrationError):
+    """This process migrates another database already."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a migration runs in this process already, and Alembic keeps its context process-wide: "
+            "wait for it, or start another process"
+        )
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session of the database that stands in the way.
+
+    Attributes:
+        pid: process id of its backend.
+        user: role.
+        application: its application_name.
+        age_s: seconds since its transaction began, or since it connected where it is in none.
+        query: what it runs, or ran last.
+        since: when that transaction or connection began.
+    """
+
+    pid: int
+    user: str
+    application: str
+    age_s: float
+    query: str
+    since: datetime | None
+
+    def __str__(self) -> str:
+        program = f" ({self.application})" if self.application else ""
+        return f"pid {self.pid} of {self.user}{program}, for {self.age_s:.0f} s: {' '.join(self.query.split())[:200]}"
+
+
+class AdvisoryLockHeld(MigrationError):
+    """Another session migrates this database."""
+
+    transient = True
+
+    def __init__(self, where: str, holders: Sequence[Session]) -> None:
+        self.holders = tuple(holders)
+        who = "; ".join(str(one) for one in holders) or "a session that has ended meanwhile"
+        super().__init__(f"{where} is being migrated by {who}. Wait until that has ended; nothing was changed")
+
+
+class LockBudgetExceeded(MigrationError):
+    """Other sessions held a table for longer than the budget."""
+
+    transient = True
+
+    def __init__(self, revision: str, budget_s: float, attempts: int, blockers: Sequence[Session]) -> None:
+        self.revision = revision
+        self.budget_s = budget_s
+        self.attempts = attempts
+        self.blockers = tuple(blockers)
+        who = "; ".join(str(one) for one in blockers) or "sessions that had ended when they were looked for"
+        super().__init__(
+            f"revision {revision} got no lock in {budget_s:g} s and {attempts} tries, and was not applied. "
+            f"In its way: {who}. End those sessions (pg_terminate_backend), or try when they have ended"
+        )
+
+
+class RevisionFailed(MigrationError):
+    """A revision raised; its transaction was rolled back.
+
+    Attributes:
+        revision: the revision.
+        sqlstate: SQLSTATE of the server's error; None where the revision failed otherwise.
+        statement: the statement that failed; None where none was sent.
+        left_behind: what a step outside the transaction may have left, such as invalid indexes.
+    """
+
+    def __init__(
+        self,
+        revision: str,
+        *,
+        sqlstate: str | None,
+        statement: str | None,
+        message: str,
+        left_behind: Sequence[str] = (),
+    ) -> None:
+        self.revision = revision
+        self.sqlstate = sqlstate
+        self.statement = statement
+        self.message = message
+        self.left_behind = tuple(left_behind)
+        state = f" (SQLSTATE {sqlstate})" if sqlstate else ""
+        text = f" in: {' '.join(statement.split())[:500]}" if statement else ""
+        after = (
+            f". It works outside a transaction and left: {', '.join(left_behind)}"
+            if left_behind
+            else ". Its transaction was rolled back; it left nothing"
+        )
+        super().__init__(f"revision {revision} failed{state}: {message.strip()}{text}{after}")
+
+
+class CatalogUnreadable(MigrationError):
+    """A kept catalogue is not one that this version wrote."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the kept catalogue cannot be read: {reason}; keep a new one")
