@@ -82,7 +82,11 @@ def create_slack_app(*, webhook_path: str, kept: Path) -> FastAPI:
     @app.get("/messages")
     def listed() -> list[dict[str, object]]:
         return [
-            {"received_at": message.received_at, **message.payload.model_dump(mode="json", exclude_unset=True)}
+            {
+                "received_at": message.received_at,
+                "text": message.payload.text,
+                **message.payload.model_dump(mode="json", exclude_unset=True),
+            }
             for message in messages.all()
         ]
 

@@ -33,7 +33,7 @@ def run_traffic(
         users: how many people there are; each has one connection and its share of the rate.
         rate: requests a second of all users together; 60 % read, 40 % write, nothing is tried twice.
         seconds: how long; after that no request is sent.
-        acknowledged: the file that acknowledged writes are appended to; `read_acknowledged` reads it.
+        acknowledged: the file that the time and id of each acknowledged message are appended to.
         on_progress: called about once a second with the figures so far.
         stop: ends the traffic early.
 

@@ -11,21 +11,18 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import httpx
 
 _FAILURES_KEPT = 50
 
-WriteKind = Literal["conversation", "message"]
-
 
 @dataclass(frozen=True)
 class AcknowledgedWrite:
-    """A write that the application said it had done, and when the answer came."""
+    """A message that the application said it had kept, and when the answer came."""
 
     at: datetime
-    kind: WriteKind
     id: str
 
 
@@ -51,13 +48,8 @@ class TrafficReport:
 
 def read_acknowledged(path: Path) -> tuple[AcknowledgedWrite, ...]:
     """Return the acknowledged writes of a file, in the order of their answers."""
-    writes: list[AcknowledgedWrite] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        at, kind, identity = line.split(" ", 2)
-        writes.append(
-            AcknowledgedWrite(datetime.fromisoformat(at), "message" if kind == "message" else "conversation", identity)
-        )
-    return tuple(writes)
+    rows = (line.split(" ", 1) for line in path.read_text(encoding="utf-8").splitlines())
+    return tuple(AcknowledgedWrite(datetime.fromisoformat(at), identity) for at, identity in rows)
 
 
 class Tally:
@@ -98,12 +90,12 @@ class Tally:
             if failed and len(self._failures) < _FAILURES_KEPT:
                 self._failures.append(f"{datetime.now(UTC).isoformat()} {what}: {said}")
 
-    def acknowledge(self, kind: WriteKind, identity: str) -> None:
-        """Note a write that was done."""
+    def acknowledge(self, identity: str) -> None:
+        """Note a message that was kept."""
         with self._lock:
             self._acknowledged += 1
             # One call a line, unbuffered: neither a reader nor a kill meets half of one.
-            os.write(self._file, f"{datetime.now(UTC).isoformat()} {kind} {identity}\n".encode())
+            os.write(self._file, f"{datetime.now(UTC).isoformat()} {identity}\n".encode())
 
     def leave_unsent(self, count: int) -> None:
         """Count requests that were due before the end, and for which there was no time."""

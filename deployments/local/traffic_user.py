@@ -10,7 +10,7 @@ from typing import Literal
 
 import httpx
 
-from deployments.local.traffic_figures import Tally, WriteKind
+from deployments.local.traffic_figures import Tally
 
 _TIMEOUT_S = 10
 _MESSAGES_A_CONVERSATION = 20
@@ -105,27 +105,20 @@ class User(threading.Thread):
         elif self._conversation is None:
             agent = AGENTS[self._number % len(AGENTS)]
             body = {"userEmail": self._email, "agentSlug": agent, "title": f"A question of {self._email}"}
-            self._conversation = self._acknowledged(
-                "conversation", self._ask(since_s, "POST", "/api/conversations", body)
-            )
+            reply = self._ask(since_s, "POST", "/api/conversations", body)
+            self._conversation = str(reply.json()["id"]) if reply else None
             self._messages = 0
         else:
             self._say_something(since_s, self._conversation)
 
     def _say_something(self, since_s: float, conversation: str) -> None:
         body = {"role": "USER", "content": f"message {self._messages} of {self._email}"}
-        path = f"/api/conversations/{conversation}/messages"
-        if self._acknowledged("message", self._ask(since_s, "POST", path, body)):
+        reply = self._ask(since_s, "POST", f"/api/conversations/{conversation}/messages", body)
+        if reply:
+            self._tally.acknowledge(str(reply.json()["id"]))
             self._messages += 1
             if self._messages >= _MESSAGES_A_CONVERSATION:
                 self._conversation = None
-
-    def _acknowledged(self, kind: WriteKind, reply: httpx.Response | None) -> str | None:
-        if reply is None:
-            return None
-        identity = str(reply.json()["id"])
-        self._tally.acknowledge(kind, identity)
-        return identity
 
     def _ask(self, since_s: float, method: str, path: str, body: dict[str, str] | None = None) -> httpx.Response | None:
         """Send one request, count it, and return the answer where it is a good one."""
