@@ -74,10 +74,18 @@ def give_to_server(path: Path) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a folder with owners and modes, sharing blocks where the file system can."""
+def copy_tree(*sources: str | Path, target: Path) -> None:
+    """Copy files and folders with owners and modes, sharing blocks where the file system can.
+
+    Args:
+        sources: What is copied.
+        target: The folder to copy into; where it is not there yet, the copy of the only source gets its name.
+
+    Raises:
+        CommandError: Something could not be copied, which its output names; the rest was.
+    """
     clone: list[str | Path] = ["--reflink=auto"] if sys.platform == "linux" else []
-    run(["cp", "-a", *clone, source, target])
+    run(["cp", "-a", *clone, *sources, target])
 
 
 def binaries() -> Path:

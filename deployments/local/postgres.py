@@ -56,13 +56,13 @@ def free_port() -> int:
 
 
 class Cluster:
-    """A PostgreSQL cluster: a folder with its `data`, the `archive` of its WAL, `server.log` and `superuser`, a password."""
+    """A PostgreSQL cluster: a folder with its `data`, the `archive` of its WAL, its log and superuser password."""
 
     def __init__(self, folder: Path, *, spawner: Spawner) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.archive = folder / "archive"
-        self._spawner = spawner
+        self.spawner = spawner
         self._process: subprocess.Popen[bytes] | None = None
         self._port: int | None = None
 
@@ -79,7 +79,7 @@ class Cluster:
         """
         source = template(binaries(), folder.parent / "template")
         cluster = cls.adopt(folder, spawner=spawner, password=(source / "superuser").read_text(encoding="ascii"))
-        copy_tree(source / "data", cluster.data)
+        copy_tree(source / "data", target=cluster.data)
         return cluster
 
     @classmethod
@@ -153,7 +153,7 @@ class Cluster:
         (self.data / START_FILE).write_text("".join(lines), encoding="utf-8")
         give_to_server(self.data / START_FILE)
         with (self.folder / "server.log").open("ab") as log:
-            self._process = self._spawner.spawn(
+            self._process = self.spawner.spawn(
                 [binaries() / "postgres", "-D", self.data],
                 cwd=self.data,
                 env=_server_environment(),
