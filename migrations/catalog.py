@@ -21,7 +21,7 @@ class CatalogObject:
     """One object of the catalogue.
 
     Attributes:
-        kind: table, column, constraint, index, enum, domain, sequence, view, function, trigger, policy, comment or grant.
+        kind: table, column, constraint, index, enum, domain, sequence, view, function, trigger, policy, comment, grant.
         name: its name, quoted where SQL asks for it, with its table, and with its schema outside of public.
         definition: what it is, in SQL's words.
     """

@@ -87,7 +87,7 @@ def _revisions(state: HistoryState) -> Iterable[DriftFinding]:
             "cannot-tell",
             "checksums",
             "the database has no record of the files that were applied",
-            "look whether its revisions were applied by another tool; `pilotage` keeps the record from its first release on",
+            "see whether another tool applied its revisions; the record is kept from the first release on",
         )
         return
     for revision in state.edited:

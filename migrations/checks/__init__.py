@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import psycopg
 
@@ -33,7 +34,7 @@ def run_checks(
         loss_limit: share of a table's rows that may be gone.
 
     Returns:
-        A result a check, in a fixed order. A critical query whose tables the promised catalogue does not have is left out.
+        A result a check, in a fixed order. A critical query whose tables the promised catalogue lacks is left out.
 
     Raises:
         DatabaseUnreachable: the database does not answer.
@@ -50,9 +51,8 @@ def run_checks(
     with reader(dsn) as connection:
         found = [_told(connection, name, check) for name, check in checks.items()]
         tables = {table.name for table in promised.of_kind("table")}
-        for query in critical_queries():
-            if query.tables <= tables:
-                found.append(_told(connection, query.name, lambda c, q=query: check_query(c, q)))
+        queries = [query for query in critical_queries() if query.tables <= tables]
+        found += [_told(connection, query.name, partial(check_query, query=query)) for query in queries]
     return tuple(found)
 
 

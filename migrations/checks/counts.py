@@ -18,8 +18,8 @@ def check_counts(
     Args:
         connection: a session that reads.
         before: rows by table at the restore point.
-        loss_limit: the share of a table's rows that may go, since an application deletes too; a table that is emptied is
-            always wrong.
+        loss_limit: the share of a table's rows that may go, since an application deletes too; a table that is emptied
+            is always wrong.
         exact_below: tables of more rows at the restore point are passed over, and said.
 
     Locks: AccessShareLock on each table, for one scan of it.

@@ -41,7 +41,8 @@ def check_orphans(connection: psycopg.Connection) -> CheckResult:
         looked += 1
         # Compared as text: some of these columns are VARCHAR until they become UUIDs.
         query = sql.SQL(
-            "SELECT count(*) FROM {t} c WHERE c.{c} IS NOT NULL AND NOT EXISTS (SELECT FROM {r} p WHERE p.id::text = c.{c}::text)"
+            "SELECT count(*) FROM {t} c WHERE c.{c} IS NOT NULL"
+            " AND NOT EXISTS (SELECT FROM {r} p WHERE p.id::text = c.{c}::text)"
         ).format(
             t=sql.Identifier("public", reference.table),
             c=sql.Identifier(reference.column),
@@ -62,4 +63,4 @@ def _exists(connection: psycopg.Connection, reference: Reference) -> bool:
            WHERE table_schema = 'public' AND (table_name, column_name) IN ((%s, %s), (%s, 'id'))""",
         (reference.table, reference.column, reference.to_table),
     ).fetchone()
-    return row is not None and row[0] == 2  # noqa: PLR2004
+    return row is not None and row[0] == 2
