@@ -1,0 +1,85 @@
+"""Alembic's environment: for the `alembic` command with DATABASE_URL, and for a connection that apply.py hands in.
+
+A connection is handed in as `config.attributes["connection"]`, and what is to be called after each revision, inside its
+transaction, as `config.attributes["on_version_apply"]`.
+"""
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from alembic import context
+from alembic.operations import MigrationScript
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import URL, Connection, create_engine, make_url, pool
+
+from migrations.applied import PRODUCT_SCHEMA
+from migrations.models import Base
+
+
+def name_after_the_minute(migration: MigrationContext, revision: object, directives: list[MigrationScript]) -> None:
+    """Give a new revision the minute it is made in as its id."""
+    del migration, revision
+    for directive in directives:
+        if directive.rev_id is not None and not directive.rev_id[:8].isdigit():
+            directive.rev_id = datetime.now(UTC).strftime("%Y%m%d_%H%M")
+
+
+def is_ours(name: str | None, kind: str, parents: object) -> bool:
+    """Leave the product's own schema out of comparisons."""
+    del parents
+    return not (kind == "schema" and name == PRODUCT_SCHEMA)
+
+
+def database_url() -> URL:
+    """The database that the `alembic` command is pointed at."""
+    given = os.environ.get("DATABASE_URL")
+    if not given:
+        raise SystemExit("DATABASE_URL is not set: give it the direct connection string of the database to work on")
+    url = make_url(given)
+    return url.set(drivername="postgresql+psycopg") if url.drivername in {"postgres", "postgresql"} else url
+
+
+def run(connection: Connection, on_version_apply: Any = None) -> None:
+    """Run the command's revisions, each in a transaction of its own."""
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        transaction_per_migration=True,
+        compare_type=True,
+        compare_server_default=True,
+        include_name=is_ours,
+        on_version_apply=on_version_apply,
+        process_revision_directives=name_after_the_minute,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_offline() -> None:
+    """Write the SQL instead of running it."""
+    context.configure(
+        dialect_name="postgresql",
+        target_metadata=Base.metadata,
+        transaction_per_migration=True,
+        literal_binds=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def main() -> None:
+    """Run as Alembic was asked to."""
+    handed_in = context.config.attributes.get("connection")
+    if handed_in is not None:
+        run(handed_in, context.config.attributes.get("on_version_apply"))
+    elif context.is_offline_mode():
+        run_offline()
+    else:
+        engine = create_engine(database_url(), poolclass=pool.NullPool)
+        with engine.connect() as connection:
+            run(connection)
+        engine.dispose()
+
+
+main()

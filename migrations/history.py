@@ -1,0 +1,252 @@
+"""The revisions of a release as an object that one asks questions of, and how a database stands to them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from alembic.config import Config
+from alembic.script import Script, ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
+
+from migrations import applied
+from migrations.errors import HistoryUnreadable, SeveralHeads, UnknownRevision
+
+SCRIPT_LOCATION = Path(__file__).parent
+VERSIONS = SCRIPT_LOCATION / "versions"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision as its file says.
+
+    Attributes:
+        id: its name in the history.
+        down_revisions: the revisions that must stand before it, those it depends on among them.
+        path: its file.
+        checksum: SHA-256 of the file's bytes, hexadecimal.
+        message: what it does, in a line.
+        phase: expand, contract, or None where it does not say.
+    """
+
+    id: str
+    down_revisions: tuple[str, ...]
+    path: Path
+    checksum: str
+    message: str
+    phase: str | None
+
+    @classmethod
+    def of(cls, script: Script, directory: ScriptDirectory) -> Revision:
+        """Read a revision that Alembic has loaded."""
+        path = Path(script.path)
+        needs = script.dependencies or ()
+        named = [directory.get_revision(one) for one in ((needs,) if isinstance(needs, str) else needs)]
+        phase = getattr(script.module, "phase", None)
+        return cls(
+            id=script.revision,
+            down_revisions=(*_as_tuple(script.down_revision), *(one.revision for one in named if one)),
+            path=path,
+            checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
+            message=script.doc,
+            phase=phase if isinstance(phase, str) else None,
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """Every revision of a folder, oldest first.
+
+    Attributes:
+        revisions: each after all that it needs.
+        folders: where their files lie.
+    """
+
+    revisions: tuple[Revision, ...]
+    folders: tuple[Path, ...]
+    _by_id: Mapping[str, Revision] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_id", {revision.id: revision for revision in self.revisions})
+
+    @classmethod
+    def load(cls, *folders: Path) -> History:
+        """Read the revisions of folders; Alembic runs the head of each file.
+
+        Args:
+            folders: folders of revisions, or script locations with a `versions` folder; our own without.
+
+        Raises:
+            HistoryUnreadable: a file is no revision, or a revision names one that is not there.
+        """
+        places = tuple(_versions(folder) for folder in folders) or (VERSIONS,)
+        absent = [place for place in places if not place.is_dir()]
+        if absent:
+            raise HistoryUnreadable(absent, "there is no such folder")
+        directory = ScriptDirectory(str(SCRIPT_LOCATION), version_locations=[str(place) for place in places])
+        try:
+            scripts = list(directory.walk_revisions("base", "heads"))
+            loaded = tuple(Revision.of(script, directory) for script in reversed(scripts))
+        except (CommandError, RevisionError, KeyError, SyntaxError, ImportError, AttributeError) as error:
+            raise HistoryUnreadable(places, f"{type(error).__name__}: {error}") from error
+        return cls(loaded, places)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The revisions that no other one follows."""
+        followed = {down for revision in self.revisions for down in revision.down_revisions}
+        return tuple(revision.id for revision in self.revisions if revision.id not in followed)
+
+    def __contains__(self, revision: str) -> bool:
+        return revision in self._by_id
+
+    def revision(self, name: str) -> Revision:
+        """The revision of that id, or the only one whose id begins so.
+
+        Raises:
+            UnknownRevision: there is none, or several; the nearest ones are named.
+        """
+        if name in self._by_id:
+            return self._by_id[name]
+        beginning = [one for one in self.revisions if one.id.startswith(name)] if name else []
+        if len(beginning) == 1:
+            return beginning[0]
+        ids = [one.id for one in reversed(self.revisions)]
+        near = [one.id for one in beginning] or difflib.get_close_matches(name, ids, n=3, cutoff=0.4) or ids[:3]
+        raise UnknownRevision(name, near)
+
+    def resolve(self, target: str) -> str:
+        """The id that a target means.
+
+        Args:
+            target: `head`, a revision's id, or the beginning of one.
+
+        Raises:
+            SeveralHeads: `head`, where there are several.
+            UnknownRevision: no such revision; `head` where there are none at all.
+        """
+        if target not in {"head", "heads"}:
+            return self.revision(target).id
+        if len(self.heads) > 1:
+            raise SeveralHeads(self.heads)
+        if not self.heads:
+            raise UnknownRevision(target, ())
+        return self.heads[0]
+
+    def path_ids(self, revisions: Iterable[str]) -> tuple[str, ...]:
+        """These revisions and all that stand below them, oldest first; those that the history lacks are left out."""
+        waiting = [revision for revision in revisions if revision in self._by_id]
+        below: set[str] = set()
+        while waiting:
+            one = waiting.pop()
+            if one not in below:
+                below.add(one)
+                waiting += [down for down in self._by_id[one].down_revisions if down in self._by_id]
+        return tuple(revision.id for revision in self.revisions if revision.id in below)
+
+    def path_to(self, target: str | Sequence[str], current: Sequence[str] = ()) -> tuple[Revision, ...]:
+        """What is to be applied to come from `current` to `target`, in order.
+
+        Args:
+            target: `head`, `heads` for all of them, a revision, or several.
+            current: the revisions that stand.
+
+        Raises:
+            SeveralHeads: `head`, where there are several.
+            UnknownRevision: a target that is not there.
+        """
+        targets = self.targets(target)
+        there = set(self.path_ids(current))
+        return tuple(self._by_id[one] for one in self.path_ids(targets) if one not in there)
+
+    def targets(self, target: str | Sequence[str]) -> tuple[str, ...]:
+        """The ids that a target means; `heads` means every one."""
+        if target == "heads":
+            return self.heads
+        return (self.resolve(target),) if isinstance(target, str) else tuple(self.resolve(one) for one in target)
+
+    def changed_files(self) -> tuple[str, ...]:
+        """Revisions whose file is no longer what was loaded."""
+        return tuple(one.id for one in self.revisions if not one.path.is_file() or one.checksum != _checksum(one.path))
+
+    def alembic_config(self) -> Config:
+        """Alembic's configuration: this project's env.py over these revisions."""
+        config = Config()
+        for name, given in (
+            ("script_location", str(SCRIPT_LOCATION)),
+            ("path_separator", "newline"),
+            ("version_locations", "\n".join(str(folder) for folder in self.folders)),
+        ):
+            config.set_main_option(name, given.replace("%", "%%"))
+        return config
+
+
+@dataclass(frozen=True)
+class HistoryState:
+    """How a database stands to a history. None means: cannot tell, since nothing was recorded.
+
+    Attributes:
+        current: revisions that stand in `alembic_version`.
+        pending: revisions that it lacks, oldest first.
+        edited: applied revisions whose file is another one now.
+        deleted: applied revisions whose file is gone.
+        unknown: revisions that stand, and that the history lacks.
+        unrecorded: applied revisions that were applied by somebody else, without a record.
+    """
+
+    current: tuple[str, ...]
+    pending: tuple[Revision, ...]
+    edited: tuple[str, ...] | None
+    deleted: tuple[str, ...] | None
+    unknown: tuple[str, ...]
+    unrecorded: tuple[str, ...] = ()
+
+
+def state(connection: psycopg.Connection, history: History, *, target: str | Sequence[str] = "heads") -> HistoryState:
+    """Hold a database against a history.
+
+    Args:
+        connection: a session that reads; of the owner, since the records are its own.
+        history: the revisions.
+        target: up to where revisions count as pending.
+
+    Locks: AccessShareLock on alembic_version and pilotage.applied_revisions.
+    """
+    current = current_revisions(connection)
+    pending = history.path_to(target, current)
+    unknown = tuple(revision for revision in current if revision not in history)
+    if not applied.is_kept(connection):
+        told = None if current else ()
+        return HistoryState(current, pending, told, told, unknown, history.path_ids(current))
+    kept = applied.read(connection)
+    edited = tuple(one.id for one in history.revisions if kept.get(one.id, one.checksum) != one.checksum)
+    deleted = tuple(sorted(revision for revision in kept if revision not in history))
+    unrecorded = tuple(one for one in history.path_ids(current) if one not in kept)
+    return HistoryState(current, pending, edited, deleted, unknown, unrecorded)
+
+
+def current_revisions(connection: psycopg.Connection) -> tuple[str, ...]:
+    """The revisions that stand in the database, sorted; empty before the first."""
+    there = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+    if there is None or not there[0]:
+        return ()
+    rows = connection.execute("SELECT version_num FROM alembic_version ORDER BY version_num")
+    return tuple(str(row[0]) for row in rows)
+
+
+def _as_tuple(revisions: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (revisions,) if isinstance(revisions, str) else tuple(revisions or ())
+
+
+def _versions(folder: Path) -> Path:
+    inner = folder / "versions"
+    return inner if inner.is_dir() else folder
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,32 @@
+"""What administrators did."""
+
+# ruff: noqa: N815 - the columns are camelCase.
+import datetime as dt
+import uuid
+
+from sqlalchemy import Index, PrimaryKeyConstraint, String, text
+from sqlalchemy.dialects.postgresql import INET, JSONB, UUID
+from sqlalchemy.orm import Mapped, mapped_column
+
+from migrations.models.base import Base, Json, Timestamp, reference
+
+
+class AuditLog(Base):
+    """What an administrator did, and to what."""
+
+    __tablename__ = "audit_logs"
+    __table_args__ = (
+        PrimaryKeyConstraint("id", name="audit_logs_pkey"),
+        reference("audit_logs_adminId_fkey", "adminId", "users.id"),
+        Index("audit_logs_adminId_idx", "adminId"),
+        Index("audit_logs_timestamp_idx", text('"timestamp" DESC')),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(UUID(), server_default=text("gen_random_uuid()"))
+    adminId: Mapped[uuid.UUID] = mapped_column(UUID())
+    action: Mapped[str] = mapped_column(String(100))
+    targetType: Mapped[str | None] = mapped_column(String(100))
+    targetId: Mapped[uuid.UUID | None] = mapped_column(UUID())
+    details: Mapped[Json | None] = mapped_column(JSONB)
+    ipAddress: Mapped[str | None] = mapped_column(INET)
+    timestamp: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))

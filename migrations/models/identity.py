@@ -1,0 +1,172 @@
+"""Who uses the application: users, their accounts and sessions, tokens and invitations."""
+
+# ruff: noqa: N815 - the columns are camelCase.
+import datetime as dt
+import enum
+import uuid
+
+from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, PrimaryKeyConstraint, String, Text, text
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.orm import Mapped, mapped_column
+
+from migrations.models.base import Base, Json, Timestamp, enum_type, reference
+
+
+class UserRole(enum.StrEnum):
+    """What a user may do."""
+
+    SUPER_ADMIN = "SUPER_ADMIN"
+    ADMIN = "ADMIN"
+    INVITED_AGENT = "INVITED_AGENT"
+    INVITED_STORAGE = "INVITED_STORAGE"
+    SUBSCRIBER = "SUBSCRIBER"
+    MANAGER = "MANAGER"
+    DEVELOPER = "DEVELOPER"
+    USER = "USER"
+    GUEST = "GUEST"
+
+
+class SubscriptionTier(enum.StrEnum):
+    """What a user pays for."""
+
+    FREE = "FREE"
+    BASIC = "BASIC"
+    PRO = "PRO"
+    ENTERPRISE = "ENTERPRISE"
+    CUSTOM = "CUSTOM"
+    UNLIMITED = "UNLIMITED"
+
+
+class InvitationStatus(enum.StrEnum):
+    """What became of an invitation."""
+
+    PENDING = "PENDING"
+    ACCEPTED = "ACCEPTED"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+
+
+class User(Base):
+    """A person, or a service account."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        PrimaryKeyConstraint("id", name="users_pkey"),
+        Index("users_email_key", "email", unique=True),
+        Index("users_role_idx", "role"),
+        Index("users_subscription_tier_idx", "subscriptionTier"),
+        Index("users_last_interaction_idx", text('"lastInteraction" DESC')),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(UUID(), server_default=text("gen_random_uuid()"))
+    email: Mapped[str] = mapped_column(String(255))
+    emailVerified: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+    name: Mapped[str | None] = mapped_column(String(255))
+    displayName: Mapped[str | None] = mapped_column(String(255))
+    avatar: Mapped[str | None] = mapped_column(String(500))
+    dateOfBirth: Mapped[dt.date | None] = mapped_column(Date)
+    timezone: Mapped[str] = mapped_column(String(100), server_default=text("'America/Mexico_City'"))
+    language: Mapped[str] = mapped_column(String(10), server_default=text("'es'"))
+    bio: Mapped[str | None] = mapped_column(Text)
+    role: Mapped[UserRole] = mapped_column(enum_type(UserRole), server_default=text("'USER'"))
+    permissions: Mapped[Json | None] = mapped_column(JSONB)
+    isActive: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    personalityProfile: Mapped[Json | None] = mapped_column(JSONB)
+    aiProfileLastUpdate: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+    subscriptionTier: Mapped[SubscriptionTier] = mapped_column(
+        enum_type(SubscriptionTier), server_default=text("'FREE'")
+    )
+    subscriptionId: Mapped[str | None] = mapped_column(String(255))
+    subscriptionStart: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+    subscriptionEnd: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+    customLimits: Mapped[Json | None] = mapped_column(JSONB)
+    totalMessages: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    totalTokensUsed: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    monthlyMessages: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    monthlyTokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    lastResetAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
+    lastInteraction: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+    createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
+    updatedAt: Mapped[dt.datetime] = mapped_column(Timestamp)
+
+
+class Account(Base):
+    """A user's account with an identity provider."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        PrimaryKeyConstraint("id", name="accounts_pkey"),
+        reference("accounts_userId_fkey", "userId", "users.id"),
+        Index("accounts_provider_providerAccountId_key", "provider", "providerAccountId", unique=True),
+        Index("accounts_userId_idx", "userId"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(UUID(), server_default=text("gen_random_uuid()"))
+    userId: Mapped[uuid.UUID] = mapped_column(UUID())
+    type: Mapped[str] = mapped_column(String(50))
+    provider: Mapped[str] = mapped_column(String(100))
+    providerAccountId: Mapped[str] = mapped_column(String(255))
+    refresh_token: Mapped[str | None] = mapped_column(Text)
+    access_token: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[int | None] = mapped_column(Integer)
+    token_type: Mapped[str | None] = mapped_column(String(50))
+    scope: Mapped[str | None] = mapped_column(Text)
+    id_token: Mapped[str | None] = mapped_column(Text)
+    session_state: Mapped[str | None] = mapped_column(String(255))
+    createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
+    updatedAt: Mapped[dt.datetime] = mapped_column(Timestamp)
+
+
+class AuthSession(Base):
+    """A login that has not ended."""
+
+    __tablename__ = "auth_sessions"
+    __table_args__ = (
+        PrimaryKeyConstraint("id", name="auth_sessions_pkey"),
+        reference("auth_sessions_userId_fkey", "userId", "users.id"),
+        Index("auth_sessions_sessionToken_key", "sessionToken", unique=True),
+        Index("auth_sessions_userId_idx", "userId"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(UUID(), server_default=text("gen_random_uuid()"))
+    sessionToken: Mapped[str] = mapped_column(String(500))
+    userId: Mapped[uuid.UUID] = mapped_column(UUID())
+    expires: Mapped[dt.datetime] = mapped_column(Timestamp)
+
+
+class VerificationToken(Base):
+    """A token sent to an address to prove that it is read; the table has no primary key."""
+
+    __tablename__ = "verification_tokens"
+    __table_args__ = (
+        Index("verification_tokens_token_key", "token", unique=True),
+        Index("verification_tokens_identifier_token_key", "identifier", "token", unique=True),
+    )
+    __mapper_args__ = {"primary_key": ("identifier", "token")}  # noqa: RUF012
+
+    identifier: Mapped[str] = mapped_column(String(255))
+    token: Mapped[str] = mapped_column(String(500))
+    expires: Mapped[dt.datetime] = mapped_column(Timestamp)
+
+
+class Invitation(Base):
+    """An invitation by a user, with the role it gives."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        PrimaryKeyConstraint("id", name="invitations_pkey"),
+        reference("invitations_invitedBy_fkey", "invitedBy", "users.id"),
+        Index("invitations_token_key", "token", unique=True),
+        Index("invitations_email_idx", "email"),
+        Index("invitations_invitedBy_idx", "invitedBy"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(UUID(), server_default=text("gen_random_uuid()"))
+    email: Mapped[str] = mapped_column(String(255))
+    token: Mapped[str] = mapped_column(String(500))
+    role: Mapped[UserRole] = mapped_column(enum_type(UserRole))
+    status: Mapped[InvitationStatus] = mapped_column(enum_type(InvitationStatus), server_default=text("'PENDING'"))
+    invitedBy: Mapped[uuid.UUID] = mapped_column(UUID())
+    expiresAt: Mapped[dt.datetime] = mapped_column(Timestamp)
+    acceptedAt: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+    createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
