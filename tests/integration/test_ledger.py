@@ -31,7 +31,7 @@ from deployments.ledger.history import VERSION_TABLE
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger' / 'ledger.db'}"
-    return str(request.getfixturevalue("database").dsn)
+    return str(request.getfixturevalue("database").owner_dsn)
 
 
 @pytest.fixture
