@@ -15,7 +15,7 @@ DeploymentError
 
 from datetime import UTC, datetime
 
-DeploymentError = Exception
+from deployments.errors import DeploymentError
 from deployments.ledger.holder import HolderState
 from deployments.ledger.values import Release
 
@@ -26,8 +26,6 @@ def _utc(moment: datetime) -> str:
 
 class LedgerError(DeploymentError):
     """The ledger refused, or could not answer."""
-
-    transient = False
 
 
 class LedgerUnusable(LedgerError):

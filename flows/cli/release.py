@@ -1,0 +1,74 @@
+"""`pilotage release`: releases by hand."""
+
+import getpass
+import socket
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from deployments.ledger import Ledger, LeftBehind, holder_state
+from deployments.settings import load_settings
+from flows.cli.failing import clearly
+from flows.cli.ledger import release_facts, steps_table
+
+app = typer.Typer(no_args_is_help=True, help="Releases by hand.")
+
+
+@app.callback()
+def release() -> None:
+    """Releases by hand."""
+
+
+@app.command()
+def abandon(
+    release_id: Annotated[str, typer.Argument(help="Id of a release that nobody runs any more.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads the ledger later.")] = "closed by hand",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Close a release whose process is gone, after showing what it left."""
+    console = Console(highlight=False)
+    with clearly(), Ledger.open(load_settings().ledger_url) as ledger:
+        ledger.abandonable(release_id)
+        show_left_behind(console, ledger.left_behind(release_id))
+        if not yes:
+            typer.confirm(f"Close {release_id}? What it left stays as it is", abort=True)
+        closed = ledger.abandon(release_id, reason=reason, by=f"{_user()}@{socket.gethostname()}")
+    console.print(Text(f"{closed.id} is closed: {closed.summary}"))
+
+
+def show_left_behind(console: Console, left: LeftBehind) -> None:
+    """Show what a release began and did not finish, and what has to be looked at by hand.
+
+    Args:
+        console: Where to.
+        left: What the ledger tells of it.
+    """
+    console.print(release_facts(left.release))
+    if holder_state(left.release.holder) == "alive":
+        console.print(Text("Its lease has expired, but its process still lives: stop it first.", style="bold red"))
+    if left.unfinished:
+        console.print(Text("\nBegun and not finished: whether it took effect is not known", style="bold"))
+        console.print(steps_table(left.unfinished))
+    table = Table(box=None, show_header=False)
+    for what, names in (("Branches", left.branches), ("Deployments", left.deployments)):
+        if names:
+            table.add_row(what, Text(", ".join(names)))
+    if left.maintenance:
+        table.add_row("Maintenance mode", Text("on: writes are refused until it is taken off", style="bold red"))
+    if left.protection_lifted:
+        table.add_row("Protection", Text("lifted: production's branch is unprotected", style="bold red"))
+    if table.row_count:
+        console.print(Text("\nMade or changed", style="bold"))
+        console.print(table)
+    elif not left.unfinished:
+        console.print(Text("\nIt left nothing behind that the ledger knows of."))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
