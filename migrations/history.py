@@ -11,8 +11,6 @@ from pathlib import Path
 import psycopg
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
-from alembic.script.revision import RevisionError
-from alembic.util import CommandError
 
 from migrations import applied
 from migrations.errors import HistoryUnreadable, SeveralHeads, UnknownRevision
@@ -92,7 +90,7 @@ class History:
         try:
             scripts = list(directory.walk_revisions("base", "heads"))
             loaded = tuple(Revision.of(script, directory) for script in reversed(scripts))
-        except (CommandError, RevisionError, KeyError, SyntaxError, ImportError, AttributeError) as error:
+        except Exception as error:  # The head of a revision is code of the release: it may raise anything.
             raise HistoryUnreadable(places, f"{type(error).__name__}: {error}") from error
         return cls(loaded, places)
 
@@ -201,7 +199,7 @@ class HistoryState:
 
     current: tuple[str, ...]
     pending: tuple[Revision, ...]
-    edited: tuple[str, ...] | None
+    edited: tuple[Revision, ...] | None
     deleted: tuple[str, ...] | None
     unknown: tuple[str, ...]
     unrecorded: tuple[str, ...] = ()
@@ -221,10 +219,11 @@ def state(connection: psycopg.Connection, history: History, *, target: str | Seq
     pending = history.path_to(target, current)
     unknown = tuple(revision for revision in current if revision not in history)
     if not applied.is_kept(connection):
-        told = None if current else ()
-        return HistoryState(current, pending, told, told, unknown, history.path_ids(current))
+        if current:
+            return HistoryState(current, pending, None, None, unknown, history.path_ids(current))
+        return HistoryState(current, pending, (), (), unknown)
     kept = applied.read(connection)
-    edited = tuple(one.id for one in history.revisions if kept.get(one.id, one.checksum) != one.checksum)
+    edited = tuple(one for one in history.revisions if kept.get(one.id, one.checksum) != one.checksum)
     deleted = tuple(sorted(revision for revision in kept if revision not in history))
     unrecorded = tuple(one for one in history.path_ids(current) if one not in kept)
     return HistoryState(current, pending, edited, deleted, unknown, unrecorded)

@@ -1,0 +1,138 @@
+"""Who migrates, who waits, and who stands in the way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+
+import psycopg
+
+from migrations.errors import AdvisoryLockHeld, DatabaseRefused, MigrationRunning, Session, place
+from migrations.session import connect
+
+ADVISORY_KEY = 0x50494C4F54414745
+MIGRATING = "pilotage migration"
+POLL_S = 0.05
+PROCESS_WAIT_S = 900.0
+
+_process = threading.Lock()
+
+_SESSION = """
+SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
+       coalesce(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start)), 0)::float8,
+       coalesce(a.query, ''), coalesce(a.xact_start, a.backend_start)
+FROM pg_stat_activity a
+"""
+_HOLDERS = (
+    _SESSION  # noqa: S608 - two literals.
+    + """JOIN pg_locks l ON l.pid = a.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.classid = %(high)s::oid AND l.objid = %(low)s::oid"""
+)
+_MIGRATING = _SESSION + "WHERE a.datname = current_database() AND a.application_name = %(name)s"
+_BLOCKERS = _SESSION + "WHERE a.pid = ANY(pg_blocking_pids(%(pid)s)) ORDER BY a.xact_start"
+
+
+@contextmanager
+def one_migration() -> Generator[None]:
+    """Keep other threads of this process from migrating meanwhile.
+
+    Source: Alembic keeps the context of a run process-wide; two threads would migrate each other's database.
+
+    Raises:
+        MigrationRunning: another thread did not end its migration in time.
+    """
+    if not _process.acquire(timeout=PROCESS_WAIT_S):
+        raise MigrationRunning
+    try:
+        yield
+    finally:
+        _process.release()
+
+
+@contextmanager
+def migration_lock(dsn: str, *, wait_s: float) -> Generator[psycopg.Connection]:
+    """Hold the right to migrate a database, on a session of its own.
+
+    Args:
+        dsn: direct connection string; through a transaction pooler the lock would mean nothing.
+        wait_s: seconds to wait for another one's end.
+
+    Yields:
+        The session that holds the lock, in autocommit: it may be asked who blocks whom.
+
+    Raises:
+        AdvisoryLockHeld: another session migrates; it is named.
+
+    Locks: a session advisory lock, polled: who waits in pg_advisory_lock holds a snapshot, which CREATE INDEX
+        CONCURRENTLY would wait for.
+    """
+    with connect(dsn, autocommit=True, application_name="pilotage lock", statement_timeout=30_000) as session:
+        try:
+            _acquire(session, dsn, wait_s)
+        except psycopg.Error as error:
+            raise DatabaseRefused.of(dsn, "taking the migration lock", error) from error
+        yield session
+
+
+def _acquire(session: psycopg.Connection, dsn: str, wait_s: float) -> None:
+    ends = time.monotonic() + wait_s
+    key = {"high": ADVISORY_KEY >> 32, "low": ADVISORY_KEY & 0xFFFFFFFF}
+    while True:
+        row = session.execute("SELECT pg_try_advisory_lock(%s)", (ADVISORY_KEY,)).fetchone()
+        if row and row[0]:
+            # The lock of a process that was killed is free at once, but its revision may be rolling back still.
+            others = _sessions(session, _MIGRATING, {"name": MIGRATING})
+            if not others:
+                return
+            session.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_KEY,))
+        else:
+            others = _sessions(session, _HOLDERS, key)
+        if time.monotonic() >= ends:
+            raise AdvisoryLockHeld(place(dsn), others)
+        time.sleep(POLL_S)
+
+
+def _sessions(session: psycopg.Connection, query: str, parameters: Mapping[str, object]) -> tuple[Session, ...]:
+    rows = session.execute(query.encode(), parameters).fetchall()
+    return tuple(Session(*row) for row in rows)
+
+
+class BlockerWatch:
+    """Looks once into each wait that is about to run into the lock_timeout: afterwards nobody is known to have blocked.
+
+    Args:
+        session: in autocommit, not the one that waits.
+        pid: backend of the session that may wait.
+        lock_timeout_ms: how long it waits.
+    """
+
+    def __init__(self, session: psycopg.Connection, pid: int, lock_timeout_ms: int) -> None:
+        self._session = session
+        self._pid = pid
+        self._delay_s = lock_timeout_ms * 0.6 / 1000
+        self._timer: threading.Timer | None = None
+        self.blockers: Sequence[Session] = ()
+
+    def statement_begins(self) -> None:
+        """Look at what the statement waits for, if it still runs when most of the lock_timeout has passed."""
+        self._timer = threading.Timer(self._delay_s, self._look)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def statement_ended(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+            self._timer = None
+
+    def _look(self) -> None:
+        try:
+            found = _sessions(self._session, _BLOCKERS, {"pid": self._pid})
+        except psycopg.Error:
+            return
+        self.blockers = found or self.blockers
