@@ -1,0 +1,161 @@
+"""What goes wrong between the pipeline and the services it talks to.
+
+```
+DeploymentError                 transient: whether the same call may work a moment later
+├── SettingsError               variables are missing, or still hold a placeholder
+├── ServiceError                a service's answer, or the lack of one
+│   ├── ServiceUnreachable      transient: no connection could be had
+│   │   └── LostReply           transient: the answer was lost; what was asked for may have happened
+│   ├── ServiceRefused          an answer that says no; transient for 423, 429 and 5xx
+│   └── ServiceAnswerUnknown    an answer that is not what the service documents
+├── BranchNotFound              Neon has no branch of that name
+├── BranchNameTaken             Neon has another branch of that name
+├── WrongBranch                 a branch or a host handed out is not the one asked for, or is production
+├── OperationFailed             an asynchronous operation ended in failure, or not in time
+├── BuildFailed                 a build ended in an error
+├── PromotionFailed             production's address did not move to the deployment
+├── RefNotFound                 the repository has no such ref
+├── SubpathNotFound             the commit has no such folder
+└── RepositoryUnreachable       transient: the repository cannot be read
+```
+"""
+
+from collections.abc import Sequence
+
+
+class DeploymentError(Exception):
+    """The root of everything that deployments/ raises.
+
+    Attributes:
+        transient: whether the same call may work a moment later.
+    """
+
+    transient: bool = False
+
+
+class SettingsError(DeploymentError):
+    """Variables are missing, or still hold a placeholder; their values are never told."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            f"the settings are not complete: {'; '.join(problems)}. "
+            "Set them in the environment, or in the file that --env-file names; .env.example says what each one is, "
+            "and `pilotage local up --detach` writes a complete .pilotage/local.env"
+        )
+
+
+class ServiceError(DeploymentError):
+    """A service's answer, or the lack of one.
+
+    Attributes:
+        service: Neon, Vercel or Slack.
+        request: method and path.
+        status: HTTP status; None without an answer.
+    """
+
+    def __init__(self, service: str, request: str, reason: str, *, status: int | None = None) -> None:
+        self.service = service
+        self.request = request
+        self.status = status
+        super().__init__(f"{service}: {request}: {reason}")
+
+
+class ServiceUnreachable(ServiceError):
+    """No connection could be had."""
+
+    transient = True
+
+
+class LostReply(ServiceUnreachable):
+    """The answer was lost; what was asked for may have happened."""
+
+
+class ServiceRefused(ServiceError):
+    """An answer that says no.
+
+    Attributes:
+        code: the service's own code; often empty.
+        message: the service's own words.
+        retry_after_s: seconds after which it asks to be called again; None where it does not say.
+    """
+
+    def __init__(
+        self, service: str, request: str, reason: str, *, status: int, code: str = "", message: str = ""
+    ) -> None:
+        super().__init__(service, request, reason, status=status)
+        self.code = code
+        self.message = message
+        self.retry_after_s: float | None = None
+        self.transient = status in {423, 429} or status >= 500
+
+
+class ServiceAnswerUnknown(ServiceError):
+    """An answer that is not what the service documents."""
+
+
+class BranchNotFound(DeploymentError):
+    """Neon has no branch of that name."""
+
+    def __init__(self, name: str, project_id: str, known: Sequence[str]) -> None:
+        self.name = name
+        super().__init__(f"Neon project {project_id} has no branch {name}; it has: {', '.join(known) or 'none'}")
+
+
+class BranchNameTaken(DeploymentError):
+    """Neon has another branch of that name."""
+
+    def __init__(self, name: str, branch_id: str, why: str) -> None:
+        self.name = name
+        super().__init__(f"Neon has a branch {name} already ({branch_id}), and it is not the one asked for: {why}")
+
+
+class WrongBranch(DeploymentError):
+    """A branch or a host handed out is not the one asked for, or is production."""
+
+
+class OperationFailed(DeploymentError):
+    """An asynchronous operation ended in failure, or not in time."""
+
+
+class BuildFailed(DeploymentError):
+    """A build ended in an error."""
+
+    def __init__(self, deployment_id: str, state: str, lines: Sequence[str]) -> None:
+        self.deployment_id = deployment_id
+        self.state = state
+        log = "\n".join(lines[-10:])
+        super().__init__(f"deployment {deployment_id} ended as {state}{': ' + log if log else ''}")
+
+
+class PromotionFailed(DeploymentError):
+    """Production's address did not move to the deployment."""
+
+
+class RefNotFound(DeploymentError):
+    """The repository has no such ref."""
+
+    def __init__(self, repository: str, ref: str, near: Sequence[str]) -> None:
+        self.ref = ref
+        self.near = tuple(near)
+        known = f"; near ones: {', '.join(near)}" if near else ""
+        super().__init__(f"{repository} has no branch, tag or commit {ref}{known}")
+
+
+class SubpathNotFound(DeploymentError):
+    """The commit has no such folder."""
+
+    def __init__(self, repository: str, sha: str, subpath: str) -> None:
+        super().__init__(
+            f"commit {sha[:12]} of {repository} has no folder {subpath}: "
+            "set PILOTAGE_RELEASE_REVISIONS_PATH to where its revisions are"
+        )
+
+
+class RepositoryUnreachable(DeploymentError):
+    """The repository cannot be read."""
+
+    transient = True
+
+    def __init__(self, repository: str, reason: str) -> None:
+        super().__init__(f"the repository {repository} cannot be read ({reason}): check RELEASE_REPOSITORY")

@@ -1,0 +1,186 @@
+"""The git repository that is released: a ref's commit, and the files that the commit has."""
+
+import difflib
+import logging
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dulwich import porcelain
+from dulwich.errors import GitProtocolError, NotGitRepository
+from dulwich.objects import Blob, ObjectID, Tag, Tree
+from dulwich.objects import Commit as GitCommit
+from dulwich.repo import Repo
+
+from deployments.errors import RefNotFound, RepositoryUnreachable, SubpathNotFound
+
+log = logging.getLogger(__name__)
+
+MIN_ABBREVIATION = 7
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that can be released.
+
+    Attributes:
+        sha: its full SHA-1.
+        ref: the name by which it was asked for.
+        summary: the first line of its message.
+    """
+
+    sha: str
+    ref: str
+    summary: str
+
+
+class ReleaseRepository:
+    """A git repository, in a folder or behind an address; no git program is needed.
+
+    Args:
+        url: path of a repository, or its http(s) or ssh address.
+        cache: folder for the copy of a remote one.
+    """
+
+    def __init__(self, url: str, cache: Path) -> None:
+        self._url = url
+        self._cache = cache
+
+    def resolve(self, ref: str) -> Commit:
+        """Find the commit that a branch, a tag or a (shortened) SHA names.
+
+        Raises:
+            RefNotFound: there is none of that name; near ones are listed.
+            RepositoryUnreachable: the repository cannot be read.
+        """
+        with self._open(fresh=True) as repo:
+            found = _named(repo, ref)
+            if found is None:
+                raise RefNotFound(self._url, ref, _near(repo, ref))
+            commit = _peeled(repo, found)
+            if commit is None:
+                raise RefNotFound(self._url, ref, _near(repo, ref))
+            summary = commit.message.decode(errors="replace").strip().partition("\n")[0]
+            return Commit(commit.id.decode(), ref, summary)
+
+    def extract(self, sha: str, subpath: str, into: Path) -> Path:
+        """Write the files that a commit has below a path.
+
+        Args:
+            sha: full SHA of the commit.
+            subpath: folder inside the repository.
+            into: folder to write to; what was there is replaced.
+
+        Returns:
+            The folder.
+
+        Raises:
+            RefNotFound: the repository has no such commit.
+            SubpathNotFound: the commit has no such folder.
+        """
+        with self._open(fresh=False) as repo:
+            commit = _peeled(repo, ObjectID(sha.encode()))
+            if commit is None:
+                raise RefNotFound(self._url, sha, ())
+            tree = _folder(repo, commit, subpath)
+            if tree is None:
+                raise SubpathNotFound(self._url, sha, subpath)
+            into.parent.mkdir(parents=True, exist_ok=True)
+            fresh = Path(tempfile.mkdtemp(dir=into.parent, prefix=f".{into.name}-"))
+            _write(repo, tree, fresh)
+            _replace(into, fresh)
+        return into
+
+    def _open(self, *, fresh: bool) -> Repo:
+        """The repository itself, or the copy of a remote one, brought up to date first where asked."""
+        try:
+            if _is_path(self._url):
+                return Repo(str(Path(self._url.removeprefix("file://")).expanduser()))
+            return self._copy(fresh=fresh)
+        except (NotGitRepository, GitProtocolError, OSError) as error:
+            raise RepositoryUnreachable(self._url, f"{type(error).__name__}: {error}") from error
+        except Exception as error:
+            # The transports below dulwich raise their own kinds.
+            raise RepositoryUnreachable(self._url, f"{type(error).__name__}: {error}") from error
+
+    def _copy(self, *, fresh: bool) -> Repo:
+        if not (self._cache / "HEAD").is_file():
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            clone = Path(tempfile.mkdtemp(dir=self._cache.parent, prefix=".clone-"))
+            porcelain.clone(self._url, str(clone), bare=True, checkout=False).close()
+            _replace(self._cache, clone)
+        elif fresh:
+            with Repo(str(self._cache)) as repo:
+                found = porcelain.fetch(repo, self._url)
+                for name, sha in found.refs.items():
+                    if sha is not None and name.startswith((b"refs/heads/", b"refs/tags/")):
+                        repo.refs[name] = sha
+        return Repo(str(self._cache))
+
+
+def _is_path(url: str) -> bool:
+    return url.startswith("file://") or ("://" not in url and ":" not in url.split("/", maxsplit=1)[0])
+
+
+def _named(repo: Repo, ref: str) -> ObjectID | None:
+    wanted = ref.encode()
+    for name in (b"refs/heads/" + wanted, b"refs/tags/" + wanted, b"refs/remotes/origin/" + wanted, wanted):
+        if name in repo.refs:
+            return repo.refs[name]  # pyright: ignore[reportArgumentType]
+    if len(ref) >= MIN_ABBREVIATION and all(letter in "0123456789abcdef" for letter in ref.lower()):
+        matches = {sha for sha in repo.object_store if sha.startswith(wanted.lower())}
+        commits = {sha for sha in matches if isinstance(repo[sha], GitCommit)}
+        return commits.pop() if len(commits) == 1 else None
+    return None
+
+
+def _peeled(repo: Repo, sha: ObjectID) -> GitCommit | None:
+    try:
+        found = repo[sha]
+    except KeyError:
+        return None
+    while isinstance(found, Tag):
+        found = repo[found.object[1]]
+    return found if isinstance(found, GitCommit) else None
+
+
+def _near(repo: Repo, ref: str) -> tuple[str, ...]:
+    names = sorted({name.decode().split("/", 2)[-1] for name in repo.refs.allkeys() if name.startswith(b"refs/")})
+    return tuple(difflib.get_close_matches(ref, names, n=5, cutoff=0.3)) or tuple(names[:10])
+
+
+def _folder(repo: Repo, commit: GitCommit, subpath: str) -> Tree | None:
+    tree = repo[commit.tree]
+    for part in PurePosixPath(subpath).parts:
+        if not isinstance(tree, Tree) or part.encode() not in tree:
+            return None
+        tree = repo[tree[part.encode()][1]]
+    return tree if isinstance(tree, Tree) else None
+
+
+def _write(repo: Repo, tree: Tree, into: Path) -> None:
+    """Write plain files and folders; links and submodules are passed over, so that nothing leaves the folder."""
+    into.mkdir(exist_ok=True)
+    for entry in tree.iteritems():
+        name = (entry.path or b"").decode()
+        found = repo[entry.sha] if entry.mode is not None and not _is_link(entry.mode) else None  # pyright: ignore[reportArgumentType]
+        if name in {"", ".", ".."} or "/" in name or found is None:
+            log.warning("passed over %s: neither a file nor a folder", name)
+        elif isinstance(found, Tree):
+            _write(repo, found, into / name)
+        elif isinstance(found, Blob):
+            (into / name).write_bytes(found.data)
+
+
+def _is_link(mode: int) -> bool:
+    return stat.S_ISLNK(mode) or mode == 0o160000
+
+
+def _replace(place: Path, fresh: Path) -> None:
+    old = place.with_name(f".{place.name}-old-{fresh.name}")
+    if place.exists():
+        place.rename(old)
+    fresh.rename(place)
+    shutil.rmtree(old, ignore_errors=True)

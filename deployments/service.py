@@ -1,0 +1,198 @@
+"""How services are called: what may be repeated, how long to wait, and what an answer that says no becomes."""
+
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import httpx
+import stamina
+from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
+
+from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceRefused, ServiceUnreachable
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=BaseModel)
+
+Parameters = Mapping[str, str | int | bool]
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+READ_ATTEMPTS = 5
+MAX_WAIT_S = 30.0
+# Neon promises that nothing has happened with these; Vercel says so of 429.
+_NOTHING_HAPPENED = {423, 429, 503}
+# A gateway's word that it lost the service's answer: what was asked for may have happened.
+_ANSWER_LOST = {502, 504, 524}
+
+
+class Service:
+    """One service behind its base URL.
+
+    Args:
+        name: what it is called in errors.
+        base_url: where it is.
+        token: the key; it is sent and never shown.
+        url_variable: the variable that holds the address, for advice.
+        token_variable: the variable that holds the key, for advice.
+        parameters: query parameters of every call.
+        patience_s: for how long a change is tried while the service says that it is busy.
+        transport: how requests are sent, for tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        token: SecretStr,
+        *,
+        url_variable: str,
+        token_variable: str,
+        parameters: Parameters | None = None,
+        patience_s: float = 120.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._name = name
+        self._base_url = base_url.rstrip("/")
+        self._url_variable = url_variable
+        self._token_variable = token_variable
+        self._parameters = dict(parameters or {})
+        self._patience_s = patience_s
+        self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"}, timeout=TIMEOUT, transport=transport
+        )
+
+    def __repr__(self) -> str:
+        return f"Service({self._name!r}, {self._base_url!r})"
+
+    def read(self, path: str, answer: type[M], parameters: Parameters | None = None) -> M:
+        """GET and read the answer; repeated while the service cannot be reached or is busy.
+
+        Raises:
+            ServiceError: no answer after some tries, or one that says no.
+        """
+        for attempt in stamina.retry_context(on=_read_again, attempts=READ_ATTEMPTS, timeout=self._patience_s):
+            with attempt:
+                return self._read_answer(self._send("GET", path, parameters, None), f"GET {path}", answer)
+        raise AssertionError("unreachable")
+
+    def change(
+        self,
+        method: str,
+        path: str,
+        answer: type[M],
+        body: Mapping[str, JsonValue] | list[JsonValue] | None = None,
+        parameters: Parameters | None = None,
+    ) -> M | None:
+        """Ask for a change; repeated only while the service says that nothing has happened.
+
+        Returns:
+            The answer; None where it has no body.
+
+        Raises:
+            LostReply: it may have happened: find out before asking again.
+            ServiceError: it did not happen.
+        """
+        for attempt in stamina.retry_context(
+            on=_change_again, attempts=None, timeout=self._patience_s, wait_initial=0.2, wait_max=5.0
+        ):
+            with attempt:
+                got = self._send(method, path, parameters, body)
+                if got.status_code == httpx.codes.NO_CONTENT or not got.content:
+                    return None
+                return self._read_answer(got, f"{method} {path}", answer)
+        raise AssertionError("unreachable")
+
+    def stream(self, path: str, *, timeout_s: float) -> Any:
+        """Open a GET whose answer comes line by line; a context manager of `httpx.Response`."""
+        return self._client.stream(
+            "GET", self._base_url + path, params=self._parameters, timeout=httpx.Timeout(timeout_s, connect=5.0)
+        )
+
+    def _send(self, method: str, path: str, parameters: Parameters | None, body: Any) -> httpx.Response:
+        request = f"{method} {path}"
+        try:
+            got = self._client.request(
+                method, self._base_url + path, params={**self._parameters, **(parameters or {})}, json=body
+            )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise ServiceUnreachable(
+                self._name,
+                request,
+                f"{self._base_url} does not answer ({type(error).__name__}): check {self._url_variable}, and that it is up"
+                " (`pilotage local status` for the local platform)",
+            ) from error
+        except httpx.HTTPError as error:
+            raise LostReply(self._name, request, f"the answer was lost ({type(error).__name__})") from error
+        if got.status_code in _ANSWER_LOST:
+            raise LostReply(self._name, request, f"the answer was lost ({got.status_code})", status=got.status_code)
+        if not got.is_success:
+            raise self._refused(request, got)
+        return got
+
+    def _refused(self, request: str, got: httpx.Response) -> ServiceRefused:
+        code, message = _said(got)
+        advice = ""
+        if got.status_code in {401, 403}:
+            advice = f"; check {self._token_variable}"
+        error = ServiceRefused(
+            self._name,
+            request,
+            f"answered {got.status_code}{f' ({code})' if code else ''}: {message}{advice}",
+            status=got.status_code,
+            code=code,
+            message=message,
+        )
+        error.retry_after_s = _retry_after_s(got.headers.get("Retry-After"))
+        return error
+
+    def _read_answer(self, got: httpx.Response, request: str, answer: type[M]) -> M:
+        try:
+            return answer.model_validate_json(got.content)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ServiceAnswerUnknown(
+                self._name, request, f"the answer is not what is documented: {where or 'body'}: {first['msg']}"
+            ) from None
+
+
+def _read_again(error: Exception) -> bool | float:
+    if isinstance(error, ServiceRefused) and error.transient:
+        return min(error.retry_after_s or 0.2, MAX_WAIT_S)
+    return isinstance(error, ServiceUnreachable)
+
+
+def _change_again(error: Exception) -> bool | float:
+    """Repeat a change only where the service has said that nothing happened, or was never reached."""
+    if isinstance(error, ServiceRefused) and error.status in _NOTHING_HAPPENED:
+        return min(error.retry_after_s, MAX_WAIT_S) if error.retry_after_s else True
+    # An address that refuses the connection is most often wrong or down: the task's own retries cover a restart.
+    return False
+
+
+def _said(got: httpx.Response) -> tuple[str, str]:
+    """Code and message of an error body: Neon's, Vercel's, or the first words of anything else."""
+    try:
+        body = got.json()
+    except ValueError:
+        return "", re.sub(r"<[^>]*>|\s+", " ", got.text[:500]).strip()[:200] or "no body"
+    told = body.get("error", body) if isinstance(body, dict) else {}
+    if not isinstance(told, dict):
+        told = {}
+    return str(told.get("code") or ""), str(told.get("message") or "no message")
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

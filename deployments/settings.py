@@ -1,0 +1,108 @@
+"""Settings: the same names on a laptop and in production, read from the environment; placeholders are refused."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from deployments.errors import SettingsError
+
+_PLACEHOLDER: Final = re.compile(
+    r"^\s*$|^<.*>$|<[^>]*>|change[-_ ]?me|^(your|my)[-_]|^x{3,}$|^\.\.\.$|ep-xxx|placeholder|^(todo|none|null)$",
+    re.IGNORECASE,
+)
+
+Given = Annotated[str, Field(min_length=1)]
+
+
+class Settings(BaseSettings):
+    """Everything that a run needs to know, from the environment or a file of variables."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_file_encoding="utf-8", hide_input_in_errors=True)
+
+    neon_api_url: AnyHttpUrl
+    neon_api_key: SecretStr
+    neon_project_id: Given
+    neon_production_branch: Given = "main"
+    neon_staging_branch: Given = "staging"
+    neon_database: Given
+    neon_owner_role: Given
+    neon_app_role: Given
+    app_database_url: SecretStr | None = None
+    app_staging_database_url: SecretStr | None = None
+
+    vercel_api_url: AnyHttpUrl
+    vercel_token: SecretStr
+    vercel_team_id: Given
+    vercel_project_id: Given
+    vercel_config_id: Given
+    vercel_automation_bypass_secret: SecretStr
+
+    release_repository: Given
+    production_url: AnyHttpUrl
+    slack_webhook_url: SecretStr
+    ledger_url: SecretStr = SecretStr("sqlite:///.pilotage/ledger.db")
+
+    target_name: str = Field(default="", validation_alias="PILOTAGE_TARGET")
+    release_revisions_path: Given = Field(
+        default="migrations/versions", validation_alias="PILOTAGE_RELEASE_REVISIONS_PATH"
+    )
+    cache_folder: Path = Field(default=Path(".pilotage/cache"), validation_alias="PILOTAGE_CACHE_FOLDER")
+    lease_s: float = Field(default=60, ge=5, le=3600, validation_alias="PILOTAGE_LEASE_S")
+    snapshot_hours: float = Field(default=168, gt=0, validation_alias="PILOTAGE_SNAPSHOT_HOURS")
+    neon_branch_limit: int = Field(default=10, ge=3, validation_alias="PILOTAGE_NEON_BRANCH_LIMIT")
+    neon_root_branch_limit: int = Field(default=3, ge=2, validation_alias="PILOTAGE_NEON_ROOT_BRANCH_LIMIT")
+    lock_timeout_ms: int = Field(default=100, ge=1, le=60_000, validation_alias="PILOTAGE_LOCK_TIMEOUT_MS")
+    migration_budget_s: float = Field(default=60, gt=0, validation_alias="PILOTAGE_MIGRATION_BUDGET_S")
+    row_loss_limit: float = Field(default=0.01, ge=0, le=1, validation_alias="PILOTAGE_ROW_LOSS_LIMIT")
+    p95_limit_ms: float = Field(default=100, gt=0, validation_alias="PILOTAGE_P95_LIMIT_MS")
+    error_rate_limit: float = Field(default=0.001, ge=0, le=1, validation_alias="PILOTAGE_ERROR_RATE_LIMIT")
+    minimum_users: int = Field(default=10, ge=0, validation_alias="PILOTAGE_MINIMUM_USERS")
+    minimum_requests: int = Field(default=100, ge=1, validation_alias="PILOTAGE_MINIMUM_REQUESTS")
+    watch_rate: float = Field(default=10, gt=0, le=100, validation_alias="PILOTAGE_WATCH_RATE")
+
+    @property
+    def target(self) -> str:
+        """The target's name in the ledger: the one given, or that of its two projects."""
+        return self.target_name or f"{self.neon_project_id}/{self.vercel_project_id}"
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else name.upper()
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment, then from the file that PILOTAGE_ENV_FILE names, or `.env`.
+
+    Raises:
+        SettingsError: names every variable that is missing, malformed or still a placeholder; never a value.
+    """
+    file = os.environ.get("PILOTAGE_ENV_FILE") or ".env"
+    try:
+        settings = Settings(_env_file=file)  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        raise SettingsError([_problem(one["loc"], one["type"], one["msg"]) for one in error.errors()]) from None
+    if found := _placeholders(settings):
+        raise SettingsError([f"{name} still holds a placeholder" for name in found])
+    return settings
+
+
+def _problem(where: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = str(where[0])
+    shown = variable(name) if name in Settings.model_fields else name.upper()
+    return f"{shown} is missing" if kind == "missing" else f"{shown}: {message[0].lower()}{message[1:]}"
+
+
+def _placeholders(settings: Settings) -> list[str]:
+    found: list[str] = []
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        if isinstance(value, str | SecretStr | AnyHttpUrl) and name != "target_name" and _PLACEHOLDER.search(text):
+            found.append(variable(name))
+    return found

@@ -1,0 +1,55 @@
+"""Slack: an incoming webhook. What could not be told is logged; it never fails a release."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import SecretStr
+from slack_sdk.http_retry import (
+    ConnectionErrorRetryHandler,
+    RateLimitErrorRetryHandler,
+    RetryHandler,
+    ServerErrorRetryHandler,
+)
+from slack_sdk.webhook import WebhookClient
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 3
+MAX_BLOCKS = 50
+MAX_TEXT = 3000
+
+
+class Slack:
+    """A channel that is told through its webhook."""
+
+    def __init__(self, url: SecretStr) -> None:
+        self._url = url
+
+    def post(self, text: str, blocks: Sequence[Mapping[str, Any]] = ()) -> bool:
+        """Tell the channel.
+
+        Args:
+            text: what a notification shows; the whole message where there are no blocks.
+            blocks: Block Kit blocks; those beyond what Slack takes are left out.
+
+        Returns:
+            Whether Slack took it.
+        """
+        handlers: list[RetryHandler] = [
+            ConnectionErrorRetryHandler(max_retry_count=2),
+            RateLimitErrorRetryHandler(max_retry_count=2),
+            ServerErrorRetryHandler(max_retry_count=2),
+        ]
+        client = WebhookClient(self._url.get_secret_value(), timeout=TIMEOUT_S, retry_handlers=handlers)
+        shown = [dict(block) for block in blocks[:MAX_BLOCKS]] or None
+        try:
+            answer = client.send(text=text[:MAX_TEXT], blocks=shown)
+        except Exception as error:
+            # The SDK raises whatever urllib does, with the address in it: only its kind is told.
+            log.warning("Slack was not told (%s): %s", type(error).__name__, text)
+            return False
+        if answer.status_code != 200:
+            log.warning("Slack refused (%s %s): %s", answer.status_code, answer.body[:100], text)
+            return False
+        return True

@@ -1,0 +1,100 @@
+"""Watching an address from outside: reads at a steady rate, how long they took, and which failed."""
+
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import httpx
+
+PATHS = ("/api/health", "/api/agents", "/api/conversations?limit=10")
+WORKERS = 8
+TIMEOUT_S = 10.0
+MAX_RATE = 100.0
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of an address.
+
+    Attributes:
+        latencies_ms: milliseconds of each answered request.
+        errors: requests that were answered with a server error, or not at all.
+        failures: the first failures in words.
+    """
+
+    latencies_ms: tuple[float, ...] = ()
+    errors: int = 0
+    failures: tuple[str, ...] = ()
+
+    @property
+    def requests(self) -> int:
+        """How many requests were made."""
+        return len(self.latencies_ms) + self.errors
+
+    @property
+    def p95_ms(self) -> float | None:
+        """The 95th percentile of the latency in milliseconds; None with fewer than 20 answers to tell it from."""
+        if len(self.latencies_ms) < 20:
+            return None
+        return statistics.quantiles(self.latencies_ms, n=20)[-1]
+
+    def plus(self, other: "Observation") -> "Observation":
+        """Both observations as one."""
+        return Observation(
+            self.latencies_ms + other.latencies_ms,
+            self.errors + other.errors,
+            (self.failures + other.failures)[:_NAMED],
+        )
+
+
+@dataclass
+class _Notes:
+    latencies_ms: list[float] = field(default_factory=list[float])
+    failures: list[str] = field(default_factory=list[str])
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def watch(
+    url: str, *, seconds: float, rate: float, stop: threading.Event | None = None, paths: tuple[str, ...] = PATHS
+) -> Observation:
+    """Read from an address at a steady rate, whether or not it keeps up.
+
+    Args:
+        url: the address.
+        seconds: how long.
+        rate: requests a second, at most 100.
+        stop: ends the watch early when set.
+        paths: what is read, in turn.
+    """
+    stop = stop or threading.Event()
+    interval_s = 1 / min(rate, MAX_RATE)
+    notes = _Notes()
+    limits = httpx.Limits(max_connections=WORKERS, max_keepalive_connections=WORKERS)
+    with (
+        httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S, limits=limits) as client,
+        ThreadPoolExecutor(WORKERS) as pool,
+    ):
+        began = time.monotonic()
+        for number in range(max(1, int(seconds / interval_s))):
+            if stop.wait(max(0.0, began + number * interval_s - time.monotonic())):
+                break
+            pool.submit(_read, client, paths[number % len(paths)], notes)
+    return Observation(tuple(notes.latencies_ms), len(notes.failures), tuple(notes.failures[:_NAMED]))
+
+
+def _read(client: httpx.Client, path: str, notes: _Notes) -> None:
+    began = time.perf_counter()
+    try:
+        answer = client.get(path)
+        failure = f"GET {path} answered {answer.status_code}" if answer.is_server_error else ""
+    except httpx.HTTPError as error:
+        failure = f"GET {path}: {type(error).__name__}"
+    latency_ms = (time.perf_counter() - began) * 1000
+    with notes.lock:
+        if failure:
+            notes.failures.append(failure)
+        else:
+            notes.latencies_ms.append(latency_ms)
