@@ -11,6 +11,7 @@ LocalPlatformError              transient: whether the same call may work a mome
 ├── PieceFailedError            a server or a process of the platform did not start, or ended by itself; names its log
 ├── PlatformRunningError        another supervisor holds the state folder
 ├── PlatformDownError           nothing runs in the state folder
+├── PlatformStartError          the platform did not come up; all of it is stopped again
 ├── PlatformStuckError          a supervisor was told to stop, and did not in time
 ├── TrafficError                the released application cannot be used as traffic would
 └── RefusedError                a request to the Neon API that the state of the project does not allow
@@ -140,6 +141,14 @@ class PlatformDownError(LocalPlatformError):
     def __init__(self, state: Path) -> None:
         self.state = state
         super().__init__(f"no platform runs in {state}; start one with `pilotage local up --detach --state {state}`")
+
+
+class PlatformStartError(LocalPlatformError):
+    """The platform did not come up; all of it is stopped again."""
+
+    def __init__(self, state: Path, reason: str) -> None:
+        self.state = state
+        super().__init__(f"the local platform did not come up: {reason}")
 
 
 class PlatformStuckError(LocalPlatformError):
