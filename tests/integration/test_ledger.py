@@ -56,9 +56,9 @@ def expire(ledger: Ledger, release: Release) -> None:
     ledger.renew_lease(release.id, -1)
 
 
-def begin_elsewhere(url: str, start: "threading.Event", outcomes: "multiprocessing.Queue[str]") -> None:
+def begin_elsewhere(url: str, start: "threading.Barrier", outcomes: "multiprocessing.Queue[str]") -> None:
     with Ledger.open(url) as ledger:
-        start.wait(30)
+        start.wait(60)
         try:
             begin(ledger)
         except ReleaseRunning:
@@ -67,8 +67,8 @@ def begin_elsewhere(url: str, start: "threading.Event", outcomes: "multiprocessi
             outcomes.put("began")
 
 
-def open_elsewhere(url: str, start: "threading.Event", outcomes: "multiprocessing.Queue[str]") -> None:
-    start.wait(30)
+def open_elsewhere(url: str, start: "threading.Barrier", outcomes: "multiprocessing.Queue[str]") -> None:
+    start.wait(60)
     with Ledger.open(url) as ledger:
         outcomes.put(begin(ledger, target=multiprocessing.current_process().name).state)
 
@@ -349,18 +349,17 @@ def test_of_two_processes_that_begin_at_once_one_wins(url: str) -> None:
 
 
 def test_fresh_ledger_may_be_opened_by_several_processes_at_once(url: str) -> None:
-    assert in_processes(open_elsewhere, url, 4) == ["running"] * 4
+    assert in_processes(open_elsewhere, url, 3) == ["running"] * 3
     with Ledger.open(url) as ledger:
-        assert len(ledger.releases()) == 4
+        assert len(ledger.releases()) == 3
 
 
 def in_processes(work: object, url: str, count: int) -> list[str]:
     spawn = multiprocessing.get_context("spawn")
-    start, outcomes = spawn.Event(), spawn.Queue()
+    start, outcomes = spawn.Barrier(count), spawn.Queue()
     processes = [spawn.Process(target=work, args=(url, start, outcomes)) for _ in range(count)]  # pyright: ignore[reportArgumentType]
     for process in processes:
         process.start()
-    start.set()
     told = sorted(outcomes.get(timeout=60) for _ in processes)
     for process in processes:
         process.join(30)
