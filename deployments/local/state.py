@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from deployments.local.errors import LocalPlatformError, PlatformRunningError
 from deployments.local.installation import remove_data_root
 
-_LOCK_S = 2
+_LOCK_S = 1
 _ENDING_S = 10
 
 

@@ -1,0 +1,98 @@
+"""The services of a platform: what each is made of, and by which settings the product finds them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from deployments.local.branches import BranchStore
+from deployments.local.errors import LocalPlatformError, PieceFailedError
+from deployments.local.faults import install_faults
+from deployments.local.postgres import data_root
+from deployments.local.processes import Spawner
+from deployments.local.project import Seed, open_project
+from deployments.local.servers import HttpServer
+from deployments.local.slack_webhook import create_slack_app
+from deployments.local.state import StateFolder
+
+_SEED = Seed()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that runs: its address, and the settings by which the product finds it."""
+
+    url: str
+    environment: dict[str, str]
+
+
+class Services:
+    """Starts the services of a platform, one after the other.
+
+    Args:
+        folder: where each keeps what it has.
+        spawner: starts their processes.
+        parts: how each is stopped is pushed to it.
+        tell: told what is started.
+    """
+
+    def __init__(self, folder: StateFolder, spawner: Spawner, parts: ExitStack, tell: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._spawner = spawner
+        self._parts = parts
+        self._tell = tell
+
+    def start(self) -> None:
+        """Start all of them.
+
+        Raises:
+            PieceFailedError: one did not start; it is named.
+        """
+        with self._piece("PostgreSQL", "branches main and staging"):
+            project = open_project(data_root(self._folder.path), spawner=self._spawner, seed=_SEED)
+            store = self._parts.enter_context(project)
+        with self._piece("Neon", "API v2 over these branches"):
+            self.neon = self._start_neon(store)
+        with self._piece("Slack", "a webhook that keeps what it is sent"):
+            self.slack = self._start_slack()
+
+    def _start_neon(self, store: BranchStore) -> Service:
+        from deployments.local.neon_api import create_neon_app
+
+        key = f"napi_{secrets.token_hex(24)}"
+        app = create_neon_app(store, api_key=key)
+        server = self._parts.enter_context(HttpServer("neon", app))
+        return Service(
+            server.url,
+            {
+                "NEON_API_URL": f"{server.url}/api/v2",
+                "NEON_API_KEY": key,
+                "NEON_PROJECT_ID": store.project.id,
+                "NEON_PRODUCTION_BRANCH": _SEED.production,
+                "NEON_STAGING_BRANCH": _SEED.staging,
+                "NEON_DATABASE": _SEED.database,
+                "NEON_OWNER_ROLE": _SEED.owner,
+                "NEON_APP_ROLE": _SEED.app,
+            },
+        )
+
+    def _start_slack(self) -> Service:
+        team, hook = secrets.token_hex(4).upper(), secrets.token_hex(4).upper()
+        path = f"/services/T{team}/B{hook}/{secrets.token_urlsafe(18)}"
+        app = create_slack_app(webhook_path=path, kept=self._folder.services / "slack.jsonl")
+        install_faults(app)
+        server = self._parts.enter_context(HttpServer("slack", app))
+        return Service(server.url, {"SLACK_WEBHOOK_URL": server.url + path})
+
+    @contextmanager
+    def _piece(self, name: str, what: str) -> Generator[None]:
+        """Name the part that is started, to whoever watches and in what goes wrong."""
+        self._tell(f"{name}: {what}")
+        try:
+            yield
+        except PieceFailedError:
+            raise
+        except (LocalPlatformError, OSError) as error:
+            raise PieceFailedError(name, str(error), log=self._folder.logs / "platform.log") from error
