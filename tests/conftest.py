@@ -1,15 +1,20 @@
-"""One PostgreSQL server for the whole session, one database a test."""
+"""One PostgreSQL server and one local platform for the whole session, one database a test."""
 
 import secrets
+import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from psycopg import sql
 
+from deployments.local.platform import status
 from deployments.local.postgres import Cluster, data_root, dsn, free_port, remove_data_root
 from deployments.local.processes import Spawner
 from deployments.local.provision import Login, ProvisionedDatabase, provision
+from deployments.local.running import RunningPlatform
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +53,28 @@ def database(server: Cluster) -> Iterator[ProvisionedDatabase]:
         superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         for role in (owner.name, app.name):
             superuser.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory, spawner: Spawner) -> Iterator[RunningPlatform]:
+    """A platform of this session, which ends with it in whatever way it ends. Tests must leave it as they found it."""
+    state = tmp_path_factory.mktemp("platform")
+    argv = [sys.executable, "-m", "deployments.local", "--state", state]
+    supervisor = spawner.spawn(argv, stdout=None, death_signal=signal.SIGTERM)
+    try:
+        while (up := status(state)) is None:
+            assert supervisor.poll() is None, (state / "logs" / "platform.log").read_text()
+            time.sleep(0.05)
+        assert up.pid == supervisor.pid
+        yield RunningPlatform(state)
+    finally:
+        supervisor.terminate()
+        assert supervisor.wait(60) == 0
+
+
+@pytest.fixture
+def faults(platform: RunningPlatform) -> Iterator[RunningPlatform]:
+    """The platform of the session, none of whose services spoils a call before or after the test."""
+    platform.clear_faults()
+    yield platform
+    platform.clear_faults()
