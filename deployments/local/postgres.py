@@ -125,9 +125,10 @@ class Cluster:
         return psycopg.connect(self.superuser_dsn(database), autocommit=True, connect_timeout=10)
 
     def scalar(self, query: LiteralString, *arguments: object) -> object:
-        """Return the only value that a query, run as the superuser, yields."""
+        """Return the only value that a statement, run as the superuser, yields; None where it yields no row."""
         with self.connect() as connection:
-            row = connection.execute(query, arguments).fetchone()
+            cursor = connection.execute(query, arguments)
+            row = cursor.fetchone() if cursor.description is not None else None
         return row[0] if row else None
 
     def start(
