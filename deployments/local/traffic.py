@@ -11,9 +11,11 @@ import httpx
 
 from deployments.local.errors import TrafficError
 from deployments.local.traffic_figures import Tally, TrafficReport
-from deployments.local.traffic_user import AGENTS, Pace, User, connect
+from deployments.local.traffic_user import Pace, User, connect
 
 _PROGRESS_S = 1
+_AGENTS = ("guide", "planner", "librarian")
+_KEEPER = {"email": "keeper@example.com", "name": "Keeper"}
 
 
 def run_traffic(
@@ -44,11 +46,13 @@ def run_traffic(
         TrafficError: the application cannot be reached, or lacks agents and takes none.
     """
     ended = stop or threading.Event()
-    _prepare(url)
+    agents = _prepare(url)
     with Tally(users, acknowledged) as tally:
         start_s = time.monotonic()
         paces = [Pace(start_s + number / rate, users / rate, start_s + seconds) for number in range(users)]
-        crowd = [User(url, number, pace, tally, ended) for number, pace in enumerate(paces)]
+        crowd = [
+            User(url, number, agents[number % len(agents)], pace, tally, ended) for number, pace in enumerate(paces)
+        ]
         for user in crowd:
             user.start()
         try:
@@ -70,18 +74,24 @@ def _wait(crowd: list[User], tally: Tally, on_progress: Callable[[TrafficReport]
                 on_progress(tally.report())
 
 
-def _prepare(url: str) -> None:
-    """Make sure that there are agents to talk with."""
+def _prepare(url: str) -> tuple[str, ...]:
+    """Make sure that there are agents to talk with, and return their slugs."""
     with connect(url) as client:
         try:
-            reply = client.get("/api/agents").raise_for_status()
-            if not reply.json():
-                keeper = {"email": "keeper@example.com", "name": "Keeper"}
-                client.post("/api/users", json=keeper).raise_for_status()
-                for slug in AGENTS:
-                    agent = {"slug": slug, "name": slug.title(), "userEmail": keeper["email"]}
-                    client.post("/api/agents", json=agent).raise_for_status()
+            found = _slugs(client)
+            if found:
+                return found
+            client.post("/api/users", json=_KEEPER).raise_for_status()
+            for slug in _AGENTS:
+                agent = {"slug": slug, "name": slug.title(), "userEmail": _KEEPER["email"]}
+                client.post("/api/agents", json=agent).raise_for_status()
         except httpx.HTTPStatusError as error:
             raise TrafficError(url, f"{error.request.url.path} answered {error.response.status_code}") from error
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             raise TrafficError(url, str(error) or type(error).__name__) from error
+    return _AGENTS
+
+
+def _slugs(client: httpx.Client) -> tuple[str, ...]:
+    agents = client.get("/api/agents").raise_for_status().json()
+    return tuple(str(agent["slug"]) for agent in agents)

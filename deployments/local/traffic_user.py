@@ -15,8 +15,6 @@ from deployments.local.traffic_figures import Tally
 _TIMEOUT_S = 10
 _MESSAGES_A_CONVERSATION = 20
 
-AGENTS = ("guide", "planner", "librarian")
-
 # Four writes in ten requests.
 _TURNS: tuple[Literal["write", "conversations", "messages", "agents"], ...] = (
     "write",
@@ -59,11 +57,12 @@ def connect(url: str) -> httpx.Client:
 class User(threading.Thread):
     """A user who signs up, starts conversations and writes and reads messages."""
 
-    def __init__(self, url: str, number: int, pace: Pace, tally: Tally, ended: threading.Event) -> None:
+    def __init__(self, url: str, number: int, agent: str, pace: Pace, tally: Tally, ended: threading.Event) -> None:
         super().__init__(name=f"traffic-{number}", daemon=True)
         self._client = connect(url)
         self._number = number
         self._email = f"traveller-{number}@example.com"
+        self._agent = agent
         self._pace = pace
         self._tally = tally
         self._ended = ended
@@ -103,8 +102,7 @@ class User(threading.Thread):
             )
             self._signed_up = reply is not None
         elif self._conversation is None:
-            agent = AGENTS[self._number % len(AGENTS)]
-            body = {"userEmail": self._email, "agentSlug": agent, "title": f"A question of {self._email}"}
+            body = {"userEmail": self._email, "agentSlug": self._agent, "title": f"A question of {self._email}"}
             reply = self._ask(since_s, "POST", "/api/conversations", body)
             self._conversation = str(reply.json()["id"]) if reply else None
             self._messages = 0
