@@ -12,6 +12,7 @@ MigrationError                  transient: whether the same call may work a mome
 ├── AdvisoryLockHeld            transient: another session migrates this database
 ├── LockBudgetExceeded          transient: other sessions held a table for longer than the budget
 ├── RevisionFailed              a revision raised; its transaction was rolled back
+├── NoQuietMoment               transient: commits came too fast to seal a restore point between them
 └── CatalogUnreadable           a kept catalogue is not one that this version wrote
 ```
 """
@@ -24,6 +25,7 @@ from datetime import datetime
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 
 class MigrationError(Exception):
@@ -35,7 +37,7 @@ class MigrationError(Exception):
 def place(dsn: str) -> str:
     """Name the database of a connection string without its password."""
     try:
-        given = psycopg.conninfo.conninfo_to_dict(dsn)
+        given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         return "the database (its connection string cannot be read)"
     return f"{given.get('dbname', '')} on {given.get('host', 'localhost')}:{given.get('port', 5432)}"
@@ -218,6 +220,19 @@ class RevisionFailed(MigrationError):
             else ". Its transaction was rolled back; it left nothing"
         )
         super().__init__(f"revision {revision} failed{state}: {message.strip()}{text}{after}")
+
+
+class NoQuietMoment(MigrationError):
+    """Commits came too fast to seal a restore point between them."""
+
+    transient = True
+
+    def __init__(self, where: str, attempts: int, budget_s: float, running: Sequence[int]) -> None:
+        self.running = tuple(running)
+        super().__init__(
+            f"{where} had no moment between two commits in {budget_s:g} s and {attempts} looks "
+            f"({len(running)} transactions ran at the last): seal from nearer to it, or when it has less to do"
+        )
 
 
 class CatalogUnreadable(MigrationError):
