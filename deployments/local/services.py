@@ -6,16 +6,22 @@ import secrets
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from deployments.local.branches import BranchStore
 from deployments.local.errors import LocalPlatformError, PieceFailedError
 from deployments.local.faults import install_faults
+from deployments.local.neon_api import create_neon_app
 from deployments.local.postgres import data_root
 from deployments.local.processes import Spawner
+from deployments.local.production import create_address_app
 from deployments.local.project import Seed, open_project
+from deployments.local.releases import make_repository
 from deployments.local.servers import HttpServer
 from deployments.local.slack_webhook import create_slack_app
 from deployments.local.state import StateFolder
+from deployments.local.vercel_api import create_vercel_app
+from deployments.local.vercel_project import Identity, VercelProject
 
 _SEED = Seed()
 
@@ -57,10 +63,19 @@ class Services:
             self.neon = self._start_neon(store)
         with self._piece("Slack", "a webhook that keeps what it is sent"):
             self.slack = self._start_slack()
+        with self._piece("git", "the repository that is released"):
+            repository = make_repository(self._folder.services / "git")
+        with self._piece("Vercel", "builds of its commits, and production's address"):
+            self.vercel, self.production = self._start_vercel(repository)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings by which the product finds everything that runs here."""
+        parts = (self.neon, self.slack, self.vercel, self.production)
+        ledger = {"LEDGER_URL": f"sqlite:///{self._folder.services / 'ledger.db'}"}
+        return {name: value for part in parts for name, value in part.environment.items()} | ledger
 
     def _start_neon(self, store: BranchStore) -> Service:
-        from deployments.local.neon_api import create_neon_app
-
         key = f"napi_{secrets.token_hex(24)}"
         app = create_neon_app(store, api_key=key)
         server = self._parts.enter_context(HttpServer("neon", app))
@@ -85,6 +100,28 @@ class Services:
         install_faults(app)
         server = self._parts.enter_context(HttpServer("slack", app))
         return Service(server.url, {"SLACK_WEBHOOK_URL": server.url + path})
+
+    def _start_vercel(self, repository: Path) -> tuple[Service, Service]:
+        identity = Identity()
+        project = VercelProject(
+            identity, repository=repository, folder=self._folder.services / "builds", spawner=self._spawner
+        )
+        (self._folder.services / "builds").mkdir(parents=True, exist_ok=True)
+        self._parts.callback(project.close)
+        server = self._parts.enter_context(HttpServer("vercel", create_vercel_app(project)))
+        project.config_url = server.url
+        address = create_address_app(project.production, bypass_secret=None)
+        production = self._parts.enter_context(HttpServer("production", address))
+        vercel = {
+            "VERCEL_API_URL": server.url,
+            "VERCEL_TOKEN": identity.token,
+            "VERCEL_TEAM_ID": identity.team_id,
+            "VERCEL_PROJECT_ID": identity.project_id,
+            "VERCEL_CONFIG_ID": identity.config_id,
+            "VERCEL_AUTOMATION_BYPASS_SECRET": identity.bypass_secret,
+            "RELEASE_REPOSITORY": str(repository),
+        }
+        return Service(server.url, vercel), Service(production.url, {"PRODUCTION_URL": production.url})
 
     @contextmanager
     def _piece(self, name: str, what: str) -> Generator[None]:

@@ -1,0 +1,17 @@
+"""The trail: who did what, and to what kind of thing."""
+
+from uuid import UUID
+
+import database
+
+
+def record(connection: database.Connection, user: UUID, action: str, target_type: str, target: UUID) -> None:
+    """Write an action down, in the transaction that does it."""
+    connection.execute(
+        'INSERT INTO audit_logs ("adminId", action, "targetType", "targetId") VALUES (%s, %s, %s, %s)',
+        (user, action, target_type, target),
+    )
+
+
+def message_said(user: UUID, message: UUID) -> None:
+    """Messages are not part of the trail."""
