@@ -29,7 +29,8 @@ class HttpServer:
     def __init__(self, name: str, app: ASGIApp, *, port: int = 0) -> None:
         self.name = name
         # Bound here, so that the address is known before the application is up, and nobody else can take it.
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # The protocol is named because asyncio sends without delay on sockets that name it, and on no others.
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._listener.bind(("127.0.0.1", port))
