@@ -45,11 +45,12 @@ def connect(
 
 
 @contextmanager
-def reader(dsn: str) -> Generator[psycopg.Connection]:
+def reader(dsn: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Generator[psycopg.Connection]:
     """Open a read-only REPEATABLE READ session that raises instead of filtering rows.
 
     Args:
         dsn: direct connection string of the owner.
+        statement_timeout_ms: milliseconds that one statement may take.
 
     Raises:
         DatabaseUnreachable: the server did not answer, or the connection was cut.
@@ -57,7 +58,7 @@ def reader(dsn: str) -> Generator[psycopg.Connection]:
 
     Locks: none beyond AccessShareLock of what the block reads.
     """
-    connection = connect(dsn, statement_timeout=STATEMENT_TIMEOUT_MS)
+    connection = connect(dsn, statement_timeout=statement_timeout_ms)
     try:
         with connection:
             connection.read_only = True

@@ -1,0 +1,197 @@
+"""The receipt of a restore: every row that was written since the restore point, by table and key.
+
+The state before the restore stays on a branch. Its rows whose transaction came after the point are looked up in the
+restored database: those it lacks were inserted, those that read otherwise were updated. Rows of the point that the
+kept branch lacks were deleted; where the counts add up there are none, and no keys are compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+import psycopg
+
+from migrations import applied
+from migrations.receipt_rows import Window, WrittenRow, count, rows_deleted, rows_since
+from migrations.receipt_tables import Pair, Table, read_tables
+from migrations.restore_point import Seal
+from migrations.session import reader
+from migrations.snapshot import Snapshot
+
+__all__ = ["Receipt", "TableReceipt", "WrittenRow", "receipt"]
+
+SAMPLE = 5
+STATEMENT_TIMEOUT_MS = 900_000
+
+
+@dataclass(frozen=True)
+class TableReceipt:
+    """What was written to one table since the point.
+
+    Attributes:
+        table: its name, with its schema outside of public.
+        inserted: rows that users inserted.
+        updated: rows that users updated.
+        deleted: rows that are gone; who deleted them cannot be told.
+        by_revisions: rows that a revision was the last to write; not among the others.
+        sample: the first few of each.
+        note: what else is to be known of it.
+    """
+
+    table: str
+    inserted: int
+    updated: int
+    deleted: int
+    by_revisions: int
+    sample: tuple[WrittenRow, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was written since the point.
+
+    Attributes:
+        tables: tables that were written to, by name.
+        file: where every row is listed, one JSON object a line; None where none was asked for.
+    """
+
+    tables: tuple[TableReceipt, ...]
+    file: Path | None = None
+
+    @property
+    def inserted(self) -> int:
+        """Rows that users inserted."""
+        return sum(table.inserted for table in self.tables)
+
+    @property
+    def updated(self) -> int:
+        """Rows that users updated."""
+        return sum(table.updated for table in self.tables)
+
+    @property
+    def deleted(self) -> int:
+        """Rows that are gone."""
+        return sum(table.deleted for table in self.tables)
+
+    @property
+    def by_revisions(self) -> int:
+        """Rows that a revision was the last to write."""
+        return sum(table.by_revisions for table in self.tables)
+
+
+def receipt(restored_dsn: str, kept_dsn: str, seal: Seal, *, to: Path | None = None) -> Receipt:
+    """List what was written between a restore point and the restore to it.
+
+    Args:
+        restored_dsn: direct connection string of the database that was restored.
+        kept_dsn: the same of the branch that keeps the state before the restore.
+        seal: the point.
+        to: file that every row is written to, as JSON, one a line: table, change, key, and by which revision.
+
+    Returns:
+        The counts by table, with a few rows of each.
+
+    Raises:
+        DatabaseUnreachable, DatabaseRefused: one of the databases could not be read.
+
+    Locks: AccessShareLock on every table of both, until it is done.
+    """
+    with (
+        reader(restored_dsn, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as restored,
+        reader(kept_dsn, statement_timeout_ms=STATEMENT_TIMEOUT_MS) as kept,
+        _lines(to) as lines,
+    ):
+        for connection in (restored, kept):
+            # Types and tables are named with their schema, whatever the role's search_path is.
+            connection.execute("SET LOCAL search_path = ''")
+        window = _window(restored, kept, seal)
+        before, after = read_tables(restored), read_tables(kept)
+        found = [
+            *(_Tally(n, lines).of(_pair(Pair.of(before[n], after[n]), kept, window)) for n in before if n in after),
+            *(_Tally(n, lines).of(_alone(kept, after[n], "was made")) for n in after if n not in before),
+            *(_Tally(n, lines).of(_alone(restored, before[n], "was dropped")) for n in before if n not in after),
+        ]
+    return Receipt(tuple(sorted((one for one in found if one.sample or one.note), key=lambda one: one.table)), to)
+
+
+def _window(restored: psycopg.Connection, kept: psycopg.Connection, seal: Seal) -> Window:
+    row = kept.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+    by_xid = {xid: revision for revision, xid in applied.transactions(kept).items()} if applied.is_kept(kept) else {}
+    return Window(
+        restored=restored,
+        snapshot=Snapshot.parse(seal.snapshot),
+        in_flight=tuple(seal.in_flight_xids),
+        next_xid=int(row[0]) if row else 0,
+        revisions=by_xid,
+    )
+
+
+def _alone(connection: psycopg.Connection, table: Table, what: str) -> Iterator[str]:
+    yield f"the table {what} since the point, with {count(connection, table)} rows"
+
+
+def _pair(pair: Pair, kept: psycopg.Connection, window: Window) -> Iterator[WrittenRow | str]:
+    """The rows of one table that were written, and in words what cannot be said row by row."""
+    inserted = 0
+    for row in rows_since(kept, pair, window):
+        inserted += row.change == "inserted"
+        yield row
+    missing = count(window.restored, pair.restored) + inserted - count(kept, pair.kept)
+    if missing and pair.key:
+        yield from rows_deleted(kept, pair, pair.key, window)
+    elif pair.key is None and (inserted or missing):
+        yield (
+            "the table has no key: a row that was updated counts as inserted, "
+            f"and {missing} rows were either deleted or updated"
+        )
+
+
+@dataclass
+class _Tally:
+    """Counts the rows of one table as they go by, and writes each down."""
+
+    table: str
+    lines: TextIO | None
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    sample: list[WrittenRow] = field(default_factory=list[WrittenRow])
+    notes: list[str] = field(default_factory=list[str])
+
+    def of(self, found: Iterable[WrittenRow | str]) -> TableReceipt:
+        for one in found:
+            if isinstance(one, str):
+                self.notes.append(one)
+            else:
+                self._row(one)
+        return TableReceipt(
+            table=self.table,
+            inserted=self.counts.get("inserted", 0),
+            updated=self.counts.get("updated", 0),
+            deleted=self.counts.get("deleted", 0),
+            by_revisions=self.counts.get("by revision", 0),
+            sample=tuple(self.sample),
+            note="; ".join(self.notes),
+        )
+
+    def _row(self, row: WrittenRow) -> None:
+        kind = row.change if row.revision is None else "by revision"
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if self.counts[kind] <= SAMPLE:
+            self.sample.append(row)
+        if self.lines is not None:
+            written = {"table": row.table, "change": row.change, "key": row.key, "revision": row.revision}
+            self.lines.write(json.dumps(written, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _lines(to: Path | None) -> Generator[TextIO | None]:
+    if to is None:
+        yield None
+        return
+    with to.open("w", encoding="utf-8") as file:
+        yield file
