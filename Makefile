@@ -40,7 +40,7 @@ format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed ## Measure branches, restores and releases
-	$(BIN)/python -m tests.bench
+	$(BIN)/python tests/bench
 
 lock: ## Pin the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ _LEFTOVER_AFTER = timedelta(days=1)
 
 
 @contextmanager
-def throwaway_database(dsn: str) -> Iterator[str]:
+def throwaway_database(dsn: str) -> Generator[str]:
     """Create an empty database on the same server, and drop it afterwards.
 
     Args:

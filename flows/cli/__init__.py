@@ -1,0 +1,33 @@
+"""The `pilotage` command: one module a group."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import demo, drift, ledger, local, release, rollback
+
+app = typer.Typer(
+    name="pilotage",
+    help="Bring a release into production, and back out when something goes wrong.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(release.app, name="release")
+app.add_typer(local.app, name="local")
+app.command("ledger")(ledger.ledger)
+app.command("rollback")(rollback.rollback)
+app.command("drift")(drift.drift)
+local.app.command("demo")(demo.demo)
+
+
+@app.callback()
+def settings_from(
+    env_file: Annotated[
+        Path | None, typer.Option("--env-file", help="File with the settings; .env by default.", exists=True)
+    ] = None,
+) -> None:
+    """Say where the settings come from."""
+    if env_file is not None:
+        os.environ["PILOTAGE_ENV_FILE"] = str(env_file.resolve())

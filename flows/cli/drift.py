@@ -1,0 +1,15 @@
+"""`pilotage drift`: the drift check, now."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from flows.cli import checklist, failing
+
+
+def drift(
+    environment: Annotated[Literal["all", "production", "staging"], typer.Option(help="Which environment.")] = "all",
+) -> None:
+    """Start the drift check through Prefect's API and follow it; exit 1 where there is drift."""
+    with failing.clearly():
+        checklist.run_to_end("drift-check/drift-check", {"environment": environment})

@@ -1,0 +1,34 @@
+"""How a command fails: one clear line on stderr, exit 1, no traceback."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import httpx
+import typer
+from rich.console import Console
+
+from deployments.errors import DeploymentError
+from migrations.errors import MigrationError
+from tasks.errors import TaskError
+
+errors = Console(stderr=True, highlight=False)
+
+
+class CommandFailed(Exception):
+    """A command cannot do what it was asked; the message says why and what to do."""
+
+
+@contextmanager
+def clearly() -> Generator[None]:
+    """Turn the errors of every room into one line and exit 1."""
+    try:
+        yield
+    except (CommandFailed, DeploymentError, MigrationError, TaskError, TimeoutError) as error:
+        errors.print(f"[red]error:[/] {error}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    except httpx.ConnectError as error:
+        errors.print(
+            f"[red]error:[/] the Prefect server does not answer ({error}): start it, or set PREFECT_API_URL",
+            soft_wrap=True,
+        )
+        raise typer.Exit(1) from None

@@ -1,0 +1,129 @@
+"""The production checklist, top to bottom, and the way back when a step fails."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from prefect import State, flow, runtime
+from prefect.states import Completed
+
+from deployments.repository import Commit
+from flows.decision import Situation, decide, what_failed
+from flows.rollback import WayBack, conclude
+from tasks import catalogue, notification, production, record, report, smoke, snapshot, staging, status, validation
+from tasks.errors import TaskError, verdict_error
+from tasks.values import ReleaseRequest, RestorePoint, Survey, Verdict
+
+log = logging.getLogger(__name__)
+
+
+class RolledBack(TaskError):
+    """The release failed; what was done about it is the message."""
+
+
+@dataclass
+class Progress:
+    """How far a release has come: the way back is chosen from it."""
+
+    survey: Survey | None = None
+    staging_touched: bool = False
+    point: RestorePoint | None = None
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@flow(name="release", flow_run_name="release {request.ref}")
+def release(request: ReleaseRequest) -> State[str]:
+    """Take a commit into production, and bring production back by itself when something goes wrong.
+
+    Args:
+        request: What to release, and how.
+    """
+    commit = status.resolve_ref(request.ref)
+    opened = record.open_release(request, commit, requested_by=f"flow run {runtime.flow_run.name}")
+    with record.lease(opened.id):
+        progress = Progress()
+        try:
+            summary = run_checklist(opened.id, request, commit, progress)
+        except Exception as error:
+            raise RolledBack(way_back(opened.id, request, commit, progress, error)) from error
+        record.close_release(opened.id, "succeeded", summary)
+        return Completed(message=summary, data=summary)
+
+
+def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, progress: Progress) -> str:
+    """Walk the checklist in its order; the first step that fails ends it."""
+    survey = progress.survey = status.survey(commit, request.target_revision, reset_staging=request.reset_staging)
+    if survey.nothing_to_do(commit.sha):
+        return finish(release_id, request, progress, f"nothing to do: production serves {request.ref} already")
+    snapshot_id = snapshot.take_snapshot(release_id)
+
+    progress.staging_touched = True
+    deploy_to_staging(release_id, request, commit, survey)
+
+    point = progress.point = production.seal_restore_point(release_id, snapshot_id, survey)
+    deploy_to_production(release_id, request, commit, survey, point, progress)
+
+    catalogue.keep_production(release_id, survey.target_revision)
+    return finish(release_id, request, progress, f"release succeeded: {request.ref} serves at {survey.target_revision}")
+
+
+def deploy_to_staging(release_id: str, request: ReleaseRequest, commit: Commit, survey: Survey) -> None:
+    """Staging deploy and smoke tests: the same revisions and the same build, on a copy."""
+    if request.reset_staging:
+        staging.reset_staging(release_id)
+    staging.migrate_staging(release_id, commit, survey.target_revision)
+    smoke.smoke_test(release_id, staging.deploy_staging(release_id, commit), commit)
+
+
+def deploy_to_production(
+    release_id: str, request: ReleaseRequest, commit: Commit, survey: Survey, point: RestorePoint, progress: Progress
+) -> None:
+    """Migrate, build without domains, check, promote, validate, watch."""
+    production.migrate_production(release_id, commit, survey.target_revision)
+    build = production.build_production(release_id, commit)
+    production.check_build(release_id, build, commit)
+    promoted_at = datetime.now(UTC)
+    production.promote(release_id, build)
+
+    judge(progress, validation.validate_database(release_id, commit, (survey.target_revision,), point))
+    window = validation.Window(
+        request.watch_seconds, promoted_at, build.id, commit.sha, expect_users=not survey.first_release
+    )
+    judge(progress, validation.watch_production(release_id, window))
+
+
+def judge(progress: Progress, verdicts: tuple[Verdict, ...]) -> None:
+    """Keep the verdicts for the report; the worst of them ends the checklist."""
+    progress.verdicts += verdicts
+    if error := verdict_error(verdicts):
+        raise error
+
+
+def finish(release_id: str, request: ReleaseRequest, progress: Progress, summary: str) -> str:
+    """Report a release that ended well."""
+    warnings = progress.survey.warnings if progress.survey else ()
+    report.publish(release_id, summary, progress.verdicts)
+    notification.tell(
+        f"Release of {request.ref} succeeded",
+        {"Release": release_id, **{v.check: f"{v.measured} (limit {v.threshold})" for v in progress.verdicts}},
+        text="\n".join((summary, *warnings)),
+    )
+    return summary
+
+
+def way_back(release_id: str, request: ReleaseRequest, commit: Commit, progress: Progress, error: Exception) -> str:
+    """Decide which way back is right, and walk it."""
+    survey, point = progress.survey, progress.point
+    applied = status.applied_since(point, commit) if point else ()
+    way = decide(
+        Situation(
+            failed=what_failed(error),
+            staging_touched=progress.staging_touched,
+            sealed=point is not None,
+            applied=None if applied is None else bool(applied),
+            first_release=survey is None or survey.first_release,
+        )
+    )
+    log.error("%s: %s; way back: %s", what_failed(error).value, error, way.value)
+    stands = applied[-1:] if applied else point.revisions if point else ()
+    return conclude(WayBack(release_id, commit, point, stands, progress.verdicts), way, error, request.ref)

@@ -1,0 +1,71 @@
+"""The clients of a run, made from the worker's environment; nothing secret passes through Prefect."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deployments.ledger import Ledger
+from deployments.neon import Branch, NeonClient
+from deployments.repository import Commit, ReleaseRepository
+from deployments.settings import Settings, load_settings
+from deployments.slack import Slack
+from deployments.vercel import VercelClient
+from migrations.history import History
+
+
+def settings() -> Settings:
+    """The worker's settings; SettingsError names what is missing."""
+    return load_settings()
+
+
+def neon(given: Settings) -> NeonClient:
+    """The client of Neon's API for the target's project."""
+    return NeonClient(given.neon_api_url, given.neon_api_key, given.neon_project_id)
+
+
+def vercel(given: Settings) -> VercelClient:
+    """The client of Vercel's API for the target's project."""
+    return VercelClient(given.vercel_api_url, given.vercel_token, given.vercel_team_id, given.vercel_project_id)
+
+
+def slack(given: Settings) -> Slack:
+    """The channel that is told."""
+    return Slack(given.slack_webhook_url)
+
+
+def repository(given: Settings) -> ReleaseRepository:
+    """The git repository that is released."""
+    return ReleaseRepository(given.release_repository, given.cache_folder / "repository")
+
+
+@contextmanager
+def ledger(given: Settings) -> Generator[Ledger]:
+    """The ledger of releases, closed afterwards."""
+    opened = Ledger.open(given.ledger_url)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def production_branch(given: Settings) -> Branch:
+    """Production's branch, by its name."""
+    return neon(given).branch(given.neon_production_branch)
+
+
+def staging_branch(given: Settings) -> Branch:
+    """Staging's branch, by its name."""
+    return neon(given).branch(given.neon_staging_branch)
+
+
+def owner_dsn(given: Settings, branch: Branch) -> str:
+    """A direct connection string for the role that migrates; a secret, never to be logged or returned from a task."""
+    client = neon(given)
+    uri = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_owner_role, pooled=False)
+    return uri.get_secret_value()
+
+
+def history(given: Settings, commit: Commit) -> History:
+    """The revisions of a commit, taken from the commit itself and not from the worker's own tree."""
+    folder: Path = given.cache_folder / "revisions" / commit.sha
+    return History.load(repository(given).extract(commit.sha, given.release_revisions_path, folder))

@@ -1,0 +1,84 @@
+"""Why a step of the checklist stopped.
+
+TaskError
+├── NotReady           the release cannot start: nothing was touched
+├── StagingFailed      staging did not take it: production was not touched
+├── MigrationFailed    a revision did not go through in production
+├── ApplicationFailed  the new build is not fit for production
+├── SchemaFailed       the catalogue is not what the revisions promise
+├── DataFailed         rows are missing, orphaned or wrong
+├── CannotTell         a measurement could not be had or was too thin to judge
+└── RollbackFailed     a way back could not be walked to its end
+
+`transient` says whether the same step may succeed if it is tried again: the retry condition of every task reads
+only that.
+"""
+
+from tasks.values import Verdict
+
+
+class TaskError(Exception):
+    """A step of the checklist stopped.
+
+    Attributes:
+        transient: whether trying again may help.
+    """
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+class NotReady(TaskError):
+    """The release cannot start; nothing was touched."""
+
+
+class StagingFailed(TaskError):
+    """Staging did not take the release; production was not touched."""
+
+
+class MigrationFailed(TaskError):
+    """A revision did not go through in production."""
+
+
+class ApplicationFailed(TaskError):
+    """The new build is not fit for production."""
+
+
+class SchemaFailed(TaskError):
+    """The live catalogue is not what the revisions promise."""
+
+
+class DataFailed(TaskError):
+    """Rows are missing, orphaned or wrong."""
+
+
+class CannotTell(TaskError):
+    """A measurement could not be had, or was too thin to judge."""
+
+
+class RollbackFailed(TaskError):
+    """A way back could not be walked to its end: a person has to take over."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again may help, by the `transient` attribute that every room's errors carry."""
+    return bool(getattr(error, "transient", False))
+
+
+def verdict_error(verdicts: tuple[Verdict, ...]) -> TaskError | None:
+    """The error that a set of verdicts amounts to: data before schema before application before cannot tell."""
+    kinds = {"data": DataFailed, "schema": SchemaFailed, "application": ApplicationFailed}
+    for subject, kind in kinds.items():
+        failed = [v for v in verdicts if v.passed is False and v.subject.value == subject]
+        if failed:
+            return kind("; ".join(_sentence(v) for v in failed))
+    unknown = [v for v in verdicts if v.passed is None]
+    if unknown:
+        return CannotTell("; ".join(_sentence(v) for v in unknown))
+    return None
+
+
+def _sentence(verdict: Verdict) -> str:
+    text = f"{verdict.check}: {verdict.measured} (limit {verdict.threshold})"
+    return f"{text}: {verdict.detail}" if verdict.detail else text

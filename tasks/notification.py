@@ -1,0 +1,59 @@
+"""What Slack is told: short enough to be understood at three in the morning. Slack never fails a release."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from tasks import connections
+from tasks.step import step
+
+log = logging.getLogger(__name__)
+
+Block = dict[str, JsonValue]
+
+
+@step("tell Slack", timeout_s=60, retries=0)
+def tell(headline: str, facts: Mapping[str, str], *, text: str = "", next_step: str = "") -> bool:
+    """Post one message: a headline, the facts as fields, what happened, and what to do now.
+
+    Args:
+        headline: one line; it is what a phone shows.
+        facts: label and value; empty values are left out.
+        text: what happened, in a sentence or a list.
+        next_step: what the reader should do; empty where there is nothing to do.
+
+    Returns:
+        Whether Slack took it. A message that could not be delivered is logged and never raises.
+    """
+    return connections.slack(connections.settings()).post(headline, message(headline, facts, text, next_step))
+
+
+def message(headline: str, facts: Mapping[str, str], text: str, next_step: str) -> Sequence[Block]:
+    """The blocks of one message."""
+    blocks: list[Block] = [{"type": "header", "text": {"type": "plain_text", "text": headline[:150]}}]
+    fields: list[JsonValue] = [
+        {"type": "mrkdwn", "text": f"*{label}*\n{escape(value)}"[:2000]} for label, value in facts.items() if value
+    ]
+    blocks.extend({"type": "section", "fields": fields[start : start + 10]} for start in range(0, len(fields), 10))
+    if text:
+        blocks.append(_section(escape(text)))
+    if next_step:
+        blocks.append(_section(f"*What to do:* {escape(next_step)}"))
+    return blocks
+
+
+def escape(text: str) -> str:
+    """Text as Slack's mrkdwn takes it literally."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:3000]}}
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"

@@ -1,0 +1,117 @@
+"""The ledger's side of the checklist: open a release, keep its lease, write each act down before and after it."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from prefect import runtime
+from pydantic import JsonValue, TypeAdapter
+
+from deployments.ledger import Release, StepHandle
+from deployments.repository import Commit
+from tasks import connections
+from tasks.errors import NotReady
+from tasks.step import step
+from tasks.values import ReleaseRequest, RestorePoint
+
+RESTORE_POINT = "restore point"
+_restore_point: TypeAdapter[RestorePoint] = TypeAdapter(RestorePoint)
+
+
+@step("open release", timeout_s=60)
+def open_release(request: ReleaseRequest, commit: Commit, *, requested_by: str) -> Release:
+    """Write the release into the ledger, which keeps one running release a target.
+
+    Raises:
+        ReleaseRunning: another release of this target runs, or died and was not closed.
+    """
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        return ledger.begin_release(
+            target=given.target,
+            ref=request.ref,
+            commit_sha=commit.sha,
+            target_revision=request.target_revision,
+            requested_by=requested_by,
+            flow_run_id=str(runtime.flow_run.id or ""),
+            lease_s=given.lease_s,
+        )
+
+
+@step("close release", timeout_s=60)
+def close_release(release_id: str, state: str, summary: str) -> Release:
+    """Write the end of the release into the ledger; the target is free for the next one."""
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        return ledger.end_release(release_id, state, summary)
+
+
+@contextmanager
+def lease(release_id: str) -> Generator[None]:
+    """Keep the release's lease while the block runs, so that others see that its process lives."""
+    given = connections.settings()
+    with connections.ledger(given) as ledger, ledger.lease_kept(release_id, given.lease_s):
+        yield
+
+
+@contextmanager
+def recorded(release_id: str, name: str, **details: JsonValue) -> Generator[StepHandle]:
+    """Write a step into the ledger before and after the block, and its failure too."""
+    given = connections.settings()
+    with connections.ledger(given) as ledger, ledger.step(release_id, name, details) as handle:
+        yield handle
+
+
+def note(release_id: str, name: str, **details: JsonValue) -> None:
+    """Write a fact into the ledger that no single act stands for."""
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        ledger.note(release_id, name, details)
+
+
+def restore_point_json(point: RestorePoint) -> Mapping[str, Any]:
+    """The restore point as the ledger keeps it."""
+    return _restore_point.dump_python(point, mode="json")
+
+
+def restore_point(release_id: str) -> RestorePoint | None:
+    """The restore point that a release sealed; None when it never came to that."""
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        for entry in reversed(ledger.steps(release_id)):
+            if entry.step == RESTORE_POINT and entry.event == "done":
+                return _restore_point.validate_python(entry.details)
+    return None
+
+
+def release_of(release_id: str) -> Release:
+    """The ledger's row of a release.
+
+    Raises:
+        ReleaseNotFound: there is none of that id.
+    """
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        return ledger.release(release_id)
+
+
+def newest_release_or_refuse(release_id: str) -> Release:
+    """The release, when nothing was released after it.
+
+    Raises:
+        NotReady: a later release stands on top of it, which a rollback would tear away.
+    """
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        wanted = ledger.release(release_id)
+        later = [
+            r.id
+            for r in ledger.releases(target=wanted.target, limit=100)
+            if r.started_at > wanted.started_at and r.state in {"succeeded", "rolled_back", "undecided", "running"}
+        ]
+    if later:
+        raise NotReady(
+            f"release {release_id} is not the newest of {wanted.target}: {', '.join(later)} came after it. "
+            f"Roll those back first, newest first."
+        )
+    return wanted

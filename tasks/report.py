@@ -1,0 +1,101 @@
+"""Report: what a release did, as an artifact in the Prefect UI and a summary in the ledger."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from prefect.artifacts import create_markdown_artifact
+
+from deployments.ledger import Release, Step
+from migrations.receipt import Receipt
+from tasks import connections
+from tasks.step import step
+from tasks.values import Verdict
+
+AFFECTED_FROM = ("promote", "migrate production")
+AFFECTED_UNTIL = ("maintenance mode off", "roll back application")
+
+
+@step("report", timeout_s=120)
+def publish(release_id: str, summary: str, verdicts: Sequence[Verdict]) -> str:
+    """Put the whole release into one markdown artifact, and return it.
+
+    The artifact's key is the same for all releases of a target, so that each is the next version of the last.
+    """
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        markdown = render(ledger.release(release_id), ledger.steps(release_id), summary, verdicts)
+    create_markdown_artifact(markdown, key="release-report", description=summary)
+    return markdown
+
+
+def render(release: Release, steps: Iterable[Step], summary: str, verdicts: Sequence[Verdict]) -> str:
+    """The report as markdown."""
+    lines = [
+        f"# Release {release.id}",
+        "",
+        f"**{summary}**",
+        "",
+        f"- ref `{release.ref}`, commit `{release.commit_sha}`, target revision `{release.target_revision}`",
+        f"- started {release.started_at:%Y-%m-%d %H:%M:%S} UTC by {release.requested_by or 'nobody named'}",
+        "",
+        "| check | measured | threshold | verdict | detail |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {v.check} | {v.measured} | {v.threshold} | {v.mark} | {_cell(v.detail)} |" for v in verdicts),
+        "",
+        "| step | began | took | outcome |",
+        "| --- | --- | --- | --- |",
+        *(f"| {name} | {began:%H:%M:%S} | {took} | {outcome} |" for name, began, took, outcome in timeline(steps)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def timeline(steps: Iterable[Step]) -> tuple[tuple[str, datetime, str, str], ...]:
+    """Pair each step's beginning with its end.
+
+    Returns:
+        Name, beginning, duration in seconds and outcome, in the order of their beginnings.
+    """
+    rows: list[tuple[str, datetime, str, str]] = []
+    open_rows: dict[str, int] = {}
+    for entry in steps:
+        if entry.event == "begun":
+            open_rows[entry.step] = len(rows)
+            rows.append((entry.step, entry.at, "", "not finished"))
+        elif entry.event == "noted":
+            rows.append((entry.step, entry.at, "", "noted"))
+        elif (at := open_rows.pop(entry.step, None)) is not None:
+            began = rows[at][1]
+            rows[at] = (entry.step, began, f"{(entry.at - began).total_seconds():.2f} s", entry.event)
+    return tuple(rows)
+
+
+def affected_s(failed_release_id: str, rollback_id: str) -> float:
+    """Seconds for which users were served by the failed release, or refused while it was put right.
+
+    Args:
+        failed_release_id: the release that changed production.
+        rollback_id: the ledger's row of the rollback; the same one where the release rolled itself back.
+    """
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        began = _moments(ledger.steps(failed_release_id), AFFECTED_FROM)
+        ended = _moments(ledger.steps(rollback_id), AFFECTED_UNTIL)
+    return (max(ended) - min(began)).total_seconds() if began and ended and max(ended) > min(began) else 0.0
+
+
+def _moments(steps: Iterable[Step], names: tuple[str, ...]) -> list[datetime]:
+    return [entry.at for entry in steps if entry.event == "done" and entry.step in names]
+
+
+def receipt_text(receipt: Receipt) -> str:
+    """What was written since the restore point, in one sentence."""
+    tables = ", ".join(f"{t.table} +{t.inserted} ~{t.updated} -{t.deleted}" for t in receipt.tables)
+    return (
+        f"{receipt.inserted} rows inserted, {receipt.updated} updated, {receipt.deleted} deleted "
+        f"since the restore point{': ' + tables if tables else ''}"
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,117 @@
+"""Restoration: the ways back, each walked step by step and each written down before and after."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deployments.neon import NeonClient
+from migrations.catalog import Catalog, difference, read_catalog
+from migrations.receipt import Receipt, receipt
+from migrations.session import reader
+from tasks import connections
+from tasks.errors import RollbackFailed
+from tasks.record import note, recorded
+from tasks.step import step
+from tasks.values import Restoration, RestorePoint
+
+
+def kept_name(release_id: str) -> str:
+    """The name of the branch that keeps production as it was before the restore."""
+    return f"before-rollback-{release_id}"
+
+
+@step("verify that nothing changed", timeout_s=300)
+def verify_unchanged(release_id: str, point: RestorePoint) -> None:
+    """Compare production's catalogue with the one of the restore point.
+
+    Raises:
+        RollbackFailed: something differs; it is named.
+    """
+    given = connections.settings()
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with recorded(release_id, "verify that nothing changed") as entry:
+        with reader(dsn) as connection:
+            live = read_catalog(connection)
+        found = difference(Catalog.from_json(point.catalog_json), live)
+        if found:
+            raise RollbackFailed(
+                f"the failed revision left something behind in production: {'; '.join(str(one) for one in found[:10])}"
+            )
+        entry.result({"digest": live.digest})
+
+
+@step("roll back application", timeout_s=600)
+def roll_back_application(release_id: str, deployment_id: str) -> bool:
+    """Let production's address serve the previous deployment again.
+
+    Args:
+        deployment_id: the deployment that served before the release.
+
+    Returns:
+        Whether anything had to be moved.
+    """
+    given = connections.settings()
+    client = connections.vercel(given)
+    serving = client.production_deployment()
+    if serving is not None and serving.id == deployment_id:
+        return False
+    with recorded(release_id, "roll back application", deployment=deployment_id):
+        client.rollback(deployment_id)
+    return True
+
+
+@step("restore production", timeout_s=1800)
+def restore_production(release_id: str, point: RestorePoint) -> Restoration:
+    """Bring production back to the sealed point of its own history, under its own name and address.
+
+    The state before the restore stays as a branch. A protected branch refuses a restore: the protection is lifted for
+    it and set again, each noted.
+
+    Raises:
+        RollbackFailed: production is not the branch that was sealed.
+    """
+    given = connections.settings()
+    client = connections.neon(given)
+    production = client.branch(given.neon_production_branch)
+    if production.id != point.production_branch_id:
+        raise RollbackFailed(
+            f"production's branch {production.name} is {production.id} now, "
+            f"but {point.production_branch_id} was sealed: restore by hand"
+        )
+    kept = kept_name(release_id)
+    with recorded(release_id, "restore production", branch=kept, lsn=point.seal.lsn) as entry:
+        _lift_protection(release_id, client, production.id)
+        try:
+            client.restore(
+                production.id, source_branch_id=production.id, source_lsn=point.seal.lsn, preserve_under_name=kept
+            )
+        finally:
+            protected = client.set_protected(production.id, protected=True)
+            note(release_id, "protection set", branch_name=protected.name)
+        done = Restoration(kept, client.branch(kept).id, point.seal.lsn, datetime.now(UTC))
+        entry.result({"branch": kept, "branch_id": done.kept_branch_id, "lsn": done.lsn})
+    return done
+
+
+def _lift_protection(release_id: str, client: NeonClient, branch_id: str) -> None:
+    if client.branch_by_id(branch_id).protected:
+        note(release_id, "protection lifted", branch_id=branch_id, protection_lifted=True)
+        client.set_protected(branch_id, protected=False)
+
+
+@step("receipt", timeout_s=1800)
+def make_receipt(release_id: str, point: RestorePoint, restoration: Restoration) -> Receipt:
+    """List every row that was written since the restore point, by table and key.
+
+    The kept branch gets a compute for as long as it is read.
+    """
+    given = connections.settings()
+    client = connections.neon(given)
+    folder = given.cache_folder / "receipts"
+    folder.mkdir(parents=True, exist_ok=True)
+    file: Path = folder / f"{release_id}.jsonl"
+    with recorded(release_id, "receipt", file=str(file)) as entry:
+        restored = connections.owner_dsn(given, client.branch(given.neon_production_branch))
+        with client.compute(restoration.kept_branch_id) as branch:
+            made = receipt(restored, connections.owner_dsn(given, branch), point.seal, to=file)
+        entry.result({"inserted": made.inserted, "updated": made.updated, "deleted": made.deleted, "file": str(file)})
+    return made

@@ -1,0 +1,93 @@
+"""Staging deploy: the same revisions and the same build as production will get, on a copy."""
+
+from deployments.errors import DeploymentError
+from deployments.repository import Commit
+from deployments.settings import Settings
+from deployments.vercel import Deployment
+from migrations.apply import upgrade
+from migrations.errors import MigrationError
+from tasks import builds, catalogue, connections
+from tasks.errors import StagingFailed
+from tasks.record import recorded
+from tasks.step import step
+
+
+@step("reset staging", timeout_s=900)
+def reset_staging(release_id: str) -> None:
+    """Make staging a fresh copy of production. What was in staging is lost."""
+    given = connections.settings()
+    with recorded(release_id, "reset staging", branch_name=given.neon_staging_branch):
+        _reset(given)
+
+
+def _reset(given: Settings) -> None:
+    production = connections.production_branch(given)
+    staging = connections.staging_branch(given)
+    connections.neon(given).restore(staging.id, source_branch_id=production.id)
+    with connections.ledger(given) as ledger:
+        kept = ledger.recorded_catalog(given.target, "production")
+        if kept is not None:
+            ledger.record_catalog(
+                given.target,
+                "staging",
+                release_id=kept.release_id,
+                revision=kept.revision,
+                digest=kept.digest,
+                catalog_json=kept.catalog_json,
+            )
+
+
+@step("migrate staging", timeout_s=1800)
+def migrate_staging(release_id: str, commit: Commit, target_revision: str) -> tuple[str, ...]:
+    """Apply the pending revisions to staging.
+
+    Returns:
+        The revisions applied, in order.
+
+    Raises:
+        StagingFailed: a revision did not go through.
+    """
+    given = connections.settings()
+    history = connections.history(given, commit)
+    dsn = connections.owner_dsn(given, connections.staging_branch(given))
+    with recorded(release_id, "migrate staging", target_revision=target_revision) as entry:
+        try:
+            applied = upgrade(
+                dsn,
+                history,
+                target=target_revision,
+                release_id=release_id,
+                lock_timeout_ms=given.lock_timeout_ms,
+                budget_s=given.migration_budget_s,
+            )
+        except MigrationError as error:
+            raise StagingFailed(f"staging: {error}", transient=error.transient) from error
+        done = tuple(one.revision for one in applied)
+        entry.result({"revisions": list(done)})
+    catalogue.keep(given, release_id, "staging", dsn, target_revision)
+    return done
+
+
+@step("deploy staging", timeout_s=1800)
+def deploy_staging(release_id: str, commit: Commit) -> Deployment:
+    """Build the commit's application as a preview over staging's database.
+
+    Raises:
+        StagingFailed: the build did not become ready.
+    """
+    given = connections.settings()
+    with recorded(release_id, "deploy staging", commit=commit.sha) as entry:
+        try:
+            built = builds.build(given, release_id, commit, environment="staging")
+        except DeploymentError as error:
+            raise StagingFailed(f"staging: {error}", transient=error.transient) from error
+        entry.result({"deployment": built.id, "url": built.url})
+    return built
+
+
+@step("roll back staging", timeout_s=900)
+def roll_back_staging(release_id: str) -> None:
+    """Bring staging back to what production is; production itself is not touched."""
+    given = connections.settings()
+    with recorded(release_id, "roll back staging", branch_name=given.neon_staging_branch):
+        _reset(given)

@@ -1,0 +1,159 @@
+"""Status: what stands in each environment, before anything is touched."""
+
+import logging
+
+from deployments import application
+from deployments.errors import DeploymentError
+from deployments.repository import Commit
+from deployments.settings import Settings
+from deployments.vercel import Deployment
+from migrations.catalog import Catalog, read_catalog
+from migrations.drift import DriftFinding, find_drift
+from migrations.errors import MigrationError
+from migrations.history import History, HistoryState, state
+from migrations.session import reader
+from migrations.throwaway import promised_catalog
+from tasks import connections
+from tasks.errors import NotReady
+from tasks.step import step
+from tasks.values import EnvironmentStatus, RestorePoint, Survey
+
+log = logging.getLogger(__name__)
+
+
+@step("resolve ref", timeout_s=120)
+def resolve_ref(ref: str) -> Commit:
+    """Find the commit that a ref names.
+
+    Raises:
+        RefNotFound: no branch, tag or commit of that name.
+        RepositoryUnreachable: the repository cannot be read.
+    """
+    return connections.repository(connections.settings()).resolve(ref)
+
+
+@step("status", timeout_s=300)
+def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Survey:
+    """Look at every environment and refuse what would not end well.
+
+    Args:
+        commit: the commit to release.
+        target_revision: revision to migrate to, or `head`.
+        reset_staging: whether staging will be replaced before it is used, so that its state does not matter.
+
+    Raises:
+        NotReady: drift, edited or unknown revisions, no room for a branch, or a target behind production.
+        UnknownRevision: the commit has no such revision.
+    """
+    given = connections.settings()
+    history = connections.history(given, commit)
+    target = history.resolve(target_revision)
+    production = look_at(given, given.neon_production_branch, "production", history, target)
+    staging = look_at(given, given.neon_staging_branch, "staging", history, target)
+    serving = connections.vercel(given).production_deployment()
+    findings = list(_stopping(production))
+    if not reset_staging:
+        findings += [f"{text} (or start the release with reset_staging)" for text in _stopping(staging)]
+    if target in history.path_ids(production.revisions) and production.revisions != (target,):
+        findings.append(f"production stands at {', '.join(production.revisions)}, beyond the target {target}")
+    findings += _room(given)
+    if findings:
+        raise NotReady("the release cannot start: " + "; ".join(findings) + ". Nothing was touched.")
+    return Survey(
+        production=production,
+        staging=staging,
+        target_revision=target,
+        serving_deployment_id=serving.id if serving else None,
+        serving_commit=serving.commit_sha if serving else None,
+        warnings=_warnings(given, serving),
+    )
+
+
+def serving_deployment_id() -> str | None:
+    """The deployment that production's address serves now; None before the first."""
+    serving = connections.vercel(connections.settings()).production_deployment()
+    return serving.id if serving else None
+
+
+def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None:
+    """Revisions that stand in production and did not at the restore point, oldest first; None where it is unknown."""
+    try:
+        given = connections.settings()
+        history = connections.history(given, commit)
+        with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+            stands = state(connection, history).current
+    except (DeploymentError, MigrationError):
+        log.exception("the revisions of production cannot be read")
+        return None
+    before = set(history.path_ids(point.revisions))
+    return tuple(revision for revision in history.path_ids(stands) if revision not in before)
+
+
+def look_at(given: Settings, branch_name: str, name: str, history: History, target: str) -> EnvironmentStatus:
+    """Read the state of one environment against a history.
+
+    Args:
+        branch_name: Neon branch of the environment.
+        name: `production` or `staging`.
+        history: revisions to hold it against.
+        target: revision up to which pending ones are counted.
+    """
+    branch = connections.neon(given).branch(branch_name)
+    dsn = connections.owner_dsn(given, branch)
+    with reader(dsn) as connection:
+        stands = state(connection, history, target=target)
+        live = read_catalog(connection)
+    recorded = _recorded(given, name, dsn, history, stands)
+    drift = find_drift(live, recorded, stands)
+    return EnvironmentStatus(
+        name=name,
+        branch_id=branch.id,
+        revisions=stands.current,
+        pending=tuple(revision.id for revision in stands.pending),
+        drift=tuple(finding for finding in drift if finding.kind != "pending"),
+    )
+
+
+def _recorded(given: Settings, name: str, dsn: str, history: History, stands: HistoryState) -> Catalog | None:
+    """The catalogue of the last release; without one, what the revisions that stand there promise."""
+    with connections.ledger(given) as ledger:
+        kept = ledger.recorded_catalog(given.target, name)
+    if kept is not None:
+        return Catalog.from_json(kept.catalog_json)
+    if stands.unknown:
+        return None
+    return promised_catalog(dsn, history, stands.current)
+
+
+def _stopping(environment: EnvironmentStatus) -> list[str]:
+    return [f"{environment.name}: {_sentence(finding)}" for finding in environment.drift]
+
+
+def _sentence(finding: DriftFinding) -> str:
+    return f"{finding.kind} {finding.subject}: {finding.detail}; {finding.advice}"
+
+
+def _room(given: Settings) -> list[str]:
+    branches = connections.neon(given).branches()
+    roots = [branch.name for branch in branches if branch.parent_id is None]
+    found: list[str] = []
+    if len(branches) + 2 > given.neon_branch_limit:
+        found.append(
+            f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a release with its way back needs 2: "
+            f"delete some ({', '.join(b.name for b in branches)})"
+        )
+    if len(roots) + 1 > given.neon_root_branch_limit:
+        found.append(
+            f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
+            f"delete a kept state that is no longer needed ({', '.join(roots)})"
+        )
+    return found
+
+
+def _warnings(given: Settings, serving: Deployment | None) -> tuple[str, ...]:
+    if serving is None:
+        return ()
+    found = application.health(str(given.production_url), bypass=None)
+    if found.healthy:
+        return ()
+    return (f"production is not healthy before the release: {found.detail}",)

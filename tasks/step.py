@@ -1,0 +1,41 @@
+"""How every step of the checklist becomes a retriable Prefect task."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from tasks.errors import is_transient
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RETRY_DELAYS_S = [1.0, 3.0, 10.0]
+
+
+def _may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether the failed run may be tried again: only what its error says of itself counts."""
+    result = state.result(raise_on_failure=False)
+    return isinstance(result, BaseException) and is_transient(result)
+
+
+def step(name: str, *, timeout_s: float, retries: int = 3) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a function a step: named, retried while its errors are transient, bounded in time, never cached.
+
+    Args:
+        name: name in the Prefect UI.
+        timeout_s: seconds for one try.
+        retries: further tries after the first.
+    """
+    return task(
+        name=name,
+        task_run_name=name,
+        retries=retries,
+        retry_delay_seconds=RETRY_DELAYS_S[:retries],
+        retry_condition_fn=_may_help,
+        timeout_seconds=timeout_s,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )

@@ -1,0 +1,214 @@
+"""Validation: is every row there, is the schema what was promised, and do users get answers?"""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from deployments import application
+from deployments.repository import Commit
+from deployments.settings import Settings
+from deployments.vercel import RequestCounts
+from deployments.watch import Observation, watch
+from migrations.catalog import Catalog, difference, read_catalog
+from migrations.checks import CheckResult, run_checks
+from migrations.checks.users import users_seen
+from migrations.session import reader
+from migrations.throwaway import promised_catalog
+from tasks import connections
+from tasks.record import recorded
+from tasks.step import step
+from tasks.values import RestorePoint, Subject, Verdict
+
+SLICE_S = 5.0
+
+
+@step("validate database", timeout_s=900)
+def validate_database(
+    release_id: str, commit: Commit, revisions: tuple[str, ...], point: RestorePoint, *, unchanged: bool = False
+) -> tuple[Verdict, ...]:
+    """Hold production's catalogue and rows against what was promised and what was there before.
+
+    Args:
+        commit: the commit whose revisions stand in production.
+        revisions: the revisions that production must be at.
+        point: the restore point; its baseline tells what was wrong already.
+        unchanged: compare with the catalogue of the restore point instead of the revisions' promise.
+    """
+    given = connections.settings()
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with recorded(release_id, "validate database", revisions=list(revisions)) as entry:
+        expected = Catalog.from_json(point.catalog_json) if unchanged else _promise(given, commit, revisions)
+        with reader(dsn) as connection:
+            live = read_catalog(connection)
+        found = run_checks(dsn, promised=expected, row_counts=point.seal.row_counts, loss_limit=given.row_loss_limit)
+        # A throwaway database has none of the grants that the roles of an environment were given.
+        ignored = () if unchanged else ("grant",)
+        verdicts = (
+            _catalogue(expected.without(*ignored), live.without(*ignored)),
+            *(_judge(point, result) for result in found),
+        )
+        entry.result({"verdicts": [as_json(v) for v in verdicts]})
+    return verdicts
+
+
+def _promise(given: Settings, commit: Commit, revisions: tuple[str, ...]) -> Catalog:
+    """Build the commit's revisions in a throwaway database beside staging, never beside production."""
+    staging = connections.owner_dsn(given, connections.staging_branch(given))
+    return promised_catalog(staging, connections.history(given, commit), revisions)
+
+
+def _catalogue(expected: Catalog, live: Catalog) -> Verdict:
+    differences = difference(expected, live)
+    return Verdict(
+        check="catalogue",
+        subject=Subject.SCHEMA,
+        measured=f"{len(differences)} differences",
+        threshold="0",
+        passed=not differences,
+        detail="; ".join(str(one) for one in differences[:5]),
+    )
+
+
+def _judge(point: RestorePoint, result: CheckResult) -> Verdict:
+    """What was wrong before the release is not the release's doing: only more of it fails."""
+    before = next((b.violations for b in point.baseline if b.check == result.check), None) or 0
+    return Verdict(
+        check=result.check,
+        subject=Subject.SCHEMA if result.check in {"foreign keys", "indexes"} else Subject.DATA,
+        measured="cannot tell" if result.violations is None else f"{result.violations} violations",
+        threshold=f"{before}",
+        passed=None if result.violations is None else result.violations <= before,
+        detail="; ".join((result.detail, *result.sample[:5])).strip("; "),
+    )
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a watch window measures.
+
+    Attributes:
+        seconds: its length.
+        since: users active after this moment are counted.
+        deployment_id: the deployment whose real requests are counted.
+        expect_users: whether users must have been seen; a first release has none yet.
+    """
+
+    seconds: float
+    since: datetime
+    deployment_id: str
+    commit_sha: str | None
+    expect_users: bool
+
+
+@step("watch production", timeout_s=4000, retries=0)
+def watch_production(release_id: str, window: Window) -> tuple[Verdict, ...]:
+    """Watch production until the window closes, or until it is plain that the build is not fit."""
+    given = connections.settings()
+    with recorded(release_id, "watch production", seconds=window.seconds, deployment=window.deployment_id) as entry:
+        health = application.health(str(given.production_url), bypass=None)
+        observed, counted = _observe(given, window)
+        users = _users(given, window)
+        verdicts = (
+            _health(health, window),
+            _latency(given, observed),
+            _errors(given, observed, counted, expect_traffic=window.expect_users),
+            *((_seen(given, users),) if window.expect_users else ()),
+        )
+        entry.result({"verdicts": [as_json(v) for v in verdicts]})
+    return verdicts
+
+
+def _observe(given: Settings, window: Window) -> tuple[Observation, RequestCounts | None]:
+    """Probe from outside in slices while the platform's log of real requests is read beside it."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        counting = pool.submit(
+            connections.vercel(given).runtime_requests, window.deployment_id, seconds=window.seconds + 1, stop=stop
+        )
+        try:
+            observed = Observation.nothing()
+            ends = time.monotonic() + window.seconds
+            while (left := ends - time.monotonic()) > 0 and not _hopeless(given, observed):
+                observed = observed.plus(
+                    watch(str(given.production_url), seconds=min(SLICE_S, left), rate=given.watch_rate)
+                )
+        finally:
+            stop.set()
+        return observed, counting.result()
+
+
+def _hopeless(given: Settings, observed: Observation) -> bool:
+    """A build whose errors can no longer come under the limit within the window is not watched to its end."""
+    return observed.errors >= 10 and observed.errors > observed.requests * given.error_rate_limit * 10
+
+
+def _users(given: Settings, window: Window) -> int | None:
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with reader(dsn) as connection:
+        return users_seen(connection, window.since)
+
+
+def _health(found: application.Health, window: Window) -> Verdict:
+    other_build = window.commit_sha is not None and found.commit_sha not in {None, window.commit_sha}
+    return Verdict(
+        check="health",
+        subject=Subject.APPLICATION,
+        measured=found.status,
+        threshold="healthy",
+        passed=found.healthy and not other_build,
+        detail=f"production serves {found.commit_sha}" if other_build else found.detail,
+    )
+
+
+def _latency(given: Settings, observed: Observation) -> Verdict:
+    p95 = observed.p95_ms
+    return Verdict(
+        check="latency P95",
+        subject=Subject.APPLICATION,
+        measured="cannot tell" if p95 is None else f"{p95:.0f} ms",
+        threshold=f"{given.p95_limit_ms:.0f} ms",
+        passed=None if p95 is None else p95 < given.p95_limit_ms,
+        detail=f"{observed.requests} probes",
+    )
+
+
+def _errors(given: Settings, observed: Observation, counted: RequestCounts | None, *, expect_traffic: bool) -> Verdict:
+    requests = observed.requests if counted is None else max(counted.requests, observed.requests)
+    errors = observed.errors if counted is None else max(counted.errors, observed.errors)
+    too_thin = expect_traffic and (counted is None or requests < given.minimum_requests)
+    failed = errors > requests * given.error_rate_limit
+    measured = f"{errors} of {requests} requests ({errors / requests:.2%})" if requests else "no requests"
+    thin = f"too thin to judge: at least {given.minimum_requests} requests are needed" if too_thin else ""
+    return Verdict(
+        check="error rate",
+        subject=Subject.APPLICATION,
+        measured=measured,
+        threshold=f"{given.error_rate_limit:.2%}",
+        passed=False if failed else None if too_thin or not requests else True,
+        detail="; ".join((*observed.failures[:3], thin)).strip("; "),
+    )
+
+
+def _seen(given: Settings, users: int | None) -> Verdict:
+    enough = users is not None and users >= given.minimum_users
+    return Verdict(
+        check="users seen",
+        subject=Subject.APPLICATION,
+        measured="cannot tell" if users is None else f"{users} users",
+        threshold=f"at least {given.minimum_users}",
+        passed=True if enough else None,
+        detail="" if enough else "traffic is too thin to judge the release",
+    )
+
+
+def as_json(verdict: Verdict) -> dict[str, str]:
+    """A verdict as the ledger and the reports keep it."""
+    return {
+        "check": verdict.check,
+        "measured": verdict.measured,
+        "threshold": verdict.threshold,
+        "verdict": verdict.mark,
+        "detail": verdict.detail,
+    }
