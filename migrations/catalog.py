@@ -21,7 +21,8 @@ class CatalogObject:
     """One object of the catalogue.
 
     Attributes:
-        kind: table, column, constraint, index, enum, domain, sequence, view, function, trigger, policy, comment, grant.
+        kind: schema, table, column, constraint, index, enum, domain, sequence, view, function, trigger, policy, comment,
+            grant.
         name: its name, quoted where SQL asks for it, with its table, and with its schema outside of public.
         definition: what it is, in SQL's words.
     """
@@ -105,14 +106,14 @@ def read_catalog(connection: psycopg.Connection) -> Catalog:
     """Read the catalogue, without PostgreSQL's own schemas, `pilotage`, and Alembic's version table.
 
     Args:
-        connection: a session in a transaction or about to begin one; its search_path is emptied for that transaction.
+        connection: a session in a transaction or about to begin one; it is left as it was.
 
     Raises:
         psycopg.Error: the catalogue could not be read.
 
     Locks: AccessShareLock on the system catalogues, for the transaction.
     """
-    with connection.transaction(), connection.cursor() as cursor:
+    with connection.transaction(force_rollback=True), connection.cursor() as cursor:
         # With an empty search_path every name in a definition is qualified, whatever the session was set to.
         cursor.execute("SET LOCAL search_path = ''")
         objects = [

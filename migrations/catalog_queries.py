@@ -20,6 +20,13 @@ _OURS: Final = """
 """
 _RELATIONS: Final = "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
 
+_SCHEMAS: Final = f"""
+SELECT quote_ident(n.nspname), 'schema' FROM pg_catalog.pg_namespace n
+WHERE {_NAMESPACE}
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e
+                  WHERE e.classid = 'pg_catalog.pg_namespace'::regclass AND e.objid = n.oid AND e.deptype = 'e')
+"""
+
 _TABLES: Final = f"""
 SELECT {_SCHEMA} || quote_ident(c.relname),
        concat_ws(' ',
@@ -163,6 +170,7 @@ GROUP BY n.nspname, c.relname, g.grantee
 """
 
 QUERIES: Final[dict[str, LiteralString]] = {
+    "schema": _SCHEMAS,
     "table": _TABLES,
     "column": _COLUMNS,
     "constraint": _CONSTRAINTS,

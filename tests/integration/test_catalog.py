@@ -43,7 +43,7 @@ BY_HAND = [
     ("ALTER TABLE parent ENABLE ROW LEVEL SECURITY", "table parent changed"),
     ("COMMENT ON TABLE parent IS 'another'", "comment parent changed"),
     ("GRANT SELECT ON parent TO PUBLIC", "grant parent to public added"),
-    ("CREATE SCHEMA other CREATE TABLE t (id int)", "table other.t added"),
+    ("CREATE SCHEMA other CREATE TABLE t (id int)", "schema other added (schema) | table other.t added"),
 ]
 
 
@@ -133,17 +133,21 @@ def test_checks_name_an_index_that_is_missing_and_one_that_is_invalid(database: 
 
 
 def test_a_table_that_lost_rows_is_counted_and_one_that_lost_few_is_not(database: ProvisionedDatabase) -> None:
-    run(database.owner_dsn, TABLES + "INSERT INTO parent SELECT n, 'x' FROM generate_series(1, 1000) n")
-    counts = {"public.parent": 1000, "child": 0, "gone": 3}
+    run(
+        database.owner_dsn,
+        TABLES + "INSERT INTO parent SELECT n, 'x' FROM generate_series(1, 1000) n;"
+        " INSERT INTO child VALUES (1, 900), (2, 900); CREATE TABLE verification_tokens (token text)",
+    )
+    counts = {"public.parent": 1000, "child": 2, "gone": 3, "verification_tokens": 1}
     promised = catalog(database.owner_dsn)
 
     def lost() -> tuple[str, ...]:
         return found(run_checks(database.owner_dsn, promised=promised, row_counts=counts), "row counts").sample
 
-    run(database.owner_dsn, "DELETE FROM parent WHERE id <= 5")
+    run(database.owner_dsn, "DELETE FROM parent WHERE id <= 20; DELETE FROM child WHERE id = 1")
     assert lost() == ("gone is gone (3 rows)",)
-    run(database.owner_dsn, "DELETE FROM parent WHERE id <= 500")
-    assert lost() == ("gone is gone (3 rows)", "public.parent had 1000 rows and has 500")
+    run(database.owner_dsn, "DELETE FROM parent WHERE id <= 21; DELETE FROM child")
+    assert lost() == ("child had 2 rows and has 0", "gone is gone (3 rows)", "public.parent had 1000 rows and has 979")
 
 
 def test_a_check_that_errs_cannot_tell_and_the_others_go_on(database: ProvisionedDatabase) -> None:
@@ -153,3 +157,10 @@ def test_a_check_that_errs_cannot_tell_and_the_others_go_on(database: Provisione
     assert told.violations is None
     assert "cannot tell" in told.detail
     assert found(results, "users and agents").violations == 0
+
+
+def test_reading_a_catalogue_leaves_the_session_as_it_was(database: ProvisionedDatabase) -> None:
+    run(database.owner_dsn, "CREATE TABLE t (id int)")
+    with reader(database.owner_dsn) as connection:
+        read_catalog(connection)
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
