@@ -4,7 +4,8 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from prefect import State, flow, runtime
+from prefect import State, flow
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from deployments.repository import Commit
@@ -39,7 +40,7 @@ def release(request: ReleaseRequest) -> State[str]:
         request: What to release, and how.
     """
     commit = status.resolve_ref(request.ref)
-    opened = record.open_release(request, commit, requested_by=f"flow run {runtime.flow_run.name}")
+    opened = record.open_release(request, commit, requested_by=f"flow run {flow_run.get_name()}")
     with record.lease(opened.id):
         progress = Progress()
         try:

@@ -9,7 +9,7 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from deployments.ledger import Release
+from deployments.ledger import EndState, Release
 from deployments.repository import Commit
 from flows.decision import Way
 from tasks import catalogue, maintenance, notification, record, report, restoration, staging, status, validation
@@ -209,7 +209,7 @@ def _point(back: WayBack) -> RestorePoint:
 
 def _tell(back: WayBack, ref: str, way: Way, error: Exception, outcome: Outcome) -> str:
     affected = report.affected_s(back.failed_release_id or back.release_id, back.release_id)
-    said, ended, headline = ENDINGS.get(way, ("rolled back", "rolled_back", "was rolled back"))
+    said, ended, headline = ENDINGS.get(way, ROLLED_BACK)
     summary = f"{said}: {outcome.summary}"
     report.publish(back.release_id, summary, back.verdicts + outcome.verdicts)
     record.close_release(back.release_id, ended, summary)
@@ -228,7 +228,8 @@ def _tell(back: WayBack, ref: str, way: Way, error: Exception, outcome: Outcome)
     return summary
 
 
-ENDINGS = {
+ROLLED_BACK: tuple[str, EndState, str] = ("rolled back", "rolled_back", "was rolled back")
+ENDINGS: dict[Way, tuple[str, EndState, str]] = {
     Way.NOTHING: ("failed", "failed", "did not start"),
     Way.HOLD: ("undecided", "undecided", "is held for a person"),
 }

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from migrations.apply import upgrade
 from migrations.catalog import Catalog, read_catalog
@@ -43,7 +44,7 @@ def throwaway_database(dsn: str) -> Generator[str]:
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "creating a throwaway database", error) from error
     try:
-        yield psycopg.conninfo.make_conninfo(dsn, dbname=name)
+        yield make_conninfo(dsn, dbname=name)
     finally:
         _drop(dsn, name)
 

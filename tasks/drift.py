@@ -43,7 +43,7 @@ def check_environment(environment: str) -> DriftReport:
     given = connections.settings()
     with connections.ledger(given) as ledger:
         kept = ledger.recorded_catalog(given.target, environment)
-        commit = ledger.release(kept.release_id).commit_sha if kept else None
+        commit = ledger.release(kept.release_id).commit_sha if kept and kept.release_id else None
     if commit is None:
         return DriftReport(environment, released=False, findings=(), new=False)
     history = connections.history(given, connections.repository(given).resolve(commit))

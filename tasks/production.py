@@ -1,7 +1,5 @@
 """Production deploy: seal the restore point, migrate, build without domains, check, promote."""
 
-from dataclasses import replace
-
 from deployments import application
 from deployments.errors import DeploymentError
 from deployments.repository import Commit
@@ -114,7 +112,7 @@ def check_build(release_id: str, deployment: Deployment, commit: Commit) -> None
 
 
 @step("promote", timeout_s=600)
-def promote(release_id: str, deployment: Deployment) -> Deployment:
+def promote(release_id: str, deployment: Deployment) -> None:
     """Move production's address to the new build.
 
     Raises:
@@ -126,4 +124,3 @@ def promote(release_id: str, deployment: Deployment) -> Deployment:
             connections.vercel(given).promote(deployment.id)
         except DeploymentError as error:
             raise ApplicationFailed(f"promote: {error}", transient=error.transient) from error
-    return replace(deployment)

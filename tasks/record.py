@@ -4,10 +4,10 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from prefect import runtime
+from prefect.runtime import flow_run
 from pydantic import JsonValue, TypeAdapter
 
-from deployments.ledger import Release, StepHandle
+from deployments.ledger import EndState, Release, StepHandle
 from deployments.repository import Commit
 from tasks import connections
 from tasks.errors import NotReady
@@ -33,13 +33,13 @@ def open_release(request: ReleaseRequest, commit: Commit, *, requested_by: str) 
             commit_sha=commit.sha,
             target_revision=request.target_revision,
             requested_by=requested_by,
-            flow_run_id=str(runtime.flow_run.id or ""),
+            flow_run_id=flow_run.get_id(),
             lease_s=given.lease_s,
         )
 
 
 @step("close release", timeout_s=60)
-def close_release(release_id: str, state: str, summary: str) -> Release:
+def close_release(release_id: str, state: EndState, summary: str) -> Release:
     """Write the end of the release into the ledger; the target is free for the next one."""
     given = connections.settings()
     with connections.ledger(given) as ledger:

@@ -128,7 +128,7 @@ def _observe(given: Settings, window: Window) -> tuple[Observation, RequestCount
             connections.vercel(given).runtime_requests, window.deployment_id, seconds=window.seconds + 1, stop=stop
         )
         try:
-            observed = Observation.nothing()
+            observed = Observation()
             ends = time.monotonic() + window.seconds
             while (left := ends - time.monotonic()) > 0 and not _hopeless(given, observed):
                 observed = observed.plus(

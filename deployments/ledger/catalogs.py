@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from deployments.ledger import schema
 from deployments.ledger.errors import LedgerConflict
@@ -110,3 +110,19 @@ class Catalogs(Store):
             return self._write(claim) == key
         except LedgerConflict:
             return self._write(claim) == key
+
+    def forget_announcements(self, target: str, environment: str) -> None:
+        """Let what was told of an environment be told again: it went away, and is news when it returns.
+
+        Args:
+            target: The project with its environments.
+            environment: `production`, `staging` or `development`.
+        """
+        told = delete(_announcements).where(
+            _announcements.c.target == target, _announcements.c.environment == environment
+        )
+
+        def forget(connection: Connection) -> None:
+            connection.execute(told)
+
+        self._write(forget)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import httpx
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from deployments.errors import DeploymentError
 from migrations.errors import MigrationError
@@ -24,11 +25,11 @@ def clearly() -> Generator[None]:
     try:
         yield
     except (CommandFailed, DeploymentError, MigrationError, TaskError, TimeoutError) as error:
-        errors.print(f"[red]error:[/] {error}", soft_wrap=True)
+        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
     except httpx.ConnectError as error:
         errors.print(
-            f"[red]error:[/] the Prefect server does not answer ({error}): start it, or set PREFECT_API_URL",
+            f"[red]error:[/] the Prefect server does not answer ({escape(str(error))}): start it or set PREFECT_API_URL",
             soft_wrap=True,
         )
         raise typer.Exit(1) from None

@@ -5,14 +5,17 @@ import socket
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from deployments.ledger import Ledger, LeftBehind, holder_state
 from deployments.settings import load_settings
-from flows.cli.failing import clearly
+from flows.cli import checklist
+from flows.cli.failing import CommandFailed, clearly
 from flows.cli.ledger import release_facts, steps_table
+from tasks.values import ReleaseRequest
 
 app = typer.Typer(no_args_is_help=True, help="Releases by hand.")
 
@@ -20,6 +23,24 @@ app = typer.Typer(no_args_is_help=True, help="Releases by hand.")
 @app.callback()
 def release() -> None:
     """Releases by hand."""
+
+
+@app.command()
+def start(
+    ref: Annotated[str, typer.Argument(help="Branch, tag or commit to release.")],
+    target_revision: Annotated[str, typer.Option(help="Revision to migrate to.")] = "head",
+    watch_seconds: Annotated[int, typer.Option(help="How long production is watched.")] = 60,
+    reset_staging: Annotated[bool, typer.Option("--reset-staging", help="Make staging a copy of production.")] = False,
+) -> None:
+    """Start a release through Prefect's API and follow it to its end."""
+    with clearly():
+        try:
+            request = ReleaseRequest(
+                ref=ref, target_revision=target_revision, watch_seconds=watch_seconds, reset_staging=reset_staging
+            )
+        except ValidationError as error:
+            raise CommandFailed("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())) from None
+        checklist.run_to_end("release/release", {"request": request.model_dump()})
 
 
 @app.command()

@@ -25,19 +25,23 @@ class NotFound(Exception):
 def open_pool(dsn: str) -> None:
     """Open the pool; a database that is not there yet is waited for by each request in turn."""
     _pools.append(
-        ConnectionPool(
+        ConnectionPool[Connection](
             dsn,
             min_size=2,
             max_size=SIZE,
             timeout=WAIT_S,
             open=True,
-            check=ConnectionPool.check_connection,
+            check=_check,
             reconnect_timeout=5,
             connection_class=psycopg.Connection[Row],
             # Neon pools transactions: a prepared statement would meet another server connection.
             kwargs={"row_factory": dict_row, "prepare_threshold": None, "options": OPTIONS, "connect_timeout": 3},
         )
     )
+
+
+def _check(connection: Connection) -> None:
+    connection.execute("SELECT 1")
 
 
 def pool() -> ConnectionPool[Connection]:
