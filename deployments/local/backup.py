@@ -173,7 +173,7 @@ def recover(
         settings = _recovery_settings(base.cluster, cluster, lsn)
     cluster.start(port or free_port(), durable=durable, settings=settings, timeout_s=600)
     if replaces:
-        (folder / _ORIGIN).write_text(f"{source.folder.name} {format_lsn(lsn)}", encoding="ascii")
+        (folder / _ORIGIN).write_text(f"{base.cluster.folder.name} {format_lsn(lsn)}", encoding="ascii")
     return cluster
 
 

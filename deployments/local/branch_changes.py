@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from deployments.local.backup import base_for, format_lsn, newest_lsn, parse_lsn, recover, take_base
@@ -25,6 +25,7 @@ class NewBranch:
     protected: bool = False
     expires_at: datetime | None = None
     compute: bool = False
+    annotation: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def create_branch(store: BranchStore, wanted: NewBranch) -> Accepted:
@@ -54,6 +55,7 @@ def create_branch(store: BranchStore, wanted: NewBranch) -> Accepted:
             expires_at=wanted.expires_at,
             roles=parent.roles,
             databases=parent.databases,
+            annotation=wanted.annotation,
         )
         endpoint = Endpoint(id=new_id("ep"), branch_id=branch_id, port=store.new_port()) if wanted.compute else None
         store.commit(lambda project: project.with_branch(branch))

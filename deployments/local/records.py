@@ -58,6 +58,7 @@ class Branch(Record):
     kept_by_restore: bool = False
     roles: tuple[Role, ...] = ()
     databases: tuple[Database, ...] = ()
+    annotation: dict[str, str] = Field(default_factory=dict)
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
     state_changed_at: datetime = Field(default_factory=now)

@@ -170,6 +170,7 @@ class _Restore:
                 "protected": False,
                 "expires_at": None,
                 "last_reset_at": None,
+                "annotation": {},
                 "kept_by_restore": self.target.root and itself,
                 "current_state": "ready",
                 "created_at": moment,
