@@ -150,7 +150,7 @@ class _Process:
     ) -> None:
         self._name = name
         self._log = log
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             self._child = spawner.spawn(argv, env=environment, cwd=cwd, stdout=output, death_signal=signal.SIGINT)
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
