@@ -27,7 +27,7 @@ class KeptMessage(BaseModel):
     payload: Payload
 
 
-class _Refused(Exception):  # noqa: N818 - the answer that Slack gives, not an error of ours
+class _Refused(Exception):
     def __init__(self, answer: str) -> None:
         super().__init__(answer)
         self.answer = answer
