@@ -244,6 +244,7 @@ def test_staging_reset_from_production_keeps_its_own_address_and_passwords(store
     main, staging = store.default_branch(), store.project.branch_named("staging")
     assert staging is not None
     uri = _uri(store, staging, _APP)
+    _ready(store, restore_branch(store, staging.id, source_branch_id=main.id))
     with psycopg.connect(uri) as app:
         app.execute("INSERT INTO rows VALUES (-1, 'only on staging')")
     restored = _ready(store, restore_branch(store, staging.id, source_branch_id=main.id))
@@ -316,6 +317,7 @@ def test_branch_and_snapshot_go_by_themselves_when_they_expire(store: BranchStor
     while store.project.branch(branch.id) is not None or store.project.snapshots:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    assert store.operations.wait_until_free(60)
 
 
 def test_snapshot_keeps_its_data_until_it_is_deleted(store: BranchStore) -> None:
