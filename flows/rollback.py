@@ -19,6 +19,7 @@ from tasks.values import ReleaseRequest, RestorePoint, Verdict
 log = logging.getLogger(__name__)
 
 AFTERWARDS_S = 5.0
+AFTERWARDS_WINDOWS = 6
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def walk(back: WayBack, way: Way, began: datetime) -> Outcome:
             return Outcome("staging rolled back, production was not touched")
         case Way.UNCHANGED:
             restoration.verify_unchanged(back.release_id, _point(back))
-            verdicts = _validated(back, began, unchanged=True)
+            verdicts = _database(back, unchanged=True) + _served(back, began)
             return Outcome("the failed revision left nothing behind, production is as it was", verdicts)
         case Way.APPLICATION:
             return _back_to_the_application(back, began)
@@ -162,7 +163,7 @@ def _back_to_the_application(back: WayBack, began: datetime) -> Outcome:
         back.release_id, point.serving_deployment_id
     )
     try:
-        verdicts = _validated(back, began, unchanged=False)
+        verdicts = _database(back, unchanged=False) + _served(back, began)
     except (DataFailed, SchemaFailed):
         log.warning("the database did not pass after the application was rolled back: restoring production")
         return _back_to_the_restore_point(back, began)
@@ -177,10 +178,12 @@ def _back_to_the_restore_point(back: WayBack, began: datetime) -> Outcome:
     restored = restoration.restore_production(back.release_id, point)
     if point.serving_deployment_id:
         restoration.roll_back_application(back.release_id, point.serving_deployment_id)
-    verdicts = _validated(back, began, unchanged=True)
+    verdicts = _database(back, unchanged=True)
     lost = report.receipt_text(restoration.make_receipt(back.release_id, point, restored))
     catalogue.keep_production(back.release_id, ", ".join(point.revisions))
+    # Writes are let in again only to rows that have been checked; whether users are served is seen once they are.
     maintenance.set_maintenance(back.release_id, on=False)
+    verdicts += _served(back, began)
     return Outcome(
         f"production restored to the sealed point {restored.lsn}, the previous build serves again, "
         f"the state before is kept as branch {restored.kept_branch}",
@@ -190,15 +193,31 @@ def _back_to_the_restore_point(back: WayBack, began: datetime) -> Outcome:
     )
 
 
-def _validated(back: WayBack, began: datetime, *, unchanged: bool) -> tuple[Verdict, ...]:
-    point = _point(back)
-    verdicts = validation.validate_database(back.release_id, back.commit, back.revisions, point, unchanged=unchanged)
-    if point.serving_deployment_id:
-        window = validation.Window(AFTERWARDS_S, began, point.serving_deployment_id, None, expect_users=False)
-        verdicts += validation.watch_production(back.release_id, window)
+def _database(back: WayBack, *, unchanged: bool) -> tuple[Verdict, ...]:
+    """Check catalogue and rows; the worst of the verdicts raises."""
+    verdicts = validation.validate_database(
+        back.release_id, back.commit, back.revisions, _point(back), unchanged=unchanged
+    )
     if error := verdict_error(verdicts):
         raise error
     return verdicts
+
+
+def _served(back: WayBack, began: datetime) -> tuple[Verdict, ...]:
+    """Watch the previous build until a window is good: what the failed one left waiting needs a moment to drain."""
+    serving = _point(back).serving_deployment_id
+    if serving is None:
+        return ()
+    window = validation.Window(AFTERWARDS_S, began, serving, None, expect_users=False)
+    for left in reversed(range(AFTERWARDS_WINDOWS)):
+        verdicts = validation.watch_production(back.release_id, window)
+        error = verdict_error(verdicts)
+        if error is None:
+            return verdicts
+        if left == 0:
+            raise error
+        log.warning("not settled yet, %s windows left: %s", left, error)
+    return ()
 
 
 def _point(back: WayBack) -> RestorePoint:

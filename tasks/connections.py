@@ -48,6 +48,11 @@ def ledger(given: Settings) -> Generator[Ledger]:
         opened.close()
 
 
+def production_url(given: Settings) -> str:
+    """Where users reach the application, without a slash at its end."""
+    return str(given.production_url).rstrip("/")
+
+
 def production_branch(given: Settings) -> Branch:
     """Production's branch, by its name."""
     return neon(given).branch(given.neon_production_branch)

@@ -34,13 +34,13 @@ def _wait_for(given: Settings, *, on: bool) -> None:
     try:
         for attempt in stamina.retry_context(on=_NotYet, attempts=None, timeout=PROPAGATION_S, wait_max=1.0):
             with attempt:
-                found = application.health(str(given.production_url), bypass=None)
+                found = application.health(connections.production_url(given), bypass=None)
                 if found.maintenance is not on:
                     raise _NotYet(found.detail)
     except _NotYet as error:
         raise RollbackFailed(
-            f"maintenance mode is switched {'on' if on else 'off'}, but the application at {given.production_url} "
-            f"did not follow within {PROPAGATION_S:.0f} s: {error}"
+            f"maintenance mode is switched {'on' if on else 'off'}, but the application at "
+            f"{connections.production_url(given)} did not follow within {PROPAGATION_S:.0f} s: {error}"
         ) from error
 
 

@@ -6,7 +6,6 @@ from deployments import application
 from deployments.errors import DeploymentError
 from deployments.repository import Commit
 from deployments.settings import Settings
-from deployments.vercel import Deployment
 from migrations.catalog import Catalog, read_catalog
 from migrations.drift import DriftFinding, find_drift
 from migrations.errors import MigrationError
@@ -57,6 +56,9 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     if target in history.path_ids(production.revisions) and production.revisions != (target,):
         findings.append(f"production stands at {', '.join(production.revisions)}, beyond the target {target}")
     findings += _room(given)
+    health = application.health(connections.production_url(given), bypass=None) if serving else None
+    if health is not None and health.maintenance:
+        findings.append("production is in maintenance mode: finish what it is for, then switch it off")
     if findings:
         raise NotReady("the release cannot start: " + "; ".join(findings) + ". Nothing was touched.")
     return Survey(
@@ -65,7 +67,7 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         target_revision=target,
         serving_deployment_id=serving.id if serving else None,
         serving_commit=serving.commit_sha if serving else None,
-        warnings=_warnings(given, serving),
+        warnings=() if health is None or health.healthy else (f"production is not healthy now: {health.detail}",),
     )
 
 
@@ -148,12 +150,3 @@ def _room(given: Settings) -> list[str]:
             f"delete a kept state that is no longer needed ({', '.join(roots)})"
         )
     return found
-
-
-def _warnings(given: Settings, serving: Deployment | None) -> tuple[str, ...]:
-    if serving is None:
-        return ()
-    found = application.health(str(given.production_url), bypass=None)
-    if found.healthy:
-        return ()
-    return (f"production is not healthy before the release: {found.detail}",)

@@ -107,7 +107,7 @@ def watch_production(release_id: str, window: Window) -> tuple[Verdict, ...]:
     """Watch production until the window closes, or until it is plain that the build is not fit."""
     given = connections.settings()
     with recorded(release_id, "watch production", seconds=window.seconds, deployment=window.deployment_id) as entry:
-        health = application.health(str(given.production_url), bypass=None)
+        health = application.health(connections.production_url(given), bypass=None)
         observed, counted = _observe(given, window)
         users = _users(given, window)
         verdicts = (
@@ -132,7 +132,7 @@ def _observe(given: Settings, window: Window) -> tuple[Observation, RequestCount
             ends = time.monotonic() + window.seconds
             while (left := ends - time.monotonic()) > 0 and not _hopeless(given, observed):
                 observed = observed.plus(
-                    watch(str(given.production_url), seconds=min(SLICE_S, left), rate=given.watch_rate)
+                    watch(connections.production_url(given), seconds=min(SLICE_S, left), rate=given.watch_rate)
                 )
         finally:
             stop.set()

@@ -29,7 +29,7 @@ def clearly() -> Generator[None]:
         raise typer.Exit(1) from None
     except httpx.ConnectError as error:
         errors.print(
-            f"[red]error:[/] the Prefect server does not answer ({escape(str(error))}): start it or set PREFECT_API_URL",
+            f"[red]error:[/] the Prefect server does not answer ({escape(str(error))}): set PREFECT_API_URL",
             soft_wrap=True,
         )
         raise typer.Exit(1) from None

@@ -37,7 +37,7 @@ class Production:
 def look() -> Production:
     """Read production's build through its address and its database through Neon."""
     given = connections.settings()
-    health = application.health(str(given.production_url), bypass=None)
+    health = application.health(connections.production_url(given), bypass=None)
     dsn = connections.owner_dsn(given, connections.production_branch(given))
     with reader(dsn) as connection:
         ids = frozenset(str(row[0]) for row in connection.execute("SELECT id FROM messages"))

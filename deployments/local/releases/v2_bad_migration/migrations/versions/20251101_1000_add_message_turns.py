@@ -1,13 +1,13 @@
 """Number the turns of a conversation, one message a role and turn.
 
-Revision ID: 20251105_0900
-Revises: 20251101_0900
+Revision ID: 20251101_1000
+Revises: 20250122_1030
 """
 
 from alembic import op
 
-revision = "20251105_0900"
-down_revision = "20251101_0900"
+revision = "20251101_1000"
+down_revision = "20250122_1030"
 branch_labels = None
 depends_on = None
 phase = "expand"
