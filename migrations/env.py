@@ -5,6 +5,7 @@ transaction, as `config.attributes["on_version_apply"]`.
 """
 
 import os
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +22,8 @@ def name_after_the_minute(migration: MigrationContext, revision: object, directi
     """Give a new revision the minute it is made in as its id."""
     del migration, revision
     for directive in directives:
-        if directive.rev_id is not None and not directive.rev_id[:8].isdigit():
+        # Alembic's own names are twelve hexadecimal digits; one given with --rev-id stays.
+        if re.fullmatch("[0-9a-f]{12}", directive.rev_id or ""):
             directive.rev_id = datetime.now(UTC).strftime("%Y%m%d_%H%M")
 
 

@@ -78,15 +78,16 @@ class DatabaseRefused(MigrationError):
 def is_cut(error: BaseException) -> bool:
     """Whether the connection is gone, and not only a statement refused.
 
-    Source: SQLSTATE class 08 (connection exception) and 57P01 to 57P03 (the server is being shut down, has crashed or
-    is not up yet); libpq reports a cut socket without any SQLSTATE.
+    Source: SQLSTATE class 08 (connection exception), 57P01 to 57P03 and 57P05 (the server is being shut down, has
+    crashed, is not up yet, or ended an idle session) and 25P03 (it ended one idle in a transaction); libpq reports a
+    cut socket without any SQLSTATE.
     """
     if not isinstance(error, psycopg.Error):
         return False
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError)
-    return state.startswith("08") or state in {"57P01", "57P02", "57P03"}
+    return state.startswith("08") or state in {"57P01", "57P02", "57P03", "57P05", "25P03"}
 
 
 class HistoryUnreadable(MigrationError):

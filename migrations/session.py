@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from migrations.errors import DatabaseRefused, DatabaseUnreachable
+from migrations.errors import DatabaseRefused, DatabaseUnreachable, place
 
 STATEMENT_TIMEOUT_MS = 120_000
 CONNECT_TIMEOUT_S = 10
@@ -33,6 +33,10 @@ def connect(
     options = " ".join(f"-c {name}={value}" for name, value in wanted.items())
     try:
         given = conninfo_to_dict(dsn).get("options") or ""
+    except psycopg.ProgrammingError:
+        # libpq's message would quote the string, and the password with it.
+        raise DatabaseUnreachable(place(dsn), "check how it is written") from None
+    try:
         return psycopg.connect(
             dsn,
             autocommit=autocommit,
@@ -40,7 +44,7 @@ def connect(
             application_name=application_name,
             options=f"{given} {options}".strip(),
         )
-    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+    except psycopg.OperationalError as error:
         raise DatabaseUnreachable.of(dsn, error) from error
 
 

@@ -153,6 +153,9 @@ def test_a_server_that_is_not_there_is_transient_and_keeps_the_password_out(writ
         upgrade("postgresql://owner:hunter2@127.0.0.1:1/shop", write("pass"), release_id="r")
     assert caught.value.transient
     assert "hunter2" not in str(caught.value)
+    with pytest.raises(DatabaseUnreachable, match="cannot be read") as badly_written:
+        upgrade("postgres:/owner:hunter2@127.0.0.1/shop", write("pass"), release_id="r")
+    assert "hunter2" not in str(badly_written.value)
 
 
 def test_a_cancelled_statement_is_a_failed_revision_and_not_a_cut_connection(

@@ -1,12 +1,17 @@
 """The core schema: what the revisions build, through the `alembic` command, and what the models say."""
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import Script
 from sqlalchemy import create_engine
 
 from deployments.local.provision import ProvisionedDatabase
@@ -64,6 +69,22 @@ def test_the_alembic_command_finds_nothing_to_do_at_head(database: ProvisionedDa
         )
         assert ran.returncode == 0, ran.stderr
         assert expected in ran.stdout
+
+
+def test_a_new_revision_is_named_after_the_minute_it_is_made_in(
+    database: ProvisionedDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.owner_dsn)
+    config = Config(toml_file=ROOT / "pyproject.toml")
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", str(tmp_path))
+    config.config_args["here"] = str(ROOT)
+    made = command.revision(config, "add user bio field", version_path=str(tmp_path))
+    assert isinstance(made, Script)
+    assert re.fullmatch(r"\d{8}_\d{4}", made.revision)
+    assert Path(made.path).name == f"{made.revision}_add_user_bio_field.py"
+    (written,) = History.load(tmp_path).revisions
+    assert (written.message, written.phase) == ("add user bio field", "expand")
 
 
 def test_a_row_needs_only_what_the_application_gives(database: ProvisionedDatabase) -> None:
