@@ -9,11 +9,14 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
+from migrations.receipt_buckets import differing
 from migrations.receipt_tables import Pair, Table, by_key, digest_of, key_of
 from migrations.snapshot import Snapshot, full_xid
 
 Change = Literal["inserted", "updated", "deleted"]
 BATCH = 1000
+# From here on, comparing digests of the whole table is cheaper than looking up each row.
+MANY = 20_000
 _EPOCH = 1 << 32
 
 
@@ -83,8 +86,12 @@ def rows_since(kept: psycopg.Connection, pair: Pair, window: Window) -> Iterator
     if key is None:
         yield from _without_key(kept, pair, window)
         return
+    recent: sql.Composed = _recent(window.first, window.next_xid)
+    if _count(kept, pair.kept, recent) > MANY:
+        changed = differing(window.restored, kept, pair, key, columns=pair.columns)
+        recent = sql.SQL("{} AND {}").format(recent, changed)
     query = sql.SQL("SELECT r.xmin::text::bigint, {}, {} FROM {} r WHERE {}").format(
-        key_of(key), digest_of(pair.columns), pair.kept.identifier, _recent(window.first, window.next_xid)
+        key_of(key), digest_of(pair.columns), pair.kept.identifier, recent
     )
     for batch in _batches(kept, "written", query):
         told = [(full_xid(x, near=window.next_xid), tuple[str, ...](values), digest) for x, values, digest in batch]
@@ -118,9 +125,13 @@ def rows_deleted(
     query = sql.SQL("SELECT {} FROM {} r WHERE {} ORDER BY {}")
     key, order = key_of(columns), by_key(columns)
     # Rows that were written after the restore are none of the point's.
-    at_point = sql.SQL("NOT ({})").format(_recent(window.snapshot.xmax, max(next_xid, window.snapshot.xmax)))
+    at_point: sql.Composed = sql.SQL("NOT ({})").format(
+        _recent(window.snapshot.xmax, max(next_xid, window.snapshot.xmax))
+    )
+    changed = differing(window.restored, kept, pair, columns, at_point=at_point)
+    at_point = sql.SQL("{} AND {}").format(at_point, changed)
     before = _keys(window.restored, query.format(key, pair.restored.identifier, at_point, order))
-    after = _keys(kept, query.format(key, pair.kept.identifier, sql.SQL("true"), order))
+    after = _keys(kept, query.format(key, pair.kept.identifier, changed, order))
     other = next(after, None)
     for one in before:
         while other is not None and other < one:
@@ -131,7 +142,12 @@ def rows_deleted(
 
 def count(connection: psycopg.Connection, table: Table) -> int:
     """How many rows a table has."""
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
+    return _count(connection, table, sql.SQL("true"))
+
+
+def _count(connection: psycopg.Connection, table: Table, condition: sql.Composable) -> int:
+    query = sql.SQL("SELECT count(*) FROM {} r WHERE {}").format(table.identifier, condition)
+    row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
 
 

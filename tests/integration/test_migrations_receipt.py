@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from deployments.local.provision import ProvisionedDatabase
-from migrations import applied
+from migrations import applied, receipt_rows
 from migrations.receipt import Receipt, receipt
 from migrations.restore_point import Seal, seal
 
@@ -58,9 +58,15 @@ def counts(made: Receipt) -> dict[str, tuple[int, int, int, int]]:
     return {t.table: (t.inserted, t.updated, t.deleted, t.by_revisions) for t in made.tables}
 
 
+@pytest.mark.parametrize("many", [receipt_rows.MANY, 0], ids=["few", "many"])
 def test_every_write_since_the_point_is_listed_by_table_and_key(
-    database: ProvisionedDatabase, restored: tuple[Seal, str], tmp_path: Path
+    database: ProvisionedDatabase,
+    restored: tuple[Seal, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    many: int,
 ) -> None:
+    monkeypatch.setattr(receipt_rows, "MANY", many)
     point, restored_dsn = restored
     run(
         database.owner_dsn,
