@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deployments.local.errors import LocalPlatformError, RefusedError
 from deployments.local.operations import Operation, Operations
-from deployments.local.postgres import Cluster, dsn, free_port
+from deployments.local.postgres import Cluster, dsn, free_port, is_free
 from deployments.local.processes import Spawner
 from deployments.local.records import Branch, Endpoint, Project, Role, Snapshot, now, write_project
 
@@ -158,7 +158,15 @@ class BranchStore:
         return next(port for port in iter(free_port, 0) if port not in taken)
 
     def start_computes(self) -> None:
-        """Start the servers of all computes that were active when the project was closed."""
+        """Start the servers of all computes that were active when the project was closed, each on its port.
+
+        A port that somebody else took meanwhile is replaced by another.
+        """
+        for endpoint in self._project.endpoints:
+            if not is_free(endpoint.port):
+                logger.warning("port %d is taken: compute %s moves to another", endpoint.port, endpoint.id)
+                moved = endpoint.model_copy(update={"port": self.new_port(), "updated_at": now()})
+                self.commit(lambda project, moved=moved: project.with_endpoint(moved))
         wanted = [endpoint for endpoint in self._project.endpoints if endpoint.current_state == "active"]
 
         def start(endpoint: Endpoint) -> None:

@@ -52,19 +52,22 @@ def run(argv: list[str | Path], *, as_server: bool = False, cwd: Path | None = N
     group = pwd.getpwnam(account).pw_gid if account is not None else None
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
     arguments = [str(argument) for argument in argv]
-    done = subprocess.run(
-        arguments,
-        cwd=cwd or "/",
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        user=account,
-        group=group,
-        extra_groups=groups,
-    )
+    try:
+        done = subprocess.run(
+            arguments,
+            cwd=cwd or "/",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            user=account,
+            group=group,
+            extra_groups=groups,
+        )
+    except OSError as error:
+        raise CommandError(arguments, 127, str(error)) from error
     if done.returncode != 0:
         raise CommandError(arguments, done.returncode, done.stderr or done.stdout)
     return done.stdout

@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ from deployments.local.installation import (
 )
 from deployments.local.processes import Spawner
 
-__all__ = ["Cluster", "binaries", "data_root", "dsn", "free_port", "remove_data_root"]
+__all__ = ["Cluster", "binaries", "data_root", "dsn", "free_port", "is_free", "remove_data_root"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,7 @@ def free_port() -> int:
     """
     for _ in range(200):
         port = random.randint(20_000, 32_000)  # noqa: S311
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        if is_free(port):
             return port
     raise LocalPlatformError("no free port found between 20000 and 32000 on 127.0.0.1")
 
@@ -154,14 +154,17 @@ class Cluster:
         (self.data / START_FILE).write_text("".join(lines), encoding="utf-8")
         give_to_server(self.data / START_FILE)
         with (self.folder / "server.log").open("ab") as log:
-            self._process = self.spawner.spawn(
-                [binaries() / "postgres", "-D", self.data],
-                cwd=self.data,
-                env=_server_environment(),
-                stdout=log,
-                user=server_user(),
-                death_signal=signal.SIGQUIT,
-            )
+            try:
+                self._process = self.spawner.spawn(
+                    [binaries() / "postgres", "-D", self.data],
+                    cwd=self.data,
+                    env=_server_environment(),
+                    stdout=log,
+                    user=server_user(),
+                    death_signal=signal.SIGQUIT,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise ClusterStartError(self.data, f"could not be started: {error}", "(none)") from error
         self._port = port
         self._wait_until_ready(timeout_s)
 
@@ -210,9 +213,38 @@ class Cluster:
 
     def _end_leftover(self) -> None:
         """End a server of a platform that was killed where children are not told (not on Linux), or still ends."""
-        if (self.data / "postmaster.pid").exists():
-            with contextlib.suppress(CommandError):
-                run([binaries() / "pg_ctl", "stop", "-D", self.data, "-m", "fast", "-w"], as_server=True)
+        try:
+            pid = int((self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+        except (FileNotFoundError, ValueError, IndexError):
+            return
+        deadline = time.monotonic() + 30
+        while str(self.data) in _command_of(pid):
+            if time.monotonic() > deadline:
+                raise ClusterStopError(self.data, pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGQUIT)
+            time.sleep(0.05)
+
+
+def is_free(port: int) -> bool:
+    """Tell whether nobody listens on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _command_of(pid: int) -> str:
+    """Return the command line of a process, which is empty where there is no such process."""
+    try:
+        if sys.platform == "linux":
+            return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").replace("\0", " ")
+        return run(["ps", "-o", "command=", "-p", str(pid)])
+    except (OSError, CommandError):
+        return ""
 
 
 def _server_environment() -> dict[str, str]:

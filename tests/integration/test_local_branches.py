@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +13,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deployments.local.backup import bases
+from deployments.local.backup import bases, take_base
 from deployments.local.branch_changes import NewBranch, create_branch, delete_branch, update_branch
 from deployments.local.branches import Accepted, BranchStore, Limits, connection_uri
 from deployments.local.computes import create_endpoint, suspend_endpoint
 from deployments.local.errors import RefusedError
+from deployments.local.keeper import Keeper
 from deployments.local.operations import Operation
 from deployments.local.postgres import data_root, remove_data_root
 from deployments.local.processes import Spawner
@@ -357,6 +359,39 @@ def test_lsn_outside_the_history_is_refused(store: BranchStore) -> None:
         with pytest.raises(RefusedError, match=why) as refusal:
             create_branch(store, NewBranch(parent_lsn=lsn))
         assert refusal.value.status == 400
+
+
+def test_history_older_than_its_retention_is_forgotten(store: BranchStore) -> None:
+    branch = _ready(store, create_branch(store, NewBranch(name="forgetful", compute=True)))
+    cluster = store.cluster(branch.folder)
+    old = _seal(_uri(store, branch))
+    for _ in range(2):
+        with psycopg.connect(_uri(store, branch)) as owner:
+            owner.execute("CREATE TABLE IF NOT EXISTS later (id int)")
+        cluster.scalar("SELECT pg_switch_wal()")
+        take_base(cluster)
+    new = _seal(_uri(store, branch))
+    store.commit(lambda project: project.model_copy(update={"history_retention_s": 0}))
+    Keeper(store).look_after()
+    store.commit(lambda project: project.model_copy(update={"history_retention_s": 3600}))
+    assert len(bases(cluster)) == 1
+    with pytest.raises(RefusedError, match="oldest state"):
+        create_branch(store, NewBranch(parent_id=branch.id, parent_lsn=old.lsn))
+    made = _ready(store, create_branch(store, NewBranch(parent_id=branch.id, parent_lsn=new.lsn)))
+    for done in (made, branch):
+        _done(store, delete_branch(store, done.id))
+
+
+def test_compute_moves_when_its_port_was_taken_meanwhile(tmp_path: Path, spawner: Spawner) -> None:
+    root = data_root(tmp_path)
+    with open_project(root, spawner=spawner) as store:
+        ports = [endpoint.port for endpoint in store.project.endpoints]
+    with socket.create_server(("127.0.0.1", ports[0])), open_project(root, spawner=spawner) as store:
+        again = {endpoint.port for endpoint in store.project.endpoints}
+        assert ports[0] not in again
+        assert ports[1] in again
+        psycopg.connect(_uri(store, store.default_branch())).close()
+    remove_data_root(tmp_path)
 
 
 def test_project_goes_on_where_it_was_closed_or_killed(tmp_path: Path, spawner: Spawner) -> None:
