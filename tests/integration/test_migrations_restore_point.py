@@ -66,7 +66,7 @@ def test_every_commit_before_the_place_is_in_the_snapshot_and_none_after(
 ) -> None:
     start = now(table)
     with writers(database.owner_dsn, 3, pause_s=pause_s):
-        seals = [seal(database.owner_dsn, quiet_s=quiet_s) for _ in range(8)]
+        seals = [seal(database.owner_dsn, quiet_s=quiet_s) for _ in range(5)]
     for one in seals:
         snapshot = Snapshot.parse(one.snapshot)
         commits = table.execute(COMMITS, {"lsn": one.lsn, "start": start}).fetchall()
