@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from dotenv import dotenv_values
 
 from flows.cli import demo, drift, ledger, local, release, rollback
 
@@ -31,3 +32,8 @@ def settings_from(
     """Say where the settings come from."""
     if env_file is not None:
         os.environ["PILOTAGE_ENV_FILE"] = str(env_file.resolve())
+    given = dotenv_values(os.environ.get("PILOTAGE_ENV_FILE", ".env"))
+    # Prefect has settings of its own, and reads them from the environment alone.
+    for name, value in given.items():
+        if name.startswith("PREFECT_") and value is not None:
+            os.environ.setdefault(name, value)

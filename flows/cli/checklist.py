@@ -9,6 +9,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
 from rich.console import Console
 
 from flows.cli.failing import CommandFailed
@@ -47,6 +48,8 @@ def trigger(deployment: str, parameters: dict[str, object]) -> FlowRun:
     Raises:
         CommandFailed: the server does not know the deployment.
     """
+    if not PREFECT_API_URL.value():
+        raise CommandFailed("nobody said where the Prefect server is: set PREFECT_API_URL, as http://HOST:PORT/api")
     with get_client(sync_client=True) as client:
         try:
             found = client.read_deployment_by_name(deployment)

@@ -85,6 +85,9 @@ class Ending:
 
 def shortcomings(ending: Ending) -> tuple[str, ...]:
     """Everything that must hold at the end and does not, in words; empty when all is as it must be."""
+    expected = "succeeded" if ending.succeeded else "rolled_back"
+    if ending.release.state != expected:
+        return (f"the release is {ending.release.state}, not {expected}: {ending.release.summary}",)
     found = [*_served(ending), *_schema(ending), *_rows(ending), *_told(ending), *_left()]
     if ending.succeeded and ending.traffic.errors:
         found.append(f"{ending.traffic.errors} requests failed: {', '.join(ending.traffic.failures[:3])}")

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from deployments.ledger import Ledger, LeftBehind, holder_state
 from deployments.settings import load_settings
-from flows.cli import checklist
 from flows.cli.failing import CommandFailed, clearly
 from flows.cli.ledger import release_facts, steps_table
 from tasks.values import ReleaseRequest
@@ -33,6 +32,8 @@ def start(
     reset_staging: Annotated[bool, typer.Option("--reset-staging", help="Make staging a copy of production.")] = False,
 ) -> None:
     """Start a release through Prefect's API and follow it to its end."""
+    from flows.cli import checklist
+
     with clearly():
         try:
             request = ReleaseRequest(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli import checklist, failing
+from flows.cli import failing
 
 
 def rollback(
@@ -16,6 +16,8 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why, for the ledger and Slack.")] = "started by hand",
 ) -> None:
     """Start the rollback flow through Prefect's API and follow it to its end."""
+    from flows.cli import checklist
+
     with failing.clearly():
         parameters: dict[str, object] = {"release_id": release_id, "way": way, "reason": reason}
         checklist.run_to_end("rollback/rollback", parameters)

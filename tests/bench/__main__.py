@@ -15,8 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.local import platform
-from flows.cli import checklist, demo
-from tasks import connections, report
 
 RUNS = 5
 ROWS = 200_000
@@ -31,7 +29,10 @@ def main() -> None:
         platform.up(state, detach=True, pipeline=True)
         try:
             os.environ.update(platform.read_env(state))
-            demo.deploy()
+            # Prefect reads where its server is when it is imported, and that is known only now.
+            from flows.cli import scenario
+
+            scenario.deploy()
             measure()
         finally:
             platform.down(state)
