@@ -93,7 +93,6 @@ class MigratingSession:
         self._raw = connect(
             dsn,
             application_name=MIGRATING,
-            row_security="on",
             statement_timeout=0,
             # A server whose client was killed ends the statement within a second, instead of finishing it.
             client_connection_check_interval=1000,

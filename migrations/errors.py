@@ -8,7 +8,7 @@ MigrationError                  transient: whether the same call may work a mome
 ├── UnknownRevision             the history has no revision of that name
 ├── SeveralHeads                the history ends in more than one revision, and none was named
 ├── OutOfStep                   what stands in the database is not a point of the history
-├── MigrationRunning            this process migrates another database already
+├── MigrationRunning            transient: this process migrates another database already
 ├── AdvisoryLockHeld            transient: another session migrates this database
 ├── LockBudgetExceeded          transient: other sessions held a table for longer than the budget
 ├── RevisionFailed              a revision raised; its transaction was rolled back
@@ -128,6 +128,8 @@ class OutOfStep(MigrationError):
 
 class MigrationRunning(MigrationError):
     """This process migrates another database already."""
+
+    transient = True
 
     def __init__(self) -> None:
         super().__init__(

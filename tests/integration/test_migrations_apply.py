@@ -240,3 +240,16 @@ def test_foreign_database_without_leave_for_a_schema_is_migrated_without_records
     (done,) = upgrade(database.app_dsn, make_history('op.execute("CREATE TABLE a (id int)")'), release_id="r")
     assert not done.recorded
     assert "may not create a schema" in caplog.text
+
+
+def test_backfill_that_row_level_security_would_hide_rows_from_fails_instead(
+    database: ProvisionedDatabase, make_history: MakeHistory
+) -> None:
+    history = make_history(
+        'op.execute("CREATE TABLE a (id int); INSERT INTO a VALUES (1)");'
+        ' op.execute("ALTER TABLE a ENABLE ROW LEVEL SECURITY"); op.execute("ALTER TABLE a FORCE ROW LEVEL SECURITY")',
+        'op.execute("UPDATE a SET id = 2")',
+    )
+    with pytest.raises(RevisionFailed, match="row-level security policy") as caught:
+        upgrade(database.owner_dsn, history, release_id="r")
+    assert caught.value.revision == "r2"
