@@ -1,13 +1,13 @@
 """The released application seen from outside: its health, and probes that read, or read and write."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 TIMEOUT_S = 10.0
 BYPASS_HEADER = "x-vercel-protection-bypass"
@@ -80,13 +80,6 @@ class _Message(BaseModel):
     content: str
 
 
-class _Agent(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    slug: str
-    name: str = Field(default="")
-
-
 def health(url: str, *, bypass: SecretStr | None, transport: httpx.BaseTransport | None = None) -> Health:
     """Ask the application how it is. It never raises: no answer is an answer too.
 
@@ -111,7 +104,7 @@ def health(url: str, *, bypass: SecretStr | None, transport: httpx.BaseTransport
                 latency_ms=latency_ms,
                 detail=f"{url}/api/health answered {answer.status_code} without a health report",
             )
-        good = answer.status_code == httpx.codes.OK and told.status == "healthy"
+        good = answer.is_success and told.status == "healthy"
         return Health(
             healthy=good,
             status="healthy" if good else "unhealthy",
@@ -161,15 +154,13 @@ def smoke(
         reads = _reads(prober, commit_sha)
         if any(not probe.ok for probe in reads):
             return reads
-        try:
+        with suppress(_StopError):
             _write_and_read_back(prober, run=f"{time.time_ns():x}")
-        except _StopError:
-            pass
         return tuple(prober.made)
 
 
 def _reads(prober: "_Prober", commit_sha: str | None) -> tuple[Probe, ...]:
-    try:
+    with suppress(_StopError):
         prober.ask("GET", "/api/health", lambda body: _expect("status", _Health.model_validate(body).status, "healthy"))
         if commit_sha is not None:
             prober.ask(
@@ -177,15 +168,13 @@ def _reads(prober: "_Prober", commit_sha: str | None) -> tuple[Probe, ...]:
             )
         prober.ask("GET", "/api/agents", _items)
         prober.ask("GET", "/api/conversations?limit=10", _items)
-    except _StopError:
-        pass
     return tuple(prober.made)
 
 
 def _write_and_read_back(prober: "_Prober", run: str) -> None:
     email, slug, text = f"smoke-{run}@example.com", f"smoke-{run}", f"smoke test {run}"
     prober.ask("POST", "/api/users", _Item.model_validate, {"email": email, "name": "Smoke Test"})
-    agent = {"slug": slug, "name": "Smoke Test", "category": "smoke", "createdByEmail": email}
+    agent = {"slug": slug, "name": "Smoke Test", "category": "smoke", "userEmail": email}
     prober.ask("POST", "/api/agents", _Item.model_validate, agent)
     asked = {"userEmail": email, "agentSlug": slug, "title": text}
     conversation: _Item = prober.ask("POST", "/api/conversations", _Item.model_validate, asked)
@@ -202,7 +191,7 @@ def _write_and_read_back(prober: "_Prober", run: str) -> None:
 def _items(body: Any) -> list[Any]:
     """A list, or an object that holds one list."""
     if isinstance(body, list):
-        return list(body)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return list(body)  # pyright: ignore[reportUnknownArgumentType]
     raise ValueError("the answer is not a list")
 
 
@@ -247,7 +236,7 @@ class _Prober:
 
 
 @contextmanager
-def _client(url: str, bypass: SecretStr | None, transport: httpx.BaseTransport | None) -> Iterator[httpx.Client]:
+def _client(url: str, bypass: SecretStr | None, transport: httpx.BaseTransport | None) -> Generator[httpx.Client]:
     headers = {} if bypass is None else {BYPASS_HEADER: bypass.get_secret_value()}
     with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S, transport=transport) as client:
         yield client

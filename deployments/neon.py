@@ -1,20 +1,20 @@
 """Neon's API v2: branches, restores, connection strings. A change is awaited; a lost reply's effect is found by name.
 
-Source: the API's own rules: a change answers at once with operations, and its object is usable when all of them have ended;
-423 and 503 mean that nothing happened; a branch's name is unique in its project.
+Source: the API's own rules: a change answers at once with operations, and its object is usable when all of them have
+ended; 423 and 503 mean that nothing happened; a branch's name is unique in its project.
 """
 
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import httpx
-from pydantic import AnyHttpUrl, AwareDatetime, BaseModel, ConfigDict, SecretStr
+from pydantic import AnyHttpUrl, AwareDatetime, BaseModel, ConfigDict, JsonValue, SecretStr
 
 from deployments.errors import (
     BranchNameTaken,
@@ -27,6 +27,9 @@ from deployments.errors import (
 from deployments.service import Service
 
 log = logging.getLogger(__name__)
+
+A = TypeVar("A")
+F = TypeVar("F")
 
 _ENDED_WELL = {"finished", "skipped"}
 _ENDED_BADLY = {"failed", "error", "cancelled"}
@@ -127,10 +130,6 @@ class _Snapshots(_Value):
     snapshots: tuple[Snapshot, ...]
 
 
-class _OperationAnswer(_Value):
-    operation: _Operation
-
-
 class _Operations(_Value):
     operations: tuple[_Operation, ...]
 
@@ -219,8 +218,8 @@ class NeonClient:
         """Branch off a parent, at its newest state or at a point of its history.
 
         Args:
-            name: the new branch's name; a branch of that name and parent that exists already is the one asked for, so that
-                a repeated call makes one branch.
+            name: the new branch's name; a branch of that name and parent that exists already is the one asked for, so
+                that a repeated call makes one branch.
             parent_id: the branch to start from.
             parent_lsn: point of the parent's history; its newest state without.
             compute: whether it can be connected to.
@@ -234,12 +233,14 @@ class NeonClient:
             WrongBranch: Neon handed out another branch than the one asked for.
             OperationFailed: it did not become ready.
         """
-        wanted = {"name": name, "parent_id": parent_id}
+        wanted: dict[str, JsonValue] = {"name": name, "parent_id": parent_id}
         if parent_lsn is not None:
             wanted["parent_lsn"] = parent_lsn
         if expires_at is not None:
             wanted["expires_at"] = expires_at.isoformat(timespec="seconds").replace("+00:00", "Z")
-        body = {"branch": wanted, **({"endpoints": [{"type": "read_write"}]} if compute else {})}
+        body: dict[str, JsonValue] = {"branch": wanted}
+        if compute:
+            body["endpoints"] = [{"type": "read_write"}]
         made = self._done_once(
             lambda: self._service.change("POST", f"{self._at}/branches", _Changed, body), lambda: self._named(name)
         )
@@ -287,7 +288,7 @@ class NeonClient:
         """Protect a branch, or lift its protection; nothing is asked for where it is so already."""
         if self.branch_by_id(branch_id).protected is not protected:
             path = f"{self._at}/branches/{branch_id}"
-            body = {"branch": {"protected": protected}}
+            body: dict[str, JsonValue] = {"branch": {"protected": protected}}
             self._done_once(
                 lambda: self._service.change("PATCH", path, _Changed, body), lambda: self.branch_by_id(branch_id)
             )
@@ -317,12 +318,12 @@ class NeonClient:
         return self._service.read(f"{self._at}/branches/{branch_id}/endpoints", _Endpoints).endpoints
 
     @contextmanager
-    def compute(self, branch_id: str) -> Iterator[Branch]:
+    def compute(self, branch_id: str) -> Generator[Branch]:
         """Give a branch a compute for as long as the block runs; one that it has already stays."""
         if self.endpoints(branch_id):
             yield self.branch_by_id(branch_id)
             return
-        body = {"endpoint": {"branch_id": branch_id, "type": "read_write"}}
+        body: dict[str, JsonValue] = {"endpoint": {"branch_id": branch_id, "type": "read_write"}}
         self._done_once(
             lambda: self._service.change("POST", f"{self._at}/endpoints", _Changed, body),
             lambda: self.endpoints(branch_id) or None,
@@ -379,7 +380,8 @@ class NeonClient:
         hosts = {endpoint.host for endpoint in self.endpoints(branch_id)}
         if host not in hosts | {_pooled(one) for one in hosts}:
             raise WrongBranch(
-                f"Neon handed out {host} for branch {branch_id}, whose computes are {', '.join(sorted(hosts)) or 'none'}"
+                f"Neon handed out {host} for branch {branch_id}, "
+                f"whose computes are {', '.join(sorted(hosts)) or 'none'}"
             )
         return SecretStr(_encrypted(uri.get_secret_value()))
 
@@ -398,7 +400,7 @@ class NeonClient:
             raise BranchNameTaken(name, branch.id, f"it begins at {branch.parent_lsn}, not {parent_lsn}")
         return branch
 
-    def _done_once(self, ask: Callable[[], object], find: Callable[[], object]) -> object | None:
+    def _done_once(self, ask: Callable[[], A], find: Callable[[], F]) -> A | F | None:
         """Ask for a change. After a lost reply, or a name that is taken, look for its effect before asking again.
 
         `ask` must be refused, or change nothing, where its effect exists already.

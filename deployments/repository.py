@@ -12,6 +12,7 @@ from dulwich import porcelain
 from dulwich.errors import GitProtocolError, NotGitRepository
 from dulwich.objects import Blob, ObjectID, Tag, Tree
 from dulwich.objects import Commit as GitCommit
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from deployments.errors import RefNotFound, RepositoryUnreachable, SubpathNotFound
@@ -127,8 +128,8 @@ def _is_path(url: str) -> bool:
 def _named(repo: Repo, ref: str) -> ObjectID | None:
     wanted = ref.encode()
     for name in (b"refs/heads/" + wanted, b"refs/tags/" + wanted, b"refs/remotes/origin/" + wanted, wanted):
-        if name in repo.refs:
-            return repo.refs[name]  # pyright: ignore[reportArgumentType]
+        if (found := repo.refs.read_ref(Ref(name))) is not None and not found.startswith(b"ref:"):
+            return ObjectID(found)
     if len(ref) >= MIN_ABBREVIATION and all(letter in "0123456789abcdef" for letter in ref.lower()):
         matches = {sha for sha in repo.object_store if sha.startswith(wanted.lower())}
         commits = {sha for sha in matches if isinstance(repo[sha], GitCommit)}
@@ -165,7 +166,7 @@ def _write(repo: Repo, tree: Tree, into: Path) -> None:
     into.mkdir(exist_ok=True)
     for entry in tree.iteritems():
         name = (entry.path or b"").decode()
-        found = repo[entry.sha] if entry.mode is not None and not _is_link(entry.mode) else None  # pyright: ignore[reportArgumentType]
+        found = None if _is_link(entry.mode) else repo[entry.sha]
         if name in {"", ".", ".."} or "/" in name or found is None:
             log.warning("passed over %s: neither a file nor a folder", name)
         elif isinstance(found, Tree):

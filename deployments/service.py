@@ -28,6 +28,11 @@ _NOTHING_HAPPENED = {423, 429, 503}
 _ANSWER_LOST = {502, 504, 524}
 
 
+class _Said(BaseModel):
+    code: str | None = None
+    message: str | None = None
+
+
 class Service:
     """One service behind its base URL.
 
@@ -100,7 +105,7 @@ class Service:
         ):
             with attempt:
                 got = self._send(method, path, parameters, body)
-                if got.status_code == httpx.codes.NO_CONTENT or not got.content:
+                if not got.content:
                     return None
                 return self._read_answer(got, f"{method} {path}", answer)
         raise AssertionError("unreachable")
@@ -121,8 +126,8 @@ class Service:
             raise ServiceUnreachable(
                 self._name,
                 request,
-                f"{self._base_url} does not answer ({type(error).__name__}): check {self._url_variable}, and that it is up"
-                " (`pilotage local status` for the local platform)",
+                f"{self._base_url} does not answer ({type(error).__name__}): check {self._url_variable}, and that it is"
+                " up (`pilotage local status` for the local platform)",
             ) from error
         except httpx.HTTPError as error:
             raise LostReply(self._name, request, f"the answer was lost ({type(error).__name__})") from error
@@ -179,10 +184,11 @@ def _said(got: httpx.Response) -> tuple[str, str]:
         body = got.json()
     except ValueError:
         return "", re.sub(r"<[^>]*>|\s+", " ", got.text[:500]).strip()[:200] or "no body"
-    told = body.get("error", body) if isinstance(body, dict) else {}
-    if not isinstance(told, dict):
-        told = {}
-    return str(told.get("code") or ""), str(told.get("message") or "no message")
+    try:
+        told = _Said.model_validate(body.get("error", body))
+    except (ValidationError, AttributeError):
+        return "", "no message"
+    return told.code or "", told.message or "no message"
 
 
 def _retry_after_s(header: str | None) -> float | None:
