@@ -1,141 +1,39 @@
-"""Neon's API v2: branches, restores, connection strings. A change is awaited; a lost reply's effect is found by name.
+"""Neon's API v2: branches, restores, snapshots, connection strings.
 
-Source: the API's own rules: a change answers at once with operations, and its object is usable when all of them have
-ended; 423 and 503 mean that nothing happened; a branch's name is unique in its project.
+Source: the API's own rules: a branch's name is unique in its project; a restore keeps the branch's id, name and host; a
+protected branch refuses a restore; a child begins at a point of its parent's history.
 """
 
-import ipaddress
-import logging
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Literal, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import httpx
-from pydantic import AnyHttpUrl, AwareDatetime, BaseModel, ConfigDict, JsonValue, SecretStr
+from pydantic import AnyHttpUrl, JsonValue, SecretStr
 
-from deployments.errors import (
-    BranchNameTaken,
-    BranchNotFound,
-    LostReply,
-    OperationFailed,
-    ServiceRefused,
-    WrongBranch,
+from deployments.connection_uri import encrypted, foreign_host
+from deployments.errors import BranchNotFound, OperationFailed, ServiceRefused, WrongBranch
+from deployments.neon_changes import Changes
+from deployments.neon_identity import refuse_another, refuse_not_kept
+from deployments.neon_values import (
+    Branch,
+    BranchAnswer,
+    Branches,
+    Changed,
+    Endpoint,
+    Endpoints,
+    NeonProject,
+    ProjectAnswer,
+    Snapshot,
+    Snapshots,
+    UriAnswer,
 )
-from deployments.service import Service
+from deployments.service import Parameters, Service
 
-log = logging.getLogger(__name__)
+__all__ = ["Branch", "Endpoint", "NeonClient", "NeonProject", "Snapshot"]
 
-A = TypeVar("A")
-F = TypeVar("F")
-
-_ENDED_WELL = {"finished", "skipped"}
-_ENDED_BADLY = {"failed", "error", "cancelled"}
-_CONFLICT = 409
 _GONE = 404
 _PAGE = 100
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class NeonProject(_Value):
-    """A project."""
-
-    id: str
-    name: str
-    pg_version: int
-    history_retention_seconds: int
-
-
-class Branch(_Value):
-    """A branch of a project.
-
-    Attributes:
-        parent_id: None for a root branch.
-        parent_lsn: where in its parent's history it begins.
-        current_state: init, ready, resetting or archived.
-    """
-
-    id: str
-    name: str
-    current_state: str
-    protected: bool = False
-    default: bool = False
-    parent_id: str | None = None
-    parent_lsn: str | None = None
-    created_at: datetime
-    expires_at: datetime | None = None
-
-
-class Endpoint(_Value):
-    """A compute of a branch."""
-
-    id: str
-    host: str
-    branch_id: str
-    type: Literal["read_write", "read_only"]
-
-
-class Snapshot(_Value):
-    """A snapshot of a root branch."""
-
-    id: str
-    name: str
-    created_at: datetime
-    source_branch_id: str | None = None
-
-
-class _Operation(_Value):
-    id: str
-    action: str
-    status: str
-    branch_id: str | None = None
-    error: str | None = None
-    updated_at: AwareDatetime | None = None
-
-
-class _Changed(_Value):
-    operations: tuple[_Operation, ...] = ()
-    branch: Branch | None = None
-    endpoint: Endpoint | None = None
-    snapshot: Snapshot | None = None
-
-
-class _Page(_Value):
-    next: str | None = None
-
-
-class _Branches(_Value):
-    branches: tuple[Branch, ...]
-    pagination: _Page | None = None
-
-
-class _ProjectAnswer(_Value):
-    project: NeonProject
-
-
-class _BranchAnswer(_Value):
-    branch: Branch
-
-
-class _Endpoints(_Value):
-    endpoints: tuple[Endpoint, ...]
-
-
-class _Snapshots(_Value):
-    snapshots: tuple[Snapshot, ...]
-
-
-class _Operations(_Value):
-    operations: tuple[_Operation, ...]
-
-
-class _Uri(_Value):
-    uri: SecretStr
 
 
 class NeonClient:
@@ -166,17 +64,17 @@ class NeonClient:
             api_key,
             url_variable="NEON_API_URL",
             token_variable="NEON_API_KEY",  # noqa: S106
+            nothing_happened=frozenset({423, 429, 503}),
             patience_s=deadline_s,
             transport=transport,
         )
         self._project_id = project_id
         self._at = f"/projects/{project_id}"
-        self._poll_s = poll_s
-        self._deadline_s = deadline_s
+        self._changes = Changes(self._service, self._at, poll_s=poll_s, deadline_s=deadline_s)
 
     def project(self) -> NeonProject:
         """The project itself."""
-        return self._service.read(self._at, _ProjectAnswer).project
+        return self._service.read(self._at, ProjectAnswer).project
 
     def branches(self) -> tuple[Branch, ...]:
         """Every branch of the project."""
@@ -184,7 +82,7 @@ class NeonClient:
         cursor: str | None = None
         while True:
             asked: dict[str, str | int | bool] = {"limit": _PAGE, **({"cursor": cursor} if cursor else {})}
-            page = self._service.read(f"{self._at}/branches", _Branches, asked)
+            page = self._service.read(f"{self._at}/branches", Branches, asked)
             found += [branch for branch in page.branches if branch.id not in {one.id for one in found}]
             cursor = page.pagination.next if page.pagination else None
             if not cursor or not page.branches:
@@ -204,7 +102,7 @@ class NeonClient:
 
     def branch_by_id(self, branch_id: str) -> Branch:
         """The branch of an id."""
-        return self._service.read(f"{self._at}/branches/{branch_id}", _BranchAnswer).branch
+        return self._service.read(f"{self._at}/branches/{branch_id}", BranchAnswer).branch
 
     def create_branch(
         self,
@@ -241,10 +139,13 @@ class NeonClient:
         body: dict[str, JsonValue] = {"branch": wanted}
         if compute:
             body["endpoints"] = [{"type": "read_write"}]
-        made = self._done_once(
-            lambda: self._service.change("POST", f"{self._at}/branches", _Changed, body), lambda: self._named(name)
-        )
-        return self._checked(made, name, parent_id, parent_lsn)
+        made = self._changes.make("POST", "/branches", body, find=lambda: self._named(name))
+        given = made.branch if isinstance(made, Changed) else made
+        branch = self.branch(name)
+        if given is not None and given.id != branch.id:
+            raise WrongBranch(f"Neon answered with branch {given.id} for {name}, which is {branch.id}")
+        refuse_another(branch, parent_id, parent_lsn)
+        return branch
 
     def restore(
         self,
@@ -260,42 +161,51 @@ class NeonClient:
             branch_id: the branch to restore; a protected one refuses.
             source_branch_id: where the state comes from; the branch itself for a point in its own history.
             source_lsn: the point; the newest state without.
-            preserve_under_name: name of the branch that keeps the state before. A branch of that name means that this
-                restore was done already.
+            preserve_under_name: name of the branch that keeps the state before. Where it keeps it already this restore
+                was done before, and nothing is asked for again.
 
         Returns:
             The branch, ready for use.
 
         Raises:
+            BranchNameTaken: a branch of the name to preserve under exists, and no restore of this branch made it.
             ServiceRefused: it is protected, or the point is not in the history.
             OperationFailed: it did not become ready.
         """
-        body = {"source_branch_id": source_branch_id}
+        body: dict[str, JsonValue] = {"source_branch_id": source_branch_id}
         if source_lsn is not None:
             body["source_lsn"] = source_lsn
         if preserve_under_name is not None:
             body["preserve_under_name"] = preserve_under_name
-        path = f"{self._at}/branches/{branch_id}/restore"
-        kept = preserve_under_name
-        self._done_once(
-            lambda: self._service.change("POST", path, _Changed, body),
-            (lambda: self._named(kept)) if kept is not None else (lambda: None),
-        )
-        self._settle(branch_id)
-        return self.branch_by_id(branch_id)
+        before = self.branch_by_id(branch_id)
+
+        def find() -> Branch | None:
+            if preserve_under_name is not None:
+                return self._named(preserve_under_name)
+            now = self.branch_by_id(branch_id)
+            return now if now.last_reset_at not in {None, before.last_reset_at} else None
+
+        done = self._changes.make("POST", f"/branches/{branch_id}/restore", body, find=find, branch_id=branch_id)
+        restored = self.branch_by_id(branch_id)
+        if isinstance(done, Branch) and done.id != branch_id:
+            refuse_not_kept(done, restored, source_branch_id, source_lsn)
+        return restored
 
     def set_protected(self, branch_id: str, *, protected: bool) -> Branch:
         """Protect a branch, or lift its protection; nothing is asked for where it is so already."""
-        if self.branch_by_id(branch_id).protected is not protected:
-            path = f"{self._at}/branches/{branch_id}"
-            body: dict[str, JsonValue] = {"branch": {"protected": protected}}
-            self._done_once(
-                lambda: self._service.change("PATCH", path, _Changed, body), lambda: self.branch_by_id(branch_id)
+
+        def find() -> Branch | None:
+            now = self.branch_by_id(branch_id)
+            return now if now.protected is protected else None
+
+        if (found := find()) is not None:
+            return found
+        body: dict[str, JsonValue] = {"branch": {"protected": protected}}
+        self._changes.make("PATCH", f"/branches/{branch_id}", body, find=find, branch_id=branch_id)
+        if (found := find()) is None:
+            raise OperationFailed(
+                f"branch {branch_id} is {'not ' if protected else 'still '}protected, though Neon was asked"
             )
-            self._settle(branch_id)
-        found = self.branch_by_id(branch_id)
-        if found.protected is not protected:
-            raise WrongBranch(f"branch {found.name} is {'not ' if protected else ''}protected, though Neon was asked")
         return found
 
     def delete_branch(self, branch_id: str) -> None:
@@ -304,18 +214,11 @@ class NeonClient:
         Raises:
             ServiceRefused: it is the default, protected or has children.
         """
-        path = f"{self._at}/branches/{branch_id}"
-        try:
-            self._done_once(lambda: self._service.change("DELETE", path, _Changed), lambda: None)
-        except ServiceRefused as error:
-            if error.status != _GONE:
-                raise
-        else:
-            self._settle(branch_id)
+        self._delete(f"/branches/{branch_id}", lambda: branch_id not in {branch.id for branch in self.branches()})
 
     def endpoints(self, branch_id: str) -> tuple[Endpoint, ...]:
         """The computes of a branch."""
-        return self._service.read(f"{self._at}/branches/{branch_id}/endpoints", _Endpoints).endpoints
+        return self._service.read(f"{self._at}/branches/{branch_id}/endpoints", Endpoints).endpoints
 
     @contextmanager
     def compute(self, branch_id: str) -> Generator[Branch]:
@@ -324,42 +227,37 @@ class NeonClient:
             yield self.branch_by_id(branch_id)
             return
         body: dict[str, JsonValue] = {"endpoint": {"branch_id": branch_id, "type": "read_write"}}
-        self._done_once(
-            lambda: self._service.change("POST", f"{self._at}/endpoints", _Changed, body),
-            lambda: self.endpoints(branch_id) or None,
+        self._changes.make(
+            "POST", "/endpoints", body, find=lambda: self.endpoints(branch_id) or None, branch_id=branch_id
         )
-        self._settle(branch_id)
         try:
             yield self.branch_by_id(branch_id)
         finally:
             for endpoint in self.endpoints(branch_id):
-                self._service.change("DELETE", f"{self._at}/endpoints/{endpoint.id}", _Changed)
-            self._settle(branch_id)
+                self._delete(f"/endpoints/{endpoint.id}", lambda: not self.endpoints(branch_id))
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Every snapshot of the project."""
-        return self._service.read(f"{self._at}/snapshots", _Snapshots).snapshots
+        return self._service.read(f"{self._at}/snapshots", Snapshots).snapshots
 
     def create_snapshot(self, branch_id: str, name: str) -> Snapshot:
         """Take a snapshot of a root branch; one of that name and branch that exists already is the one asked for."""
-        path = f"{self._at}/branches/{branch_id}/snapshot"
-        self._done_once(
-            lambda: self._service.change("POST", path, _Changed, parameters={"name": name}),
-            lambda: self._snapshot(branch_id, name),
-        )
-        self._settle(branch_id)
-        found = self._snapshot(branch_id, name)
+        if (found := self._snapshot(branch_id, name)) is None:
+            self._changes.make(
+                "POST",
+                f"/branches/{branch_id}/snapshot",
+                find=lambda: self._snapshot(branch_id, name),
+                branch_id=branch_id,
+                parameters={"name": name},
+            )
+            found = self._snapshot(branch_id, name)
         if found is None:
             raise OperationFailed(f"Neon has no snapshot {name} of branch {branch_id}, though it was asked for one")
         return found
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Delete a snapshot; one that is gone already is fine."""
-        try:
-            self._service.change("DELETE", f"{self._at}/snapshots/{snapshot_id}", _Changed)
-        except ServiceRefused as error:
-            if error.status != _GONE:
-                raise
+        self._delete(f"/snapshots/{snapshot_id}", lambda: snapshot_id not in {one.id for one in self.snapshots()})
 
     def connection_uri(self, branch_id: str, *, database: str, role: str, pooled: bool) -> SecretStr:
         """A connection string to a branch, checked to lead to that branch and nowhere else.
@@ -373,51 +271,27 @@ class NeonClient:
         Raises:
             WrongBranch: the address is of no compute of the branch.
         """
-        asked = {"branch_id": branch_id, "database_name": database, "role_name": role, "pooled": pooled}
-        given = {key: str(value).lower() if isinstance(value, bool) else value for key, value in asked.items()}
-        uri = self._service.read(f"{self._at}/connection_uri", _Uri, given).uri
-        host = urlsplit(uri.get_secret_value()).netloc.rpartition("@")[2]
+        asked: Parameters = {
+            "branch_id": branch_id,
+            "database_name": database,
+            "role_name": role,
+            "pooled": pooled,
+        }
+        uri = self._service.read(f"{self._at}/connection_uri", UriAnswer, asked).uri.get_secret_value()
         hosts = {endpoint.host for endpoint in self.endpoints(branch_id)}
-        if host not in hosts | {_pooled(one) for one in hosts}:
+        if (host := foreign_host(uri, hosts)) is not None:
             raise WrongBranch(
                 f"Neon handed out {host} for branch {branch_id}, "
                 f"whose computes are {', '.join(sorted(hosts)) or 'none'}"
             )
-        return SecretStr(_encrypted(uri.get_secret_value()))
+        return SecretStr(encrypted(uri))
 
-    def _checked(self, made: _Changed | Branch | None, name: str, parent_id: str, parent_lsn: str | None) -> Branch:
-        """Wait for a new branch, and make sure that it is the one asked for."""
-        given = made.branch if isinstance(made, _Changed) else made
-        self._settle(given.id if given else None)
-        branch = self.branch(name)
-        if given is not None and given.id != branch.id:
-            raise WrongBranch(f"Neon answered with branch {given.id} for {name}, which is {branch.id}")
-        if branch.id == parent_id or branch.default:
-            raise WrongBranch(f"Neon handed out {branch.id} as {name}, which is its parent or the default branch")
-        if branch.parent_id != parent_id:
-            raise BranchNameTaken(name, branch.id, f"its parent is {branch.parent_id}, not {parent_id}")
-        if parent_lsn is not None and branch.parent_lsn != parent_lsn:
-            raise BranchNameTaken(name, branch.id, f"it begins at {branch.parent_lsn}, not {parent_lsn}")
-        return branch
-
-    def _done_once(self, ask: Callable[[], A], find: Callable[[], F]) -> A | F | None:
-        """Ask for a change. After a lost reply, or a name that is taken, look for its effect before asking again.
-
-        `ask` must be refused, or change nothing, where its effect exists already.
-        """
-        ends = time.monotonic() + self._deadline_s
-        while True:
-            try:
-                return ask()
-            except LostReply:
-                self._settle(None)
-                if (found := find()) is not None or time.monotonic() > ends:
-                    return found
-                log.warning("a reply of Neon was lost, and nothing shows its effect: asking again")
-            except ServiceRefused as error:
-                if error.status != _CONFLICT or (found := find()) is None:
-                    raise
-                return found
+    def _delete(self, path: str, is_gone: Callable[[], bool]) -> None:
+        try:
+            self._changes.make("DELETE", path, find=lambda: is_gone() or None)
+        except ServiceRefused as error:
+            if error.status != _GONE:
+                raise
 
     def _named(self, name: str) -> Branch | None:
         return next((branch for branch in self.branches() if branch.name == name), None)
@@ -425,51 +299,3 @@ class NeonClient:
     def _snapshot(self, branch_id: str, name: str) -> Snapshot | None:
         every = self.snapshots()
         return next((s for s in every if s.name == name and s.source_branch_id in {None, branch_id}), None)
-
-    def _settle(self, branch_id: str | None) -> None:
-        """Wait until no operation of the project runs; one of this branch that ended badly raises."""
-        ends = time.monotonic() + self._deadline_s
-        watched: set[str] = set()
-        while True:
-            every = self._service.read(f"{self._at}/operations", _Operations, {"limit": _PAGE}).operations
-            running = [o for o in every if o.status not in _ENDED_WELL | _ENDED_BADLY]
-            watched |= {o.id for o in running}
-            newest = next((o for o in every if branch_id is not None and o.branch_id == branch_id), None)
-            if not running:
-                failed = [o for o in every if o.status in _ENDED_BADLY and (o.id in watched or o == newest)]
-                if failed:
-                    raise OperationFailed(
-                        f"Neon: {failed[0].action} of branch {failed[0].branch_id} ended as {failed[0].status}"
-                        f"{': ' + failed[0].error if failed[0].error else ''}"
-                    )
-                return
-            if time.monotonic() > ends:
-                raise OperationFailed(
-                    f"Neon: {running[0].action} of branch {running[0].branch_id} is {running[0].status} "
-                    f"after {self._deadline_s:.0f} s"
-                )
-            time.sleep(self._poll_s)
-
-
-def _pooled(host: str) -> str:
-    """Neon's pooled host: the endpoint's first label with `-pooler`."""
-    label, dot, rest = host.partition(".")
-    return f"{label}-pooler{dot}{rest}"
-
-
-def _encrypted(uri: str) -> str:
-    """Force TLS on a connection string; the loopback interface alone may do without."""
-    parts = urlsplit(uri)
-    if _is_loopback(parts.hostname or ""):
-        return uri
-    query = dict(parse_qsl(parts.query))
-    if query.get("sslmode") not in {"require", "verify-ca", "verify-full"}:
-        query["sslmode"] = "require"
-    return urlunsplit(parts._replace(query=urlencode(query)))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import weakref
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,10 +23,7 @@ Parameters = Mapping[str, str | int | bool]
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 READ_ATTEMPTS = 5
 MAX_WAIT_S = 30.0
-# Neon promises that nothing has happened with these; Vercel says so of 429.
-_NOTHING_HAPPENED = {423, 429, 503}
-# A gateway's word that it lost the service's answer: what was asked for may have happened.
-_ANSWER_LOST = {502, 504, 524}
+_SERVER_ERROR = 500
 
 
 class _Said(BaseModel):
@@ -43,6 +41,8 @@ class Service:
         url_variable: the variable that holds the address, for advice.
         token_variable: the variable that holds the key, for advice.
         parameters: query parameters of every call.
+        nothing_happened: statuses with which the service promises that a change did not happen; after any other server
+            error it may have.
         patience_s: for how long a change is tried while the service says that it is busy.
         transport: how requests are sent, for tests.
     """
@@ -56,6 +56,7 @@ class Service:
         url_variable: str,
         token_variable: str,
         parameters: Parameters | None = None,
+        nothing_happened: frozenset[int],
         patience_s: float = 120.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -64,10 +65,13 @@ class Service:
         self._url_variable = url_variable
         self._token_variable = token_variable
         self._parameters = dict(parameters or {})
+        self._nothing_happened = nothing_happened
         self._patience_s = patience_s
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {token.get_secret_value()}"}, timeout=TIMEOUT, transport=transport
         )
+        # A client is made where it is needed; its connections end with it.
+        weakref.finalize(self, self._client.close)
 
     def __repr__(self) -> str:
         return f"Service({self._name!r}, {self._base_url!r})"
@@ -101,7 +105,7 @@ class Service:
             ServiceError: it did not happen.
         """
         for attempt in stamina.retry_context(
-            on=_change_again, attempts=None, timeout=self._patience_s, wait_initial=0.2, wait_max=5.0
+            on=self._change_again, attempts=None, timeout=self._patience_s, wait_initial=0.2, wait_max=5.0
         ):
             with attempt:
                 got = self._send(method, path, parameters, body)
@@ -131,11 +135,21 @@ class Service:
             ) from error
         except httpx.HTTPError as error:
             raise LostReply(self._name, request, f"the answer was lost ({type(error).__name__})") from error
-        if got.status_code in _ANSWER_LOST:
+        lost = got.status_code >= _SERVER_ERROR and got.status_code not in self._nothing_happened
+        if lost and method != "GET":
             raise LostReply(self._name, request, f"the answer was lost ({got.status_code})", status=got.status_code)
         if not got.is_success:
             raise self._refused(request, got)
         return got
+
+    def _change_again(self, error: Exception) -> bool | float:
+        """Repeat a change only where the service has said that nothing happened.
+
+        An address that refuses the connection is most often wrong: waiting for it would only hide that.
+        """
+        if isinstance(error, ServiceRefused) and error.status in self._nothing_happened:
+            return min(error.retry_after_s, MAX_WAIT_S) if error.retry_after_s else True
+        return False
 
     def _refused(self, request: str, got: httpx.Response) -> ServiceRefused:
         code, message = _said(got)
@@ -166,16 +180,8 @@ class Service:
 
 def _read_again(error: Exception) -> bool | float:
     if isinstance(error, ServiceRefused) and error.transient:
-        return min(error.retry_after_s or 0.2, MAX_WAIT_S)
-    return isinstance(error, ServiceUnreachable)
-
-
-def _change_again(error: Exception) -> bool | float:
-    """Repeat a change only where the service has said that nothing happened, or was never reached."""
-    if isinstance(error, ServiceRefused) and error.status in _NOTHING_HAPPENED:
         return min(error.retry_after_s, MAX_WAIT_S) if error.retry_after_s else True
-    # An address that refuses the connection is most often wrong or down: the task's own retries cover a restart.
-    return False
+    return isinstance(error, ServiceUnreachable)
 
 
 def _said(got: httpx.Response) -> tuple[str, str]:

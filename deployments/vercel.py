@@ -166,6 +166,7 @@ class VercelClient:
             url_variable="VERCEL_API_URL",
             token_variable="VERCEL_TOKEN",  # noqa: S106
             parameters={"teamId": team_id},
+            nothing_happened=frozenset({429}),
             transport=transport,
         )
         self._project_id = project_id
