@@ -12,6 +12,7 @@ DeploymentError                 transient: whether the same call may work a mome
 ├── BranchNameTaken             Neon has another branch of that name
 ├── WrongBranch                 a branch or a host handed out is not the one asked for, or is production
 ├── OperationFailed             an asynchronous operation ended in failure, or not in time
+├── ProjectNotLinked            a Vercel project that is connected to no git repository
 ├── BuildFailed                 a build ended in an error
 ├── PromotionFailed             production's address did not move to the deployment
 ├── RefNotFound                 the repository has no such ref
@@ -116,6 +117,13 @@ class WrongBranch(DeploymentError):
 
 class OperationFailed(DeploymentError):
     """An asynchronous operation ended in failure, or not in time."""
+
+
+class ProjectNotLinked(DeploymentError):
+    """A Vercel project that is connected to no git repository."""
+
+    def __init__(self, project_id: str) -> None:
+        super().__init__(f"Vercel project {project_id} is connected to no git repository: connect it in its settings")
 
 
 class BuildFailed(DeploymentError):

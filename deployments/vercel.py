@@ -4,135 +4,46 @@ Source: the API's own rules: a build bakes in its environment; promote and rollb
 `lastAliasRequest` tells when they have; a rollback is offered only to what served production before.
 """
 
-import contextlib
 import json
 import logging
-import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import httpx
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, JsonValue, SecretStr
+from pydantic import AnyHttpUrl, JsonValue, SecretStr
 
-from deployments.errors import BuildFailed, LostReply, PromotionFailed, ServiceRefused
+from deployments.errors import (
+    BuildFailed,
+    LostReply,
+    ProjectNotLinked,
+    PromotionFailed,
+    ServiceAnswerUnknown,
+    ServiceRefused,
+)
+from deployments.runtime_log import RequestCounts, count_requests
 from deployments.service import Service
+from deployments.vercel_values import (
+    AliasRequest,
+    Anything,
+    BuildEvent,
+    Deployment,
+    Deployments,
+    GitLink,
+    VercelProject,
+)
+
+__all__ = ["AliasRequest", "Deployment", "GitLink", "RequestCounts", "Target", "VercelClient", "VercelProject"]
 
 log = logging.getLogger(__name__)
 
 Target = Literal["production", "preview"]
 
-_FAILED = {"ERROR", "CANCELED", "BLOCKED"}
-_SERVER_ERROR = 500
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-
-class GitLink(_Value):
-    """The repository that a project is connected to."""
-
-    type: str
-    repo_id: int | str = Field(alias="repoId")
-    org: str = ""
-    repo: str = ""
-
-
-class AliasRequest(_Value):
-    """The last move of the production address."""
-
-    type: str
-    job_status: str = Field(alias="jobStatus")
-    to_deployment_id: str = Field(alias="toDeploymentId")
-    requested_at: int = Field(default=0, alias="requestedAt")
-
-
-class _Production(_Value):
-    id: str
-
-
-class _Targets(_Value):
-    production: _Production | None = None
-
-
-class VercelProject(_Value):
-    """A project."""
-
-    id: str
-    name: str
-    link: GitLink | None = None
-    targets: _Targets | None = None
-    last_alias_request: AliasRequest | None = Field(default=None, alias="lastAliasRequest")
-
-    @property
-    def production_deployment_id(self) -> str | None:
-        """The deployment that production's address serves; None before the first."""
-        return self.targets.production.id if self.targets and self.targets.production else None
-
-
-class _GitSource(_Value):
-    sha: str = ""
-
-
-class _Meta(_Value):
-    release_id: str = Field(default="", alias="releaseId")
-    sha: str = Field(default="", alias="githubCommitSha")
-
-
-class Deployment(_Value):
-    """A build of a commit.
-
-    Attributes:
-        url: its own address, with scheme.
-        ready_state: QUEUED, INITIALIZING, BUILDING, READY, ERROR, CANCELED or BLOCKED.
-    """
-
-    id: str
-    url: str
-    ready_state: str = Field(alias="readyState")
-    target: str | None = None
-    git_source: _GitSource | None = Field(default=None, alias="gitSource")
-    meta: _Meta = _Meta()
-
-    @property
-    def commit_sha(self) -> str:
-        """The commit that it was built from."""
-        return (self.git_source.sha if self.git_source else "") or self.meta.sha
-
-
-class _Listed(_Value):
-    uid: str
-    meta: _Meta = _Meta()
-
-
-class _Deployments(_Value):
-    deployments: tuple[_Listed, ...]
-
-
-class _Anything(_Value):
-    pass
-
-
-class _Event(_Value):
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class RequestCounts:
-    """The requests that a deployment answered while its log was read.
-
-    Attributes:
-        requests: how many.
-        errors: how many of them with a server error.
-        failures: the first of those, as method, path and status.
-    """
-
-    requests: int
-    errors: int
-    failures: tuple[str, ...]
+_CONFLICT = 409
+_ASKS = 3
+_LOOKS = 10
+_MOVE_S = 120.0
 
 
 class VercelClient:
@@ -209,11 +120,12 @@ class VercelClient:
 
         Raises:
             BuildFailed: it ended in an error, or not in time.
-            ServiceRefused: the project is not connected to a repository that has the commit.
+            ProjectNotLinked: the project is connected to no repository.
+            ServiceRefused: the repository that it is connected to has no such commit.
         """
         link = self.project().link
         if link is None:
-            raise PromotionFailed(f"Vercel project {self._project_id} is not connected to a git repository: connect it")
+            raise ProjectNotLinked(self._project_id)
         body: dict[str, JsonValue] = {
             "name": self._project_id,
             "project": self._project_id,
@@ -260,33 +172,7 @@ class VercelClient:
             The counts; None where the log could not be read to the end, so that nothing can be told from it.
         """
         path = f"/v1/projects/{self._project_id}/deployments/{deployment_id}/runtime-logs"
-        ends = time.monotonic() + seconds
-        requests, errors, failures = 0, 0, list[str]()
-        try:
-            with self._service.stream(path, timeout_s=seconds + 5) as answer:
-                if not answer.is_success:
-                    log.warning("the runtime log of %s answered %s", deployment_id, answer.status_code)
-                    return None
-                closing = threading.Thread(target=_close, args=(answer, stop, ends), daemon=True)
-                closing.start()
-                for line in answer.iter_lines():
-                    if not line.strip():
-                        continue
-                    entry = json.loads(line)
-                    requests += 1
-                    if int(entry["responseStatusCode"]) >= _SERVER_ERROR:
-                        errors += 1
-                        failures.append(
-                            f"{entry['requestMethod']} {entry['requestPath']} {entry['responseStatusCode']}"
-                        )
-        except (httpx.HTTPError, httpx.StreamError, OSError, ValueError, KeyError) as error:
-            if not stop.is_set() and time.monotonic() < ends:
-                log.warning("the runtime log of %s ended early (%s)", deployment_id, type(error).__name__)
-                return None
-        else:
-            if not stop.is_set() and time.monotonic() < ends:
-                return None
-        return RequestCounts(requests, errors, tuple(failures[:5]))
+        return count_requests(lambda: self._service.stream(path, timeout_s=seconds + 5), seconds=seconds, stop=stop)
 
     def _repeatable(
         self, method: str, path: str, body: dict[str, JsonValue], parameters: Mapping[str, str] | None = None
@@ -294,7 +180,7 @@ class VercelClient:
         """A change that comes out the same when it is asked for twice: after a lost reply it is."""
         for left in (2, 1, 0):
             try:
-                self._service.change(method, path, _Anything, body, parameters)
+                self._service.change(method, path, Anything, body, parameters)
             except LostReply:
                 if not left:
                     raise
@@ -305,35 +191,36 @@ class VercelClient:
         self, body: dict[str, JsonValue], commit_sha: str, target: Target, meta: Mapping[str, str]
     ) -> Deployment:
         release = meta.get("releaseId", "")
-        if release and (found := self._built(commit_sha, target, release)):
-            return found
+        builds = self._builds(commit_sha, target, release)
+        for build in builds:
+            if not build.failed:
+                return build
         try:
             made = self._service.change("POST", "/v13/deployments", Deployment, body, {"forceNew": "1"})
         except LostReply:
-            found = self._found_again(lambda: self._built(commit_sha, target, release)) if release else None
-            if found is None:
+            if (found := self._new_build(commit_sha, target, release, {build.id for build in builds})) is None:
                 raise
             return found
         if made is None:
-            raise PromotionFailed("Vercel answered a build without saying which")
+            raise ServiceAnswerUnknown("Vercel", "POST /v13/deployments", "the answer does not say which build it is")
         return made
 
-    def _found_again(self, find: Callable[[], Deployment | None], tries: int = 10) -> Deployment | None:
-        for _ in range(tries):
-            if found := find():
-                return found
+    def _new_build(self, commit_sha: str, target: Target, release: str, known: set[str]) -> Deployment | None:
+        for _ in range(_LOOKS):
+            for build in self._builds(commit_sha, target, release):
+                if build.id not in known:
+                    return build
             time.sleep(self._poll_s)
         return None
 
-    def _built(self, commit_sha: str, target: Target, release: str) -> Deployment | None:
-        """A build that this release asked for already and that has not failed."""
-        asked = {"projectId": self._project_id, "limit": 20}
-        for listed in self._service.read("/v6/deployments", _Deployments, asked).deployments:
-            if listed.meta.release_id == release:
-                found = self.deployment(listed.uid)
-                if found.commit_sha == commit_sha and (found.target or "preview") == target:
-                    return None if found.ready_state in _FAILED else found
-        return None
+    def _builds(self, commit_sha: str, target: Target, release: str) -> list[Deployment]:
+        """The builds of a commit that a release asked for, newest first; none can be told without a release."""
+        if not release:
+            return []
+        asked = {"projectId": self._project_id, "limit": 100}
+        listed = self._service.read("/v6/deployments", Deployments, asked).deployments
+        found = [self.deployment(one.uid) for one in listed if one.meta.release_id == release]
+        return [one for one in found if one.commit_sha == commit_sha and (one.target or "preview") == target]
 
     def _ready(self, made: Deployment) -> Deployment:
         ends = time.monotonic() + self._deadline_s
@@ -341,7 +228,7 @@ class VercelClient:
             found = self.deployment(made.id)
             if found.ready_state == "READY":
                 return found
-            if found.ready_state in _FAILED or time.monotonic() > ends:
+            if found.failed or time.monotonic() > ends:
                 raise BuildFailed(found.id, found.ready_state, self._build_log(found.id))
             time.sleep(self._poll_s)
 
@@ -354,39 +241,64 @@ class VercelClient:
                 if text.startswith("[")
                 else [json.loads(line) for line in text.splitlines() if line.strip()]
             )
-            return [_Event.model_validate(event).text for event in events]
+            return [BuildEvent.model_validate(event).text for event in events]
         except (httpx.HTTPError, ValueError):
             return []
 
     def _move(self, deployment_id: str, path: str) -> None:
-        if self.project().production_deployment_id == deployment_id:
-            return
-        try:
-            self._service.change("POST", path, _Anything, {})
-        except LostReply:
-            log.warning("Vercel's reply was lost: looking whether the address moves")
-        except ServiceRefused as error:
-            if error.status != 409:
-                raise
-        ends = time.monotonic() + min(self._deadline_s, 120.0)
+        """Move production's address. A move under way is waited out first: it would undo what is found or done now."""
+        ends = time.monotonic() + min(self._deadline_s, _MOVE_S)
+        for ask in range(1, _ASKS + 1):
+            before = self._at_rest(ends)
+            if before.production_deployment_id == deployment_id:
+                return
+            lost = False
+            try:
+                self._service.change("POST", path, Anything, {})
+            except LostReply:
+                log.warning("Vercel's reply to POST %s was lost: looking whether the address moves", path)
+                lost = True
+            except ServiceRefused as refused:
+                if refused.status != _CONFLICT or ask == _ASKS or not _running(self.project()):
+                    raise
+                continue
+            if self._has_moved(deployment_id, before.last_alias_request, ends, looks=_LOOKS if lost else None):
+                return
+        raise PromotionFailed(f"Vercel: production's address did not move to {deployment_id}, though it was asked to")
+
+    def _at_rest(self, ends: float) -> VercelProject:
+        while _running(project := self.project()):
+            if time.monotonic() > ends:
+                raise PromotionFailed("Vercel: an earlier move of production's address does not come to an end")
+            time.sleep(self._poll_s)
+        return project
+
+    def _has_moved(self, deployment_id: str, before: AliasRequest | None, ends: float, *, looks: int | None) -> bool:
+        """Wait for the end of a move.
+
+        Args:
+            deployment_id: where to.
+            before: the last move before this one.
+            ends: when to give up.
+            looks: after how many looks a move that nothing shows was never begun; it was for certain where None.
+        """
+        seen = looks is None
         while time.monotonic() < ends:
             project = self.project()
-            moved = project.last_alias_request
-            if project.production_deployment_id == deployment_id and (moved is None or moved.job_status == "succeeded"):
-                return
-            if moved and moved.to_deployment_id == deployment_id and moved.job_status in {"failed", "skipped"}:
-                raise PromotionFailed(f"Vercel: the {moved.type} to {deployment_id} ended as {moved.job_status}")
+            last = project.last_alias_request
+            if project.production_deployment_id == deployment_id and not _running(project):
+                return True
+            seen = seen or last != before
+            ours = last is not None and last != before and last.to_deployment_id == deployment_id
+            if ours and last is not None and last.job_status in {"failed", "skipped"}:
+                raise PromotionFailed(f"Vercel: the {last.type} to {deployment_id} ended as {last.job_status}")
+            if not seen:
+                looks = (looks or 0) - 1
+                if looks <= 0:
+                    return False
             time.sleep(self._poll_s)
         raise PromotionFailed(f"Vercel: production's address did not move to {deployment_id} in time")
 
 
-def _close(answer: httpx.Response, stop: threading.Event, ends: float) -> None:
-    """End a stream that would go on for ever."""
-    stop.wait(max(0.0, ends - time.monotonic()))
-    stop.set()
-    # A close alone does not wake a thread that waits in recv; a shutdown does.
-    stream = answer.extensions.get("network_stream")
-    connected = stream.get_extra_info("socket") if stream is not None else None
-    if connected is not None:
-        with contextlib.suppress(OSError):
-            connected.shutdown(socket.SHUT_RDWR)
+def _running(project: VercelProject) -> bool:
+    return project.last_alias_request is not None and project.last_alias_request.running

@@ -1,0 +1,129 @@
+"""The runtime log of a deployment: what users' requests were answered with, line by line as it happens.
+
+Source: Vercel sends what is logged from now on and ends the stream by itself after five minutes; a request may leave
+several lines, told apart by their row ids, and lines without a status are no answers.
+"""
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field
+
+log = logging.getLogger(__name__)
+
+BREAKS = 3
+_PAUSE_S = 0.2
+_NAMED = 5
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True)
+class RequestCounts:
+    """The requests that a deployment answered while its log was read.
+
+    Attributes:
+        requests: how many.
+        errors: how many of them with a server error.
+        failures: the first of those, as method, path and status.
+    """
+
+    requests: int
+    errors: int
+    failures: tuple[str, ...]
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    row_id: str = Field(alias="rowId")
+    method: str = Field(default="", alias="requestMethod")
+    path: str = Field(default="", alias="requestPath")
+    status: int = Field(default=0, alias="responseStatusCode")
+
+
+@dataclass
+class _Counted:
+    rows: set[str] = field(default_factory=set[str])
+    errors: int = 0
+    failures: list[str] = field(default_factory=list[str])
+
+    def add(self, text: str) -> None:
+        if not text.strip():
+            return
+        line = _Line.model_validate_json(text)
+        if line.status <= 0 or line.row_id in self.rows:
+            return
+        self.rows.add(line.row_id)
+        if line.status >= _SERVER_ERROR:
+            self.errors += 1
+            self.failures.append(f"{line.method} {line.path} {line.status}")
+
+
+def count_requests(
+    open_log: Callable[[], AbstractContextManager[httpx.Response]], *, seconds: float, stop: threading.Event
+) -> RequestCounts | None:
+    """Count the requests that a log tells of, from now on.
+
+    Args:
+        open_log: opens the log; again where it ends before its time.
+        seconds: how long to listen.
+        stop: ends the listening early when set.
+
+    Returns:
+        The counts; None where the log was refused, or broke again and again, so that nothing can be told from it.
+    """
+    ends = time.monotonic() + seconds
+    counted, breaks = _Counted(), 0
+    while not stop.is_set() and time.monotonic() < ends:
+        try:
+            with open_log() as answer, _ended(answer, stop, ends):
+                if not answer.is_success:
+                    log.warning("the runtime log answered %s", answer.status_code)
+                    return None
+                for line in answer.iter_lines():
+                    counted.add(line)
+        except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
+            if stop.is_set() or time.monotonic() >= ends:
+                break
+            breaks += 1
+            log.warning("the runtime log broke (%s)", type(error).__name__)
+            if breaks > BREAKS:
+                return None
+        stop.wait(min(_PAUSE_S, max(0.0, ends - time.monotonic())))
+    return RequestCounts(len(counted.rows), counted.errors, tuple(counted.failures[:_NAMED]))
+
+
+@contextmanager
+def _ended(answer: httpx.Response, stop: threading.Event, ends: float) -> Generator[None]:
+    """End a stream that would go on for ever, when it is time or when the reader is told to stop."""
+    left = threading.Event()
+
+    def end() -> None:
+        while not stop.wait(_PAUSE_S / 2) and not left.is_set() and time.monotonic() < ends:
+            pass
+        if not left.is_set():
+            _hang_up(answer)
+
+    ending = threading.Thread(target=end, name="end of the runtime log", daemon=True)
+    ending.start()
+    try:
+        yield
+    finally:
+        left.set()
+        ending.join()
+
+
+def _hang_up(answer: httpx.Response) -> None:
+    # A close alone does not wake a thread that waits in recv; a shutdown does.
+    stream = answer.extensions.get("network_stream")
+    connected = stream.get_extra_info("socket") if stream is not None else None
+    if connected is not None:
+        with contextlib.suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
