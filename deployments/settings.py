@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deployments.errors import SettingsError
 
 _PLACEHOLDER: Final = re.compile(
-    r"^\s*$|^<.*>$|<[^>]*>|change[-_ ]?me|^(your|my)[-_]|^x{3,}$|^\.\.\.$|ep-xxx|placeholder|^(todo|none|null)$",
+    r"<[^>]*>|change[-_ ]?me|^your[-_ ]|^x{3,}$|^\.\.\.$|ep-xxx|placeholder|^(todo|none|null)$",
     re.IGNORECASE,
 )
 
@@ -21,7 +22,9 @@ Given = Annotated[str, Field(min_length=1)]
 class Settings(BaseSettings):
     """Everything that a run needs to know, from the environment or a file of variables."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_file_encoding="utf-8", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_file_encoding="utf-8", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     neon_api_url: AnyHttpUrl
     neon_api_key: SecretStr
@@ -64,6 +67,14 @@ class Settings(BaseSettings):
     minimum_requests: int = Field(default=100, ge=1, validation_alias="PILOTAGE_MINIMUM_REQUESTS")
     watch_rate: float = Field(default=10, gt=0, le=100, validation_alias="PILOTAGE_WATCH_RATE")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_filled_in(cls, value: object) -> object:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and _PLACEHOLDER.search(text.strip()):
+            raise PydanticCustomError("placeholder", "still holds a placeholder")
+        return value
+
     @property
     def target(self) -> str:
         """The target's name in the ledger: the one given, or that of its two projects."""
@@ -82,27 +93,18 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: names every variable that is missing, malformed or still a placeholder; never a value.
     """
-    file = os.environ.get("PILOTAGE_ENV_FILE") or ".env"
+    file = os.environ.get("PILOTAGE_ENV_FILE")
+    if file and not Path(file).is_file():
+        raise SettingsError([f"PILOTAGE_ENV_FILE names {file}, which is no file"])
     try:
-        settings = Settings(_env_file=file)  # pyright: ignore[reportCallIssue]
+        return Settings(_env_file=file or ".env")  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         raise SettingsError([_problem(one["loc"], one["type"], one["msg"]) for one in error.errors()]) from None
-    if found := _placeholders(settings):
-        raise SettingsError([f"{name} still holds a placeholder" for name in found])
-    return settings
 
 
 def _problem(where: tuple[int | str, ...], kind: str, message: str) -> str:
     name = str(where[0])
     shown = variable(name) if name in Settings.model_fields else name.upper()
-    return f"{shown} is missing" if kind == "missing" else f"{shown}: {message[0].lower()}{message[1:]}"
-
-
-def _placeholders(settings: Settings) -> list[str]:
-    found: list[str] = []
-    for name in Settings.model_fields:
-        value = getattr(settings, name)
-        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        if isinstance(value, str | SecretStr | AnyHttpUrl) and name != "target_name" and _PLACEHOLDER.search(text):
-            found.append(variable(name))
-    return found
+    if kind in {"missing", "placeholder"}:
+        return f"{shown} {'is missing' if kind == 'missing' else message}"
+    return f"{shown}: {message[0].lower()}{message[1:]}"

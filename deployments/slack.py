@@ -15,6 +15,11 @@ from slack_sdk.webhook import WebhookClient
 
 log = logging.getLogger(__name__)
 
+# The SDK logs the address that it sends to, which is the secret.
+_silent = logging.getLogger(f"{__name__}.sdk")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
 TIMEOUT_S = 3
 MAX_BLOCKS = 50
 MAX_TEXT = 3000
@@ -41,7 +46,7 @@ class Slack:
             RateLimitErrorRetryHandler(max_retry_count=2),
             ServerErrorRetryHandler(max_retry_count=2),
         ]
-        client = WebhookClient(self._url.get_secret_value(), timeout=TIMEOUT_S, retry_handlers=handlers)
+        client = WebhookClient(self._url.get_secret_value(), timeout=TIMEOUT_S, retry_handlers=handlers, logger=_silent)
         shown = [dict(block) for block in blocks[:MAX_BLOCKS]] or None
         try:
             answer = client.send(text=text[:MAX_TEXT], blocks=shown)
