@@ -1,0 +1,174 @@
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+from dulwich import porcelain
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
+from dulwich.repo import Repo
+
+from deployments.errors import RefNotFound, RepositoryUnreachable, SubpathNotFound
+from deployments.repository import ReleaseRepository
+
+REVISION = b"revision = '1'\n"
+
+
+def stored(repo: Repo, made: ShaFile) -> ObjectID:
+    repo.object_store.add_object(made)
+    return made.id
+
+
+def tree(repo: Repo, **entries: tuple[int, ObjectID]) -> tuple[int, ObjectID]:
+    made = Tree()
+    for name, (mode, sha) in entries.items():
+        made.add(name.encode(), mode, sha)
+    return stat.S_IFDIR, stored(repo, made)
+
+
+def file(repo: Repo, content: bytes = REVISION) -> tuple[int, ObjectID]:
+    return stat.S_IFREG | 0o644, stored(repo, Blob.from_string(content))
+
+
+def commit(repo: Repo, root: tuple[int, ObjectID], message: str) -> ObjectID:
+    made = Commit()
+    made.tree = root[1]
+    made.author = made.committer = b"A Developer <dev@example.com>"
+    made.author_time = made.commit_time = 1_760_000_000
+    made.author_timezone = made.commit_timezone = 0
+    made.message = message.encode()
+    return stored(repo, made)
+
+
+@pytest.fixture
+def git(tmp_path: Path) -> Path:
+    """A bare repository: branch v1 with one revision, branch v2 and the annotated tag 2.0 with two, a tag 1.0."""
+    folder = tmp_path / "app.git"
+    with Repo.init_bare(str(folder), mkdir=True) as repo:
+        first = tree(repo, migrations=tree(repo, versions=tree(repo, a=file(repo), extra=tree(repo, c=file(repo)))))
+        second = tree(repo, migrations=tree(repo, versions=tree(repo, a=file(repo), b=file(repo, b"two"))))
+        one = commit(repo, first, "Begin\n\nat the beginning")
+        two = commit(repo, second, "Go on")
+        repo.refs[b"refs/heads/v1"] = one  # pyright: ignore[reportArgumentType]
+        repo.refs[b"refs/heads/v2"] = two  # pyright: ignore[reportArgumentType]
+        repo.refs[b"refs/tags/1.0"] = one  # pyright: ignore[reportArgumentType]
+        porcelain.tag_create(
+            repo, b"2.0", author=b"A Developer <dev@example.com>", message=b"two", annotated=True, objectish=two
+        )
+    return folder
+
+
+def release_repository(git: Path, tmp_path: Path) -> ReleaseRepository:
+    return ReleaseRepository(str(git), tmp_path / "cache")
+
+
+@pytest.fixture
+def repository(git: Path, tmp_path: Path) -> ReleaseRepository:
+    return release_repository(git, tmp_path)
+
+
+def test_a_branch_a_tag_and_an_annotated_tag_name_their_commits(repository: ReleaseRepository) -> None:
+    v1, v2 = repository.resolve("v1"), repository.resolve("v2")
+    assert (v1.ref, v1.summary) == ("v1", "Begin")
+    assert repository.resolve("1.0").sha == v1.sha
+    assert repository.resolve("2.0").sha == v2.sha != v1.sha
+    assert repository.resolve("refs/heads/v2").sha == v2.sha
+
+
+@pytest.mark.parametrize("length", [7, 12, 40])
+def test_a_sha_may_be_shortened(repository: ReleaseRepository, length: int) -> None:
+    sha = repository.resolve("v1").sha
+    assert repository.resolve(sha[:length]).sha == sha
+
+
+@pytest.mark.parametrize("ref", ["abc123", "0" * 40, "HEAD", "v1^{tree}", "../../etc", ""])
+def test_a_ref_that_is_not_there_is_told(repository: ReleaseRepository, ref: str) -> None:
+    with pytest.raises(RefNotFound, match="has no branch, tag or commit"):
+        repository.resolve(ref)
+
+
+def test_a_sha_of_what_is_no_commit_is_told(repository: ReleaseRepository, git: Path) -> None:
+    with Repo(str(git)) as repo:
+        blob = Blob.from_string(REVISION).id
+        assert blob in repo.object_store
+    for length in (10, 40):
+        with pytest.raises(RefNotFound):
+            repository.resolve(blob.decode()[:length])
+
+
+def test_refs_near_a_wrong_one_are_told(repository: ReleaseRepository) -> None:
+    with pytest.raises(RefNotFound, match=r"no branch, tag or commit v3; near ones: v") as caught:
+        repository.resolve("v3")
+    assert set(caught.value.near) == {"v1", "v2"}
+
+
+def test_the_files_of_a_commit_are_written_and_replace_what_was_there(
+    repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    into = tmp_path / "out" / "versions"
+    repository.extract(repository.resolve("v2").sha, "migrations/versions", into)
+    assert {path.name: path.read_bytes() for path in into.iterdir()} == {"a": REVISION, "b": b"two"}
+    assert repository.extract(repository.resolve("v1").sha, "migrations/versions", into) == into
+    assert sorted(str(path.relative_to(into)) for path in into.rglob("*")) == ["a", "extra", "extra/c"]
+    assert [path.name for path in into.parent.iterdir()] == ["versions"]
+
+
+@pytest.mark.parametrize("subpath", ["migrations/version", "migrations/versions/a", "..", "nothing"])
+def test_a_folder_that_the_commit_lacks_is_told_with_what_to_set(
+    repository: ReleaseRepository, tmp_path: Path, subpath: str
+) -> None:
+    sha = repository.resolve("v1").sha
+    with pytest.raises(SubpathNotFound, match=rf"commit {sha[:12]} .*PILOTAGE_RELEASE_REVISIONS_PATH"):
+        repository.extract(sha, subpath, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_commit_that_is_not_there_is_told(repository: ReleaseRepository, tmp_path: Path) -> None:
+    with pytest.raises(RefNotFound):
+        repository.extract("0" * 40, "migrations", tmp_path / "out")
+
+
+def test_links_and_submodules_are_passed_over_so_that_nothing_leaves_the_folder(
+    git: Path, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    with Repo(str(git)) as repo:
+        link = stat.S_IFLNK, stored(repo, Blob.from_string(b"/etc"))
+        outside = {"..": file(repo, b"outside"), "../up": file(repo, b"outside"), ".": file(repo, b"outside")}
+        versions = tree(repo, a=file(repo), link=link, module=(0o160000, ObjectID(b"1" * 40)), **outside)
+        repo.refs[b"refs/heads/sly"] = commit(repo, tree(repo, versions=versions), "Sly")  # pyright: ignore[reportArgumentType]
+    into = repository.extract(repository.resolve("sly").sha, "versions", tmp_path / "x" / "out")
+    assert [path.name for path in into.iterdir()] == ["a"]
+    assert not any(path.is_symlink() for path in (tmp_path / "x").rglob("*"))
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize("content", [None, "a plain file", "folder"])
+def test_what_is_no_repository_is_told(tmp_path: Path, content: str | None) -> None:
+    place = tmp_path / "place"
+    if content == "folder":
+        place.mkdir()
+    elif content:
+        place.write_text(content)
+    with pytest.raises(RepositoryUnreachable, match=r"place cannot be read .*check RELEASE_REPOSITORY") as caught:
+        release_repository(place, tmp_path).resolve("v1")
+    assert caught.value.transient
+
+
+def test_a_remote_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    repository = ReleaseRepository("http://127.0.0.1:1/app.git", tmp_path / "cache")
+    with pytest.raises(RepositoryUnreachable, match=r"http://127\.0\.0\.1:1/app\.git cannot be read"):
+        repository.resolve("v1")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_file_address_is_read_in_place(git: Path, tmp_path: Path, repository: ReleaseRepository) -> None:
+    assert ReleaseRepository(f"file://{git}", tmp_path / "c").resolve("v1").sha == repository.resolve("v1").sha
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_repository_that_goes_away_between_two_calls_is_told(
+    git: Path, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    sha = repository.resolve("v1").sha
+    shutil.rmtree(git)
+    with pytest.raises(RepositoryUnreachable):
+        repository.extract(sha, "migrations", tmp_path / "out")
