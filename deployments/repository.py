@@ -8,8 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dulwich import porcelain
-from dulwich.errors import GitProtocolError, NotGitRepository
+from dulwich.client import get_transport_and_path
 from dulwich.objects import Blob, ObjectID, Tag, Tree
 from dulwich.objects import Commit as GitCommit
 from dulwich.refs import Ref
@@ -20,6 +19,8 @@ from deployments.errors import RefNotFound, RepositoryUnreachable, SubpathNotFou
 log = logging.getLogger(__name__)
 
 MIN_ABBREVIATION = 7
+_NAMES = (b"refs/heads/", b"refs/tags/")
+_PEELED = b"^{}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class ReleaseRepository:
 
     def __init__(self, url: str, cache: Path) -> None:
         self._url = url
+        self._shown = _without_credentials(url)
         self._cache = cache
 
     def resolve(self, ref: str) -> Commit:
@@ -59,10 +61,10 @@ class ReleaseRepository:
         with self._open(fresh=True) as repo:
             found = _named(repo, ref)
             if found is None:
-                raise RefNotFound(self._url, ref, _near(repo, ref))
+                raise RefNotFound(self._shown, ref, _near(repo, ref))
             commit = _peeled(repo, found)
             if commit is None:
-                raise RefNotFound(self._url, ref, _near(repo, ref))
+                raise RefNotFound(self._shown, ref, _near(repo, ref))
             summary = commit.message.decode(errors="replace").strip().partition("\n")[0]
             return Commit(commit.id.decode(), ref, summary)
 
@@ -81,18 +83,26 @@ class ReleaseRepository:
             RefNotFound: the repository has no such commit.
             SubpathNotFound: the commit has no such folder.
         """
-        with self._open(fresh=False) as repo:
+        with self._holding(sha) as repo:
             commit = _peeled(repo, ObjectID(sha.encode()))
             if commit is None:
-                raise RefNotFound(self._url, sha, ())
+                raise RefNotFound(self._shown, sha, ())
             tree = _folder(repo, commit, subpath)
             if tree is None:
-                raise SubpathNotFound(self._url, sha, subpath)
+                raise SubpathNotFound(self._shown, sha, subpath)
             into.parent.mkdir(parents=True, exist_ok=True)
             fresh = Path(tempfile.mkdtemp(dir=into.parent, prefix=f".{into.name}-"))
             _write(repo, tree, fresh)
             _replace(into, fresh)
         return into
+
+    def _holding(self, sha: str) -> Repo:
+        """The repository, brought up to date where it lacks a commit that another worker has resolved."""
+        repo = self._open(fresh=False)
+        if _peeled(repo, ObjectID(sha.encode())) is not None:
+            return repo
+        repo.close()
+        return self._open(fresh=True)
 
     def _open(self, *, fresh: bool) -> Repo:
         """The repository itself, or the copy of a remote one, brought up to date first where asked."""
@@ -100,25 +110,40 @@ class ReleaseRepository:
             if _is_path(self._url):
                 return Repo(str(Path(self._url.removeprefix("file://")).expanduser()))
             return self._copy(fresh=fresh)
-        except (NotGitRepository, GitProtocolError, OSError) as error:
-            raise RepositoryUnreachable(self._url, f"{type(error).__name__}: {error}") from error
         except Exception as error:
-            # The transports below dulwich raise their own kinds.
-            raise RepositoryUnreachable(self._url, f"{type(error).__name__}: {error}") from error
+            # The transports below dulwich raise their own kinds, and some with the address.
+            reason = f"{type(error).__name__}: {error}".replace(self._url, self._shown)
+            raise RepositoryUnreachable(self._shown, reason) from None
 
     def _copy(self, *, fresh: bool) -> Repo:
         if not (self._cache / "HEAD").is_file():
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            clone = Path(tempfile.mkdtemp(dir=self._cache.parent, prefix=".clone-"))
-            porcelain.clone(self._url, str(clone), bare=True, checkout=False).close()
-            _replace(self._cache, clone)
+            with tempfile.TemporaryDirectory(dir=self._cache.parent, prefix=".clone-") as folder:
+                clone = Path(folder) / "clone"
+                with Repo.init_bare(str(clone), mkdir=True) as repo:
+                    self._mirror(repo)
+                _replace(self._cache, clone)
         elif fresh:
             with Repo(str(self._cache)) as repo:
-                found = porcelain.fetch(repo, self._url)
-                for name, sha in found.refs.items():
-                    if sha is not None and name.startswith((b"refs/heads/", b"refs/tags/")):
-                        repo.refs[name] = sha
+                self._mirror(repo)
         return Repo(str(self._cache))
+
+    def _mirror(self, repo: Repo) -> None:
+        """Fetch what is new, and let the copy have the branches and tags that the remote has, and no others."""
+        client, path = get_transport_and_path(self._url)
+        found = client.fetch(path, repo).refs
+        theirs = {name: sha for name, sha in found.items() if sha is not None and name.startswith(_NAMES)}
+        for name in [name for name in repo.refs.allkeys() if name.startswith(_NAMES) and name not in theirs]:
+            del repo.refs[name]
+        for name, sha in theirs.items():
+            if not name.endswith(_PEELED):
+                repo.refs[name] = sha
+
+
+def _without_credentials(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}" if mark else url
 
 
 def _is_path(url: str) -> bool:
@@ -127,11 +152,11 @@ def _is_path(url: str) -> bool:
 
 def _named(repo: Repo, ref: str) -> ObjectID | None:
     wanted = ref.encode()
-    for name in (b"refs/heads/" + wanted, b"refs/tags/" + wanted, b"refs/remotes/origin/" + wanted, wanted):
+    for name in (b"refs/heads/" + wanted, b"refs/tags/" + wanted, wanted):
         if (found := repo.refs.read_ref(Ref(name))) is not None and not found.startswith(b"ref:"):
             return ObjectID(found)
     if len(ref) >= MIN_ABBREVIATION and all(letter in "0123456789abcdef" for letter in ref.lower()):
-        matches = {sha for sha in repo.object_store if sha.startswith(wanted.lower())}
+        matches = set(repo.object_store.iter_prefix(wanted.lower()))
         commits = {sha for sha in matches if isinstance(repo[sha], GitCommit)}
         return commits.pop() if len(commits) == 1 else None
     return None

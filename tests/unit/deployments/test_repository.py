@@ -1,11 +1,18 @@
 import shutil
 import stat
+import threading
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from dulwich import porcelain
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 from dulwich.repo import Repo
+from dulwich.server import DictBackend
+from dulwich.web import make_wsgi_chain
 
 from deployments.errors import RefNotFound, RepositoryUnreachable, SubpathNotFound
 from deployments.repository import ReleaseRepository
@@ -157,7 +164,61 @@ def test_a_remote_that_does_not_answer_is_told(tmp_path: Path) -> None:
     repository = ReleaseRepository("http://127.0.0.1:1/app.git", tmp_path / "cache")
     with pytest.raises(RepositoryUnreachable, match=r"http://127\.0\.0\.1:1/app\.git cannot be read"):
         repository.resolve("v1")
-    assert not (tmp_path / "cache").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["https://tok-3e3e@127.0.0.1:1/app.git", "http://user:tok-3e3e@127.0.0.1:1/app.git"])
+def test_credentials_of_the_address_are_not_told(tmp_path: Path, url: str) -> None:
+    with pytest.raises(RepositoryUnreachable) as caught:
+        ReleaseRepository(url, tmp_path / "cache").resolve("v1")
+    assert "127.0.0.1:1/app.git" in str(caught.value)
+    assert "tok-3e3e" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.fixture
+def remote(git: Path) -> Iterator[str]:
+    """The repository behind an address."""
+    repo = Repo(str(git))
+    application: Any = make_wsgi_chain(DictBackend({b"/": repo}))
+    with repo, make_server("127.0.0.1", 0, application, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+def test_a_remote_is_copied_and_followed(remote: str, git: Path, tmp_path: Path) -> None:
+    repository = ReleaseRepository(remote, tmp_path / "cache" / "repository")
+    first = repository.resolve("v1")
+    assert first.summary == "Begin"
+    assert repository.resolve("2.0").summary == repository.resolve("v2").summary == "Go on"
+    with Repo(str(git)) as repo:
+        repo.refs[b"refs/heads/v1"] = repo.refs[b"refs/heads/v2"]  # pyright: ignore[reportArgumentType]
+        del repo.refs[b"refs/heads/v2"]  # pyright: ignore[reportArgumentType]
+    assert repository.resolve("v1").summary == "Go on"
+    with pytest.raises(RefNotFound):
+        repository.resolve("v2")
+    into = repository.extract(first.sha, "migrations/versions", tmp_path / "out")
+    assert sorted(path.name for path in into.iterdir()) == ["a", "extra"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["repository"]
+
+
+def test_a_commit_that_another_worker_resolved_is_fetched_before_it_is_extracted(
+    remote: str, git: Path, tmp_path: Path
+) -> None:
+    mine, others = (ReleaseRepository(remote, tmp_path / name) for name in ("mine", "others"))
+    mine.resolve("v1")
+    with Repo(str(git)) as repo:
+        newest = commit(repo, tree(repo, migrations=tree(repo, new=file(repo, b"newest"))), "Newest")
+        repo.refs[b"refs/heads/v3"] = newest  # pyright: ignore[reportArgumentType]
+    into = mine.extract(others.resolve("v3").sha, "migrations", tmp_path / "out")
+    assert (into / "new").read_bytes() == b"newest"
 
 
 def test_a_file_address_is_read_in_place(git: Path, tmp_path: Path, repository: ReleaseRepository) -> None:
