@@ -226,6 +226,9 @@ class _Prober:
             value = read(answer.json())
         except httpx.HTTPError as error:
             detail = _said(error)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            detail = f"the answer is not as it must be: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         except ValueError as error:
             detail = str(error)
         latency_ms = (time.perf_counter() - began) * 1000

@@ -15,10 +15,9 @@ from slack_sdk.webhook import WebhookClient
 
 log = logging.getLogger(__name__)
 
-# The SDK logs the address that it sends to, which is the secret.
-_silent = logging.getLogger(f"{__name__}.sdk")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
+# The SDK logs the address that it sends to, which is the secret: it gets a logger that no configuration can
+# wake, since none knows of it.
+_silent = logging.Logger("silent", level=logging.CRITICAL + 1)
 
 TIMEOUT_S = 3
 MAX_BLOCKS = 50
