@@ -8,6 +8,8 @@ from typing import Literal
 from migrations.catalog import Catalog, difference
 from migrations.history import HistoryState
 
+CHECKSUMS = "checksums"
+
 Kind = Literal["catalogue", "edited", "deleted", "unknown", "pending", "cannot-tell"]
 
 
@@ -26,6 +28,11 @@ class DriftFinding:
     subject: str
     detail: str
     advice: str
+
+    @property
+    def stops(self) -> bool:
+        """Whether a release must not start over it; a database that nobody kept records of may be taken over."""
+        return self.subject != CHECKSUMS
 
 
 def find_drift(live: Catalog, recorded: Catalog | None, state: HistoryState) -> tuple[DriftFinding, ...]:
@@ -85,7 +92,7 @@ def _revisions(state: HistoryState) -> Iterable[DriftFinding]:
     if state.edited is None or state.deleted is None:
         yield DriftFinding(
             "cannot-tell",
-            "checksums",
+            CHECKSUMS,
             "the database has no record of the files that were applied",
             "see whether another tool applied its revisions; the record is kept from the first release on",
         )

@@ -91,9 +91,10 @@ def _moments(steps: Iterable[Step], names: tuple[str, ...]) -> list[datetime]:
 def receipt_text(receipt: Receipt) -> str:
     """What was written since the restore point, in one sentence."""
     tables = ", ".join(f"{t.table} +{t.inserted} ~{t.updated} -{t.deleted}" for t in receipt.tables)
+    by_revisions = f", and {receipt.by_revisions} by the revisions" if receipt.by_revisions else ""
     return (
-        f"{receipt.inserted} rows inserted, {receipt.updated} updated, {receipt.deleted} deleted "
-        f"since the restore point{': ' + tables if tables else ''}"
+        f"{receipt.inserted} rows inserted, {receipt.updated} updated, {receipt.deleted} deleted{by_revisions}"
+        f"{': ' + tables if tables else ''}"
     )
 
 

@@ -9,7 +9,7 @@ from deployments.settings import Settings
 from migrations.catalog import Catalog, read_catalog
 from migrations.drift import DriftFinding, find_drift
 from migrations.errors import MigrationError
-from migrations.history import History, HistoryState, state
+from migrations.history import History, state
 from migrations.session import reader
 from migrations.throwaway import promised_catalog
 from tasks import connections
@@ -67,7 +67,10 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         target_revision=target,
         serving_deployment_id=serving.id if serving else None,
         serving_commit=serving.commit_sha if serving else None,
-        warnings=() if health is None or health.healthy else (f"production is not healthy now: {health.detail}",),
+        warnings=(
+            *((f"production is not healthy now: {health.detail}",) if health and not health.healthy else ()),
+            *(f"production: {_sentence(finding)}" for finding in production.drift if not finding.stops),
+        ),
     )
 
 
@@ -105,7 +108,11 @@ def look_at(given: Settings, branch_name: str, name: str, history: History, targ
     with reader(dsn) as connection:
         stands = state(connection, history, target=target)
         live = read_catalog(connection)
-    recorded = _recorded(given, name, dsn, history, stands)
+    recorded = _recorded(given, name)
+    if recorded is None and not stands.unknown:
+        # Built beside staging, never beside production. The revisions promise no grants: roles got them otherwise.
+        staging = connections.owner_dsn(given, connections.staging_branch(given))
+        recorded, live = promised_catalog(staging, history, stands.current).without("grant"), live.without("grant")
     drift = find_drift(live, recorded, stands)
     return EnvironmentStatus(
         name=name,
@@ -116,19 +123,15 @@ def look_at(given: Settings, branch_name: str, name: str, history: History, targ
     )
 
 
-def _recorded(given: Settings, name: str, dsn: str, history: History, stands: HistoryState) -> Catalog | None:
-    """The catalogue of the last release; without one, what the revisions that stand there promise."""
+def _recorded(given: Settings, name: str) -> Catalog | None:
+    """The catalogue that the last release left; None where none is in the ledger."""
     with connections.ledger(given) as ledger:
         kept = ledger.recorded_catalog(given.target, name)
-    if kept is not None:
-        return Catalog.from_json(kept.catalog_json)
-    if stands.unknown:
-        return None
-    return promised_catalog(dsn, history, stands.current)
+    return Catalog.from_json(kept.catalog_json) if kept else None
 
 
 def _stopping(environment: EnvironmentStatus) -> list[str]:
-    return [f"{environment.name}: {_sentence(finding)}" for finding in environment.drift]
+    return [f"{environment.name}: {_sentence(finding)}" for finding in environment.drift if finding.stops]
 
 
 def _sentence(finding: DriftFinding) -> str:

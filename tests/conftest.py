@@ -4,7 +4,8 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,20 +57,34 @@ def database(server: Cluster) -> Iterator[ProvisionedDatabase]:
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory, spawner: Spawner) -> Iterator[RunningPlatform]:
-    """A platform of this session, which ends with it in whatever way it ends. Tests must leave it as they found it."""
-    state = tmp_path_factory.mktemp("platform")
-    argv = [sys.executable, "-m", "deployments.local", "--state", state]
-    supervisor = spawner.spawn(argv, stdout=None, death_signal=signal.SIGTERM)
-    try:
-        while (up := status(state)) is None:
-            assert supervisor.poll() is None, (state / "logs" / "platform.log").read_text()
-            time.sleep(0.05)
-        assert up.pid == supervisor.pid
-        yield RunningPlatform(state)
-    finally:
-        supervisor.terminate()
-        assert supervisor.wait(60) == 0
+def bring_up(
+    tmp_path_factory: pytest.TempPathFactory, spawner: Spawner
+) -> Callable[[], AbstractContextManager[RunningPlatform]]:
+    """Bring up a platform that ends with its `with`, or with this session in whatever way that ends."""
+
+    @contextmanager
+    def running() -> Generator[RunningPlatform]:
+        state = tmp_path_factory.mktemp("platform")
+        argv = [sys.executable, "-m", "deployments.local", "--state", state]
+        supervisor = spawner.spawn(argv, stdout=None, death_signal=signal.SIGTERM)
+        try:
+            while (up := status(state)) is None:
+                assert supervisor.poll() is None, (state / "logs" / "platform.log").read_text()
+                time.sleep(0.05)
+            assert up.pid == supervisor.pid
+            yield RunningPlatform(state)
+        finally:
+            supervisor.terminate()
+            assert supervisor.wait(60) == 0
+
+    return running
+
+
+@pytest.fixture(scope="session")
+def platform(bring_up: Callable[[], AbstractContextManager[RunningPlatform]]) -> Iterator[RunningPlatform]:
+    """The platform of this session. Tests must leave it as they found it."""
+    with bring_up() as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,168 +1,157 @@
-"""Releases end to end: real clusters, a real Prefect server, real HTTP; failures are commits."""
+"""Releases end to end: real clusters, a real Prefect server, real HTTP; each test goes on where the last one ended."""
 
-import threading
-from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
-import httpx
+import psycopg
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
-from deployments.local.traffic import TrafficReport, run_traffic
-from deployments.settings import Settings
+from deployments.errors import RefNotFound
+from deployments.ledger import ReleaseRunning
+from deployments.local.faults import Fault
+from deployments.repository import Commit
 from flows.cli import outcome
 from flows.drift_check import DriftFound, drift_check
-from flows.release import RolledBack, release
+from flows.release import RolledBack
 from flows.rollback import rollback
 from migrations.catalog import difference
-from tasks import connections, record
-from tasks.values import ReleaseRequest
+from tasks import connections
+from tasks.errors import NotReady
 
-WATCH_S = 6
-
-
-@pytest.fixture(scope="module")
-def prefect() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
-@pytest.fixture(scope="module")
-def live(platform, prefect: None) -> Iterator[Settings]:
-    """A platform with v1 live in production, released into an empty one."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in platform.env.items():
-            patch.setenv(name, value)
-        release(ReleaseRequest(ref="v1", watch_seconds=5))
-        yield connections.settings()
-
-
-@contextmanager
-def users(live: Settings, folder: Path) -> Generator[Future[TrafficReport]]:
-    """Users at work while the block runs; it begins when all of them have written."""
-    stop, file = threading.Event(), folder / "acknowledged.txt"
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        running = pool.submit(
-            run_traffic, str(live.production_url), users=12, rate=60.0, seconds=180.0, acknowledged=file, stop=stop
-        )
-        try:
-            while not running.done() and (not file.exists() or len(file.read_text().splitlines()) < 60):
-                stop.wait(0.1)
-            yield running
-        finally:
-            stop.set()
-
-
-def told(live: Settings) -> list[str]:
-    address = httpx.URL(live.slack_webhook_url.get_secret_value())
-    return [str(m["text"]) for m in httpx.get(address.copy_with(path="/messages", query=None)).json()]
-
-
-def newest(live: Settings) -> record.Release:
-    with connections.ledger(live) as ledger:
-        return ledger.releases(target=live.target, limit=1)[0]
-
-
-def acknowledged(folder: Path) -> list[tuple[str, str]]:
-    rows = (line.split() for line in (folder / "acknowledged.txt").read_text().splitlines())
-    return [(at, written) for at, written in rows]
-
-
-def failed_release(ref: str, **options: object) -> str:
-    with pytest.raises(RolledBack) as caught:
-        release(ReleaseRequest.model_validate({"ref": ref, "watch_seconds": WATCH_S, **options}))
-    return str(caught.value)
-
-
-def test_the_first_release_of_an_empty_production_succeeds_without_users(live: Settings) -> None:
-    first = newest(live)
-    assert first.state == "succeeded"
-    assert outcome.look().revisions == ("20250122_1030",)
-    assert any("v1" in text and "succeeded" in text for text in told(live))
-
-
-def test_release_verifies_that_nothing_changed_when_a_revision_fails(live: Settings, tmp_path: Path) -> None:
-    before = outcome.look()
-    with users(live, tmp_path) as running:
-        summary = failed_release("v2-bad-migration", reset_staging=True)
-    after = outcome.look()
-    assert summary.startswith("rolled back: the failed revision left nothing behind")
-    assert difference(before.catalog, after.catalog) == () or after.revisions != before.revisions
-    assert after.commit_sha == before.commit_sha
-    assert running.result().errors == 0
-    assert {written for _, written in acknowledged(tmp_path)} <= after.message_ids
-    assert newest(live).state == "rolled_back"
-
-
-def test_release_restores_production_when_validation_finds_corrupt_rows(live: Settings, tmp_path: Path) -> None:
-    before = outcome.look()
-    with users(live, tmp_path) as running:
-        summary = failed_release("v2-corrupts", reset_staging=True)
-    assert running.exception() is None
-    after = outcome.look()
-    point = record.restore_point(newest(live).id)
-    assert point is not None
-    sealed_at = point.seal.sealed_at.isoformat()
-    assert summary.startswith("rolled back: production restored to the sealed point")
-    assert difference(before.catalog, after.catalog) == ()
-    assert after.commit_sha == before.commit_sha
-    assert {written for at, written in acknowledged(tmp_path) if at < sealed_at} <= after.message_ids
-    production = connections.production_branch(live)
-    assert production.protected
-    assert any(b.name.startswith("before-rollback-") for b in connections.neon(live).branches())
-    assert any("v2-corrupts" in text and "was rolled back" in text for text in told(live))
-
-
-def test_release_serves_the_previous_build_when_the_new_one_fails_under_traffic(live: Settings, tmp_path: Path) -> None:
-    before = outcome.look()
-    with users(live, tmp_path) as running:
-        summary = failed_release("v2-crashes", reset_staging=True)
-    assert running.result().errors > 0
-    after = outcome.look()
-    assert "the schema stays at 20251101_0900" in summary
-    assert after.commit_sha == before.commit_sha
-    assert after.revisions == ("20251101_0900",)
-    assert {written for _, written in acknowledged(tmp_path)} <= after.message_ids
-
-
-def test_release_succeeds_under_traffic_and_can_be_rolled_back_by_hand(live: Settings, tmp_path: Path) -> None:
-    before = outcome.look()
-    with users(live, tmp_path) as running:
-        release(ReleaseRequest(ref="v2", watch_seconds=WATCH_S, reset_staging=True))
-    report = running.result()
-    assert (report.errors, report.failures) == (0, ())
-    done = newest(live)
-    assert done.state == "succeeded"
-    assert outcome.look().commit_sha == done.commit_sha
-    assert release(ReleaseRequest(ref="v2", watch_seconds=WATCH_S)).startswith("nothing to do")
-    rollback(done.id, way="application", reason="a test")
-    assert outcome.look().commit_sha == before.commit_sha
-
-
-def test_a_release_without_users_is_undecided_and_moves_nothing(live: Settings) -> None:
-    summary = failed_release("v2", reset_staging=True)
-    assert summary.startswith("undecided:")
-    assert newest(live).state == "undecided"
-    assert outcome.look().commit_sha == newest(live).commit_sha
-
-
-def test_drift_is_told_once_and_stops_a_release_with_its_name(live: Settings) -> None:
-    dsn = connections.owner_dsn(live, connections.production_branch(live))
-    alter(dsn, 'ALTER TABLE users ADD COLUMN "byHand" text')
-    before = len(told(live))
-    for _ in range(2):
-        with pytest.raises(DriftFound, match="byHand"):
-            drift_check("production")
-    assert len(told(live)) == before + 1
-    assert "byHand" in failed_release("v1")
-    alter(dsn, 'ALTER TABLE users DROP COLUMN "byHand"')
-    assert "no drift" in str(drift_check("production"))
+Working = Callable[[], AbstractContextManager[Any]]
 
 
 def alter(dsn: str, statement: str) -> None:
-    import psycopg
-
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+def commit_of(live: Any, ref: str) -> Commit:
+    return connections.repository(live.given).resolve(ref)
+
+
+def test_the_first_release_of_an_empty_production_succeeds_without_users(live: Any) -> None:
+    assert live.newest().state == "succeeded"
+    assert outcome.look().revisions == ("20250122_1030",)
+    assert live.told() == ["Release of v1 succeeded"]
+
+
+def test_what_cannot_start_is_a_clear_error_before_anything_is_touched(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = live.branches()
+    with pytest.raises(RefNotFound, match=r"v3.*near ones: v"):
+        live.release("v3")
+    with pytest.raises(RolledBack, match="20990101_0000"):
+        live.release("v2", target_revision="20990101_0000")
+    with monkeypatch.context() as patch:
+        patch.setenv("NEON_API_KEY", "napi_wrong")
+        with pytest.raises(RolledBack, match="check NEON_API_KEY"):
+            live.release("v2")
+        patch.setenv("NEON_API_URL", "http://127.0.0.1:9/api/v2")
+        with pytest.raises(RolledBack, match="check NEON_API_URL"):
+            live.release("v2")
+    assert live.branches() == before
+    assert live.newest().state == "failed"
+
+
+def test_a_second_release_meanwhile_is_refused_with_the_name_of_the_first(live: Any) -> None:
+    with connections.ledger(live.given) as ledger:
+        first = ledger.begin_release(
+            target=live.given.target,
+            ref="v2",
+            commit_sha="0" * 40,
+            target_revision="head",
+            requested_by="a test",
+            flow_run_id=None,
+            lease_s=60,
+        )
+        with pytest.raises(ReleaseRunning, match=first.id):
+            live.release("v2")
+        ledger.end_release(first.id, "failed", "a test")
+
+
+def test_release_verifies_that_nothing_changed_when_a_revision_fails(live: Any, users: Working) -> None:
+    before = outcome.look()
+    with users() as at_work:
+        summary = live.failed_release("v2-bad-migration")
+    after = outcome.look()
+    assert summary == "rolled back: the failed revision left nothing behind, production is as it was"
+    assert difference(before.catalog, after.catalog) == ()
+    assert (after.commit_sha, after.revisions) == (before.commit_sha, before.revisions)
+    assert (at_work.report.errors, at_work.report.failures) == (0, ())
+    assert {written for _, written in at_work.acknowledged} <= after.message_ids
+    assert live.newest().state == "rolled_back"
+
+
+def test_a_revision_that_fails_on_staging_never_reaches_production(live: Any) -> None:
+    summary = live.failed_release("v2-bad-migration", reset_staging=True)
+    assert summary == "rolled back: staging rolled back, production was not touched"
+    with connections.ledger(live.given) as ledger:
+        steps = {step.step for step in ledger.steps(live.newest().id)}
+    assert "migrate production" not in steps
+
+
+def test_release_serves_the_previous_build_when_the_new_one_fails_under_traffic(live: Any, users: Working) -> None:
+    before = outcome.look()
+    with users() as at_work:
+        summary = live.failed_release("v2-crashes")
+    after = outcome.look()
+    assert summary == (
+        "rolled back: application rolled back, the previous build serves again, the schema stays at 20251101_0900"
+    )
+    assert at_work.report.errors > 0
+    assert (after.commit_sha, after.revisions) == (before.commit_sha, ("20251101_0900",))
+    assert {written for _, written in at_work.acknowledged} <= after.message_ids
+
+
+def test_release_succeeds_under_traffic_and_a_lost_reply_is_found_again(live: Any, users: Working) -> None:
+    live.platform.fault("vercel", Fault(method="POST", path="/v13/deployments", when="after", cut=True))
+    live.platform.fault("neon", Fault(method="POST", path="/branches$", when="after", cut=True))
+    with users() as at_work:
+        live.release("v2", reset_staging=True)
+    assert (at_work.report.errors, at_work.report.failures) == (0, ())
+    done = live.newest()
+    assert done.state == "succeeded"
+    assert outcome.look().commit_sha == done.commit_sha
+    assert len([name for name in live.branches() if name == f"release-{done.id}"]) == 1
+
+
+def test_a_rollback_by_hand_serves_the_previous_build_and_keeps_the_schema(live: Any) -> None:
+    done = live.newest()
+    summary = str(rollback(done.id, way="application", reason="a test"))
+    assert summary.startswith("rolled back: application rolled back, the previous build serves again")
+    assert outcome.look().commit_sha == commit_of(live, "v1").sha
+    with pytest.raises(NotReady, match=f"{live.newest().id} came after it"):
+        rollback(done.id, way="application", reason="a test")
+
+
+def test_a_release_without_users_is_undecided_and_moves_nothing_back(live: Any) -> None:
+    summary = live.failed_release("v2")
+    assert summary.startswith("undecided: nothing was moved: production serves dpl_")
+    assert live.newest().state == "undecided"
+    assert outcome.look().commit_sha == commit_of(live, "v2").sha
+    assert live.told()[-1] == "Release of v2 is held for a person"
+
+
+def test_a_release_of_what_serves_already_is_a_success_that_says_so(live: Any) -> None:
+    assert live.release("v2") == "nothing to do: production serves v2 already"
+    assert live.newest().state == "succeeded"
+
+
+def test_a_target_behind_production_is_refused(live: Any) -> None:
+    assert live.failed_release("v1") == "failed: nothing was touched"
+
+
+def test_drift_is_told_once_and_stops_a_release_with_its_name(live: Any) -> None:
+    dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
+    alter(dsn, 'ALTER TABLE users ADD COLUMN "byHand" text')
+    before = len(live.told())
+    for _ in range(2):
+        with pytest.raises(DriftFound, match="byHand"):
+            drift_check("production")
+    assert live.told()[before:] == ["Drift in production"]
+    assert live.failed_release("v2-crashes") == "failed: nothing was touched"
+    alter(dsn, 'ALTER TABLE users DROP COLUMN "byHand"')
+    assert "no drift" in str(drift_check("production"))

@@ -1,0 +1,137 @@
+"""Releases end to end: a Prefect server for the session, a platform with v1 live for each file, and its users."""
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from deployments.ledger import Release
+from deployments.local.running import RunningPlatform
+from deployments.local.traffic import run_traffic
+from deployments.local.traffic_figures import TrafficReport, read_acknowledged
+from deployments.settings import Settings
+from flows.release import RolledBack, release
+from tasks import connections
+from tasks.values import ReleaseRequest
+
+WATCH_S = 6
+
+
+@dataclass(frozen=True)
+class Live:
+    """A target with v1 in production.
+
+    Attributes:
+        platform: the platform that it runs on.
+        given: its settings.
+    """
+
+    platform: RunningPlatform
+    given: Settings
+
+    def told(self) -> list[str]:
+        """What Slack was sent, oldest first."""
+        return [str(message["text"]) for message in self.platform.slack_messages()]
+
+    def newest(self) -> Release:
+        """The newest release in the ledger."""
+        with connections.ledger(self.given) as ledger:
+            return ledger.releases(target=self.given.target, limit=1)[0]
+
+    def branches(self) -> set[str]:
+        """The names of all branches."""
+        return {branch.name for branch in connections.neon(self.given).branches()}
+
+    @staticmethod
+    def release(ref: str, *, reset_staging: bool = False, target_revision: str = "head") -> str:
+        """Release a ref; its summary."""
+        request = ReleaseRequest(
+            ref=ref, watch_seconds=WATCH_S, reset_staging=reset_staging, target_revision=target_revision
+        )
+        return str(release(request))
+
+    def failed_release(self, ref: str, *, reset_staging: bool = False) -> str:
+        """Release a ref that fails; what was done about it."""
+        with pytest.raises(RolledBack) as caught:
+            self.release(ref, reset_staging=reset_staging)
+        return str(caught.value)
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[None]:
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}),
+    ):
+        yield
+
+
+@pytest.fixture(scope="module")
+def live(
+    bring_up: Callable[[], AbstractContextManager[RunningPlatform]],
+    prefect: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Live]:
+    """A platform of its own, with v1 released into its empty production."""
+    with bring_up() as platform, pytest.MonkeyPatch.context() as patch:
+        for name, value in platform.env.items():
+            patch.setenv(name, value)
+        patch.setenv("PILOTAGE_CACHE_FOLDER", str(tmp_path_factory.mktemp("cache")))
+        assert Live.release("v1").startswith("release succeeded")
+        yield Live(platform, connections.settings())
+
+
+@dataclass(frozen=True)
+class Users:
+    """Users at work.
+
+    Attributes:
+        running: their report, once they have stopped.
+        file: every write that one of them was told is done.
+    """
+
+    running: Future[TrafficReport]
+    file: Path
+
+    @property
+    def report(self) -> TrafficReport:
+        """What they saw."""
+        return self.running.result()
+
+    @property
+    def acknowledged(self) -> list[tuple[object, str]]:
+        """Time and id of every write that was acknowledged."""
+        return [(one.at, one.id) for one in read_acknowledged(self.file)]
+
+
+@pytest.fixture
+def users(live: Live, tmp_path: Path) -> Callable[[], AbstractContextManager[Users]]:
+    """Users at work while a block runs; it begins when all of them have written."""
+
+    @contextmanager
+    def working() -> Generator[Users]:
+        stop, file = threading.Event(), tmp_path / "acknowledged.txt"
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            running = pool.submit(
+                run_traffic,
+                connections.production_url(live.given),
+                users=12,
+                rate=40.0,
+                seconds=180.0,
+                acknowledged=file,
+                stop=stop,
+            )
+            try:
+                while not running.done() and (not file.exists() or len(file.read_text().splitlines()) < 60):
+                    stop.wait(0.1)
+                yield Users(running, file)
+            finally:
+                stop.set()
+
+    return working

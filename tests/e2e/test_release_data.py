@@ -1,0 +1,50 @@
+"""A release that leaves rows wrong: production goes back to the sealed point, and nothing from before is lost."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from flows.cli import outcome
+from migrations.catalog import difference
+from tasks import connections, record
+
+
+def test_release_restores_production_when_validation_finds_corrupt_rows(
+    live: Any, users: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    before = outcome.look()
+    with users() as at_work:
+        summary = live.failed_release("v2-corrupts")
+    after = outcome.look()
+    done = live.newest()
+    point = record.restore_point(done.id)
+    assert point is not None
+    kept = f"before-rollback-{done.id}"
+
+    assert summary == (
+        f"rolled back: production restored to the sealed point {point.seal.lsn}, the previous build serves again, "
+        f"the state before is kept as branch {kept}"
+    )
+    assert (done.state, done.summary) == ("rolled_back", summary)
+    assert difference(before.catalog, after.catalog) == ()
+    assert (after.commit_sha, after.revisions) == (before.commit_sha, before.revisions)
+    assert {written for at, written in at_work.acknowledged if at < point.seal.sealed_at} <= after.message_ids
+    assert {name for name in live.branches() if not name.startswith("release-")} == {"main", "staging", kept}
+    assert connections.production_branch(live.given).protected
+    assert not outcome.application.health(connections.production_url(live.given), bypass=None).maintenance
+    assert [text for text in live.told() if "v2-corrupts" in text] == [
+        "Release of v2-corrupts failed",
+        "Release of v2-corrupts was rolled back",
+    ]
+    assert at_work.report.refused > 0
+
+
+def test_what_was_written_after_the_restore_point_stays_on_the_kept_branch_and_in_the_receipt(live: Any) -> None:
+    done = live.newest()
+    client = connections.neon(live.given)
+    kept = client.branch(f"before-rollback-{done.id}")
+    with connections.ledger(live.given) as ledger:
+        receipt = [step for step in ledger.steps(done.id) if step.step == "receipt" and step.event == "done"]
+    assert len(receipt) == 1
+    assert receipt[0].details["updated"] or receipt[0].details["inserted"]
+    assert client.endpoints(kept.id) == ()
