@@ -230,6 +230,8 @@ def _tell(back: WayBack, ref: str, way: Way, error: Exception, outcome: Outcome)
     affected = report.affected_s(back.failed_release_id or back.release_id, back.release_id)
     said, ended, headline = ENDINGS.get(way, ROLLED_BACK)
     summary = f"{said}: {outcome.summary}"
+    if way in ENDINGS:
+        summary += f"; what failed: {error}"
     report.publish(back.release_id, summary, back.verdicts + outcome.verdicts)
     record.close_release(back.release_id, ended, summary)
     notification.tell(

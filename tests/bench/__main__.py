@@ -1,137 +1,27 @@
-"""`make bench`: how long a branch, a restore and a release take, and how much of a release is Prefect's.
-
-Each figure is the minimum, median and maximum of its runs on this machine; read them side by side, not as promises.
-"""
+"""`make bench`: a platform of its own, everything measured on it, and gone again."""
 
 import os
-import statistics
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import psycopg
-from rich.console import Console
-from rich.table import Table
 
 from deployments.local import platform
 
-RUNS = 5
-ROWS = 200_000
 
-console = Console(highlight=False)
-
-
-def main() -> None:
-    """Bring a platform of its own up, measure, and take it down."""
+def main() -> int:
+    """Bring a platform up, measure, and take it down."""
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-", ignore_cleanup_errors=True) as folder:
         state = Path(folder)
         platform.up(state, detach=True, pipeline=True)
         try:
-            os.environ.update(platform.read_env(state))
-            # Prefect reads where its server is when it is imported, and that is known only now.
-            from flows.cli import scenario
-
-            scenario.deploy()
-            measure()
+            # Prefect reads where its server is when it is imported: hence a process of its own.
+            environment = {**os.environ, **platform.read_env(state)}
+            measure = Path(__file__).with_name("measure.py")
+            return subprocess.run([sys.executable, measure], env=environment, check=False).returncode
         finally:
             platform.down(state)
 
 
-def measure() -> None:
-    """Measure everything on one platform, and print one table."""
-    table = Table("what", "runs", "min s", "median s", "max s")
-    releases = [release_once(ref) for ref in ("v1", "v2")]
-    fill()
-    row(table, "branch of production, ready to query", [timed(branch) for _ in range(RUNS)])
-    row(table, "restore of production to its own history", [timed(restore) for _ in range(RUNS)])
-    row(table, "release, trigger to end (watch 5 s)", [total for total, _ in releases])
-    row(table, "release, its steps alone", [work for _, work in releases])
-    console.print(table)
-    shares = ", ".join(f"{(total - work) / total:.0%}" for total, work in releases)
-    console.print(f"share of a release spent in Prefect (trigger, scheduling, worker, states): {shares}")
-
-
-def row(table: Table, name: str, seconds: Sequence[float]) -> None:
-    """Add the figures of one measurement."""
-    figures = (min(seconds), statistics.median(seconds), max(seconds))
-    table.add_row(name, str(len(seconds)), *(f"{figure:.2f}" for figure in figures))
-
-
-def timed(act: Callable[[], None]) -> float:
-    """Seconds that an act took."""
-    began = time.monotonic()
-    act()
-    return time.monotonic() - began
-
-
-def release_once(ref: str) -> tuple[float, float]:
-    """Release a ref through Prefect; seconds in all, and seconds that its steps worked."""
-    began = time.monotonic()
-    run = checklist.trigger("release/release", {"request": {"ref": ref, "watch_seconds": 5}})
-    checklist.follow(run, console, deadline_s=300)
-    total = time.monotonic() - began
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        steps = ledger.steps(ledger.releases(target=given.target, limit=1)[0].id)
-    work = sum(float(took.split()[0]) for _, _, took, _ in report.timeline(steps) if took)
-    return total, work
-
-
-def fill() -> None:
-    """Give production some weight: rows as a real database has them."""
-    given = connections.settings()
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
-    with psycopg.connect(dsn) as connection:
-        connection.execute(
-            """INSERT INTO users (email, name, "updatedAt")
-               SELECT 'bench' || n || '@example.com', repeat('x', 200), now() FROM generate_series(1, %s) n""",
-            (ROWS,),
-        )
-
-
-def branch() -> None:
-    """Branch production with a compute, query it, delete it."""
-    given = connections.settings()
-    client = connections.neon(given)
-    production = connections.production_branch(given)
-    made = client.create_branch(f"bench-{time.monotonic_ns()}", parent_id=production.id, compute=True)
-    with psycopg.connect(connections.owner_dsn(given, made)) as connection:
-        connection.execute("SELECT count(*) FROM users")
-    client.delete_branch(made.id)
-
-
-def restore() -> None:
-    """Restore production to a moment ago, and delete the state that was kept."""
-    given = connections.settings()
-    client = connections.neon(given)
-    production = connections.production_branch(given)
-    dsn = connections.owner_dsn(given, production)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        lsn = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
-        connection.execute("SELECT pg_logical_emit_message(true, 'bench', 'restore point', true)")
-    assert lsn is not None
-    client.set_protected(production.id, protected=False)
-    client.restore(
-        production.id, source_branch_id=production.id, source_lsn=str(lsn[0]), preserve_under_name="bench-before"
-    )
-    client.set_protected(production.id, protected=True)
-    with psycopg.connect(dsn) as connection:
-        connection.execute("SELECT count(*) FROM users")
-    discard(client.branch("bench-before").id)
-
-
-def discard(kept_id: str) -> None:
-    """Delete the kept state; children that moved under it go back first."""
-    given = connections.settings()
-    client = connections.neon(given)
-    for child in client.branches():
-        if child.parent_id == kept_id and child.name == given.neon_staging_branch:
-            client.restore(child.id, source_branch_id=connections.production_branch(given).id)
-        elif child.parent_id == kept_id:
-            client.delete_branch(child.id)
-    client.delete_branch(kept_id)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

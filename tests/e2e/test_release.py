@@ -141,7 +141,7 @@ def test_a_release_of_what_serves_already_is_a_success_that_says_so(live: Any) -
 
 
 def test_a_target_behind_production_is_refused(live: Any) -> None:
-    assert live.failed_release("v1") == "failed: nothing was touched"
+    assert "beyond the target 20250122_1030" in live.failed_release("v1")
 
 
 def test_drift_is_told_once_and_stops_a_release_with_its_name(live: Any) -> None:
@@ -152,6 +152,6 @@ def test_drift_is_told_once_and_stops_a_release_with_its_name(live: Any) -> None
         with pytest.raises(DriftFound, match="byHand"):
             drift_check("production")
     assert live.told()[before:] == ["Drift in production"]
-    assert live.failed_release("v2-crashes") == "failed: nothing was touched"
+    assert "byHand" in live.failed_release("v2-crashes")
     alter(dsn, 'ALTER TABLE users DROP COLUMN "byHand"')
     assert "no drift" in str(drift_check("production"))
