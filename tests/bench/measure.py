@@ -1,4 +1,4 @@
-"""Measured on a platform that is up: how long a branch, a restore and a release take, and how much of a release is Prefect's.
+"""How long a branch, a restore and a release take on a platform that is up, and how much of a release is Prefect's.
 
 Each figure is the minimum, median and maximum of its runs on this machine; read them side by side, not as promises.
 """
