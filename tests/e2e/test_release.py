@@ -140,8 +140,8 @@ def test_a_release_of_what_serves_already_is_a_success_that_says_so(live: Any) -
     assert live.newest().state == "succeeded"
 
 
-def test_a_target_behind_production_is_refused(live: Any) -> None:
-    assert "beyond the target 20250122_1030" in live.failed_release("v1")
+def test_a_commit_that_lacks_what_production_has_is_refused(live: Any) -> None:
+    assert "unknown 20251101_0900: stands in the database" in live.failed_release("v1")
 
 
 def test_drift_is_told_once_and_stops_a_release_with_its_name(live: Any) -> None:
