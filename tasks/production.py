@@ -4,13 +4,12 @@ from deployments import application
 from deployments.errors import DeploymentError
 from deployments.repository import Commit
 from deployments.vercel import Deployment
-from migrations.apply import upgrade
 from migrations.catalog import read_catalog
 from migrations.checks import run_checks
 from migrations.errors import MigrationError
 from migrations.restore_point import seal
 from migrations.session import reader
-from tasks import builds, connections
+from tasks import builds, connections, revisions
 from tasks.errors import ApplicationFailed, MigrationFailed
 from tasks.record import RESTORE_POINT, recorded, restore_point_json
 from tasks.step import step
@@ -57,21 +56,12 @@ def migrate_production(release_id: str, commit: Commit, target_revision: str) ->
         MigrationFailed: a revision did not go through; those before it stand.
     """
     given = connections.settings()
-    history = connections.history(given, commit)
     dsn = connections.owner_dsn(given, connections.production_branch(given))
     with recorded(release_id, "migrate production", target_revision=target_revision) as entry:
         try:
-            applied = upgrade(
-                dsn,
-                history,
-                target=target_revision,
-                release_id=release_id,
-                lock_timeout_ms=given.lock_timeout_ms,
-                budget_s=given.migration_budget_s,
-            )
+            done = revisions.apply(given, release_id, commit, dsn, target_revision)
         except MigrationError as error:
             raise MigrationFailed(str(error), transient=error.transient) from error
-        done = tuple(one.revision for one in applied)
         entry.result({"revisions": list(done)})
     return done
 

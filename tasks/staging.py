@@ -4,9 +4,8 @@ from deployments.errors import DeploymentError
 from deployments.repository import Commit
 from deployments.settings import Settings
 from deployments.vercel import Deployment
-from migrations.apply import upgrade
 from migrations.errors import MigrationError
-from tasks import builds, catalogue, connections
+from tasks import builds, catalogue, connections, revisions
 from tasks.errors import StagingFailed
 from tasks.record import recorded
 from tasks.step import step
@@ -48,21 +47,12 @@ def migrate_staging(release_id: str, commit: Commit, target_revision: str) -> tu
         StagingFailed: a revision did not go through.
     """
     given = connections.settings()
-    history = connections.history(given, commit)
     dsn = connections.owner_dsn(given, connections.staging_branch(given))
     with recorded(release_id, "migrate staging", target_revision=target_revision) as entry:
         try:
-            applied = upgrade(
-                dsn,
-                history,
-                target=target_revision,
-                release_id=release_id,
-                lock_timeout_ms=given.lock_timeout_ms,
-                budget_s=given.migration_budget_s,
-            )
+            done = revisions.apply(given, release_id, commit, dsn, target_revision)
         except MigrationError as error:
             raise StagingFailed(f"staging: {error}", transient=error.transient) from error
-        done = tuple(one.revision for one in applied)
         entry.result({"revisions": list(done)})
     catalogue.keep(given, release_id, "staging", dsn, target_revision)
     return done
