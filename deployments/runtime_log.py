@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 log = logging.getLogger(__name__)
 
 BREAKS = 3
+TOO_SHORT_S = 10.0
 _PAUSE_S = 0.2
 _NAMED = 5
 _SERVER_ERROR = 500
@@ -82,22 +83,38 @@ def count_requests(
     ends = time.monotonic() + seconds
     counted, breaks = _Counted(), 0
     while not stop.is_set() and time.monotonic() < ends:
-        try:
-            with open_log() as answer, _ended(answer, stop, ends):
-                if not answer.is_success:
-                    log.warning("the runtime log answered %s", answer.status_code)
-                    return None
-                for line in answer.iter_lines():
-                    counted.add(line)
-        except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
-            if stop.is_set() or time.monotonic() >= ends:
-                break
-            breaks += 1
-            log.warning("the runtime log broke (%s)", type(error).__name__)
-            if breaks > BREAKS:
-                return None
+        opened = time.monotonic()
+        why = _listen(open_log, counted, stop, ends)
+        if why is None:
+            return None
+        if stop.is_set() or time.monotonic() >= ends:
+            break
+        # A stream that lasted is one that the platform ends by itself.
+        breaks = breaks + 1 if time.monotonic() - opened < TOO_SHORT_S else 0
+        log.warning("the runtime log ended early (%s)", why)
+        if breaks > BREAKS:
+            return None
         stop.wait(min(_PAUSE_S, max(0.0, ends - time.monotonic())))
     return RequestCounts(len(counted.rows), counted.errors, tuple(counted.failures[:_NAMED]))
+
+
+def _listen(
+    open_log: Callable[[], AbstractContextManager[httpx.Response]],
+    counted: _Counted,
+    stop: threading.Event,
+    ends: float,
+) -> str | None:
+    """Read the log until it ends; return why it did, None where it was refused."""
+    try:
+        with open_log() as answer, _ended(answer, stop, ends):
+            if not answer.is_success:
+                log.warning("the runtime log answered %s", answer.status_code)
+                return None
+            for line in answer.iter_lines():
+                counted.add(line)
+    except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
+        return type(error).__name__
+    return "closed by the platform"
 
 
 @contextmanager

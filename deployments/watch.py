@@ -3,14 +3,15 @@
 import statistics
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import httpx
 
 PATHS = ("/api/health", "/api/agents", "/api/conversations?limit=10")
 WORKERS = 8
-TIMEOUT_S = 10.0
+TIMEOUT_S = 5.0
+GRACE_S = 1.0
 MAX_RATE = 100.0
 _NAMED = 5
 
@@ -20,7 +21,7 @@ class Observation:
     """What was seen of an address.
 
     Attributes:
-        latencies_ms: milliseconds of each answered request.
+        latencies_ms: milliseconds of each answered request, from when it was due, so that a backlog is seen.
         errors: requests that were answered with a server error, or not at all.
         failures: the first failures in words.
     """
@@ -62,6 +63,9 @@ def watch(
 ) -> Observation:
     """Read from an address at a steady rate, whether or not it keeps up.
 
+    An address that hangs holds the watch for some seconds beyond its time at most: what it kept waiting until then
+    counts as errors.
+
     Args:
         url: the address.
         seconds: how long.
@@ -78,21 +82,26 @@ def watch(
         ThreadPoolExecutor(WORKERS) as pool,
     ):
         began = time.monotonic()
+        reads: list[Future[None]] = []
         for number in range(max(1, int(seconds / interval_s))):
-            if stop.wait(max(0.0, began + number * interval_s - time.monotonic())):
+            due = began + number * interval_s
+            if stop.wait(max(0.0, due - time.monotonic())):
                 break
-            pool.submit(_read, client, paths[number % len(paths)], notes)
+            reads.append(pool.submit(_read, client, paths[number % len(paths)], due, notes))
+        wait(reads, timeout=0 if stop.is_set() else GRACE_S)
+        never_made = sum(read.cancel() for read in reads)
+        if not stop.is_set():
+            notes.failures += ["waited in vain for an earlier answer"] * never_made
     return Observation(tuple(notes.latencies_ms), len(notes.failures), tuple(notes.failures[:_NAMED]))
 
 
-def _read(client: httpx.Client, path: str, notes: _Notes) -> None:
-    began = time.perf_counter()
+def _read(client: httpx.Client, path: str, due: float, notes: _Notes) -> None:
     try:
         answer = client.get(path)
         failure = f"GET {path} answered {answer.status_code}" if answer.is_server_error else ""
     except httpx.HTTPError as error:
         failure = f"GET {path}: {type(error).__name__}"
-    latency_ms = (time.perf_counter() - began) * 1000
+    latency_ms = (time.monotonic() - due) * 1000
     with notes.lock:
         if failure:
             notes.failures.append(failure)

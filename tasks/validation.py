@@ -11,15 +11,15 @@ from deployments.repository import Commit
 from deployments.settings import Settings
 from deployments.vercel import RequestCounts
 from deployments.watch import Observation, watch
-from migrations.catalog import Catalog, difference, read_catalog
-from migrations.checks import CheckResult, run_checks
+from migrations.catalog import Catalog, read_catalog
+from migrations.checks import run_checks
 from migrations.checks.users import users_seen
 from migrations.session import reader
 from migrations.throwaway import promised_catalog
-from tasks import connections
+from tasks import connections, verdicts
 from tasks.record import recorded
 from tasks.step import step
-from tasks.values import RestorePoint, Subject, Verdict
+from tasks.values import RestorePoint, Verdict
 
 SLICE_S = 5.0
 
@@ -45,43 +45,18 @@ def validate_database(
         found = run_checks(dsn, promised=expected, row_counts=point.seal.row_counts, loss_limit=given.row_loss_limit)
         # A throwaway database has none of the grants that the roles of an environment were given.
         ignored = () if unchanged else ("grant",)
-        verdicts = (
-            _catalogue(expected.without(*ignored), live.without(*ignored)),
-            *(_judge(point, result) for result in found),
+        judged = (
+            verdicts.catalogue(expected.without(*ignored), live.without(*ignored)),
+            *(verdicts.check(point, result) for result in found),
         )
-        entry.result({"verdicts": [as_json(v) for v in verdicts]})
-    return verdicts
+        entry.result({"verdicts": [verdicts.as_json(v) for v in judged]})
+    return judged
 
 
 def _promise(given: Settings, commit: Commit, revisions: tuple[str, ...]) -> Catalog:
     """Build the commit's revisions in a throwaway database beside staging, never beside production."""
     staging = connections.owner_dsn(given, connections.staging_branch(given))
     return promised_catalog(staging, connections.history(given, commit), revisions)
-
-
-def _catalogue(expected: Catalog, live: Catalog) -> Verdict:
-    differences = difference(expected, live)
-    return Verdict(
-        check="catalogue",
-        subject=Subject.SCHEMA,
-        measured=f"{len(differences)} differences",
-        threshold="0",
-        passed=not differences,
-        detail="; ".join(str(one) for one in differences[:5]),
-    )
-
-
-def _judge(point: RestorePoint, result: CheckResult) -> Verdict:
-    """What was wrong before the release is not the release's doing: only more of it fails."""
-    before = next((b.violations for b in point.baseline if b.check == result.check), None) or 0
-    return Verdict(
-        check=result.check,
-        subject=Subject.SCHEMA if result.check in {"foreign keys", "indexes"} else Subject.DATA,
-        measured="cannot tell" if result.violations is None else f"{result.violations} violations",
-        threshold=f"{before}",
-        passed=None if result.violations is None else result.violations <= before,
-        detail="; ".join((result.detail, *result.sample[:5])).strip("; "),
-    )
 
 
 @dataclass(frozen=True)
@@ -110,14 +85,14 @@ def watch_production(release_id: str, window: Window) -> tuple[Verdict, ...]:
         health = application.health(connections.production_url(given), bypass=None)
         observed, counted = _observe(given, window)
         users = _users(given, window)
-        verdicts = (
-            _health(health, window),
-            _latency(given, observed),
-            _errors(given, observed, counted, expect_traffic=window.expect_users),
-            *((_seen(given, users),) if window.expect_users else ()),
+        judged = (
+            verdicts.health(health, window.commit_sha),
+            verdicts.latency(given, observed),
+            verdicts.errors(given, observed, counted, expect_traffic=window.expect_users),
+            *((verdicts.users_seen(given, users),) if window.expect_users else ()),
         )
-        entry.result({"verdicts": [as_json(v) for v in verdicts]})
-    return verdicts
+        entry.result({"verdicts": [verdicts.as_json(v) for v in judged]})
+    return judged
 
 
 def _observe(given: Settings, window: Window) -> tuple[Observation, RequestCounts | None]:
@@ -148,67 +123,3 @@ def _users(given: Settings, window: Window) -> int | None:
     dsn = connections.owner_dsn(given, connections.production_branch(given))
     with reader(dsn) as connection:
         return users_seen(connection, window.since)
-
-
-def _health(found: application.Health, window: Window) -> Verdict:
-    other_build = window.commit_sha is not None and found.commit_sha not in {None, window.commit_sha}
-    return Verdict(
-        check="health",
-        subject=Subject.APPLICATION,
-        measured=found.status,
-        threshold="healthy",
-        passed=found.healthy and not other_build,
-        detail=f"production serves {found.commit_sha}" if other_build else found.detail,
-    )
-
-
-def _latency(given: Settings, observed: Observation) -> Verdict:
-    p95 = observed.p95_ms
-    return Verdict(
-        check="latency P95",
-        subject=Subject.APPLICATION,
-        measured="cannot tell" if p95 is None else f"{p95:.0f} ms",
-        threshold=f"{given.p95_limit_ms:.0f} ms",
-        passed=None if p95 is None else p95 < given.p95_limit_ms,
-        detail=f"{observed.requests} probes",
-    )
-
-
-def _errors(given: Settings, observed: Observation, counted: RequestCounts | None, *, expect_traffic: bool) -> Verdict:
-    requests = observed.requests if counted is None else max(counted.requests, observed.requests)
-    errors = observed.errors if counted is None else max(counted.errors, observed.errors)
-    too_thin = expect_traffic and (counted is None or requests < given.minimum_requests)
-    failed = errors > requests * given.error_rate_limit
-    measured = f"{errors} of {requests} requests ({errors / requests:.2%})" if requests else "no requests"
-    thin = f"too thin to judge: at least {given.minimum_requests} requests are needed" if too_thin else ""
-    return Verdict(
-        check="error rate",
-        subject=Subject.APPLICATION,
-        measured=measured,
-        threshold=f"{given.error_rate_limit:.2%}",
-        passed=False if failed else None if too_thin or not requests else True,
-        detail="; ".join((*observed.failures[:3], thin)).strip("; "),
-    )
-
-
-def _seen(given: Settings, users: int | None) -> Verdict:
-    enough = users is not None and users >= given.minimum_users
-    return Verdict(
-        check="users seen",
-        subject=Subject.APPLICATION,
-        measured="cannot tell" if users is None else f"{users} users",
-        threshold=f"at least {given.minimum_users}",
-        passed=True if enough else None,
-        detail="" if enough else "traffic is too thin to judge the release",
-    )
-
-
-def as_json(verdict: Verdict) -> dict[str, str]:
-    """A verdict as the ledger and the reports keep it."""
-    return {
-        "check": verdict.check,
-        "measured": verdict.measured,
-        "threshold": verdict.threshold,
-        "verdict": verdict.mark,
-        "detail": verdict.detail,
-    }

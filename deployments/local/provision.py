@@ -31,8 +31,9 @@ class ProvisionedDatabase:
 def provision(superuser: psycopg.Connection[tuple[object, ...]], *, database: str, owner: Login, app: Login) -> None:
     """Make a database, its owner and the application's role.
 
-    The owner is no superuser; it may make roles and databases, read statistics and end other sessions. The application
-    may read and write the rows of the tables that the owner makes in `public`, now and later, and nothing else.
+    The owner is no superuser; it may make roles and databases, read statistics, end other sessions, and row-level
+    security does not filter what it reads. The application may read and write the rows of the tables that the owner
+    makes in `public`, now and later, and nothing else.
 
     Args:
         superuser: A connection of a superuser to the server, in autocommit.
@@ -41,10 +42,12 @@ def provision(superuser: psycopg.Connection[tuple[object, ...]], *, database: st
         app: The role that is made for the application.
 
     Locks: none on user tables.
+
+    Source: Neon makes the roles of a project with CREATEDB, CREATEROLE and BYPASSRLS.
     """
     for login in (owner, app):
         create_login(superuser, login)
-    superuser.execute(sql.SQL("ALTER ROLE {} CREATEDB CREATEROLE").format(sql.Identifier(owner.name)))
+    superuser.execute(sql.SQL("ALTER ROLE {} CREATEDB CREATEROLE BYPASSRLS").format(sql.Identifier(owner.name)))
     superuser.execute(
         sql.SQL("GRANT pg_monitor, pg_read_all_stats, pg_signal_backend TO {}").format(sql.Identifier(owner.name))
     )

@@ -71,6 +71,11 @@ def test_nothing_is_told_from_a_log_that_breaks_again_and_again() -> None:
     assert (counted, opened) == (None, 4)
 
 
+def test_nothing_is_told_from_a_log_that_ends_at_once_again_and_again() -> None:
+    counted, opened = count(*([[line("1", 200)]] * 9))
+    assert (counted, opened) == (None, 4)
+
+
 def test_only_the_first_failures_are_named() -> None:
     counted, _ = count([line(str(row), 500) for row in range(9)])
     assert counted is not None

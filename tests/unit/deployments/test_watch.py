@@ -1,5 +1,6 @@
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,37 @@ def test_a_watch_that_is_told_to_stop_makes_no_more_requests(serve: Serve) -> No
         return 200, ""
 
     assert watch(serve(answer), seconds=600, rate=10, stop=stop).requests < 5
+
+
+def test_an_address_that_hangs_does_not_hold_the_watch_and_what_waited_counts_as_errors(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.watch.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("deployments.watch.GRACE_S", 0.0)
+    over = threading.Event()
+    asked: list[str] = []
+
+    def answer(request: Any) -> tuple[int, str]:
+        asked.append(request.path)
+        over.wait(30)
+        return 200, ""
+
+    url = serve(answer)
+    seen = watch(url, seconds=0.3, rate=100)
+    over.set()
+    assert (seen.requests, seen.errors, seen.latencies_ms) == (30, 30, ())
+    assert len(asked) < 30
+    assert "GET /api/health: ReadTimeout" in seen.failures
+
+
+def test_latency_counts_from_when_a_request_was_due(serve: Serve) -> None:
+    def answer(request: Any) -> tuple[int, str]:
+        time.sleep(0.2)
+        return 200, ""
+
+    seen = watch(serve(answer), seconds=0.5, rate=100)
+    # Eight at a time are answered, each after 200 ms: those due later waited for them.
+    assert max(seen.latencies_ms) > 400
 
 
 @pytest.mark.parametrize(("count", "p95"), [(19, None), (20, 19.95), (100, 95.95)])

@@ -1,0 +1,117 @@
+"""Judgement: what was measured against its threshold, and when it is too little to tell."""
+
+from deployments.application import Health
+from deployments.runtime_log import RequestCounts
+from deployments.settings import Settings
+from deployments.watch import Observation
+from migrations.catalog import Catalog, difference
+from migrations.checks import CheckResult
+from tasks.values import RestorePoint, Subject, Verdict
+
+
+def catalogue(expected: Catalog, live: Catalog) -> Verdict:
+    """Every object is what was promised, and there is none beside."""
+    differences = difference(expected, live)
+    return Verdict(
+        check="catalogue",
+        subject=Subject.SCHEMA,
+        measured=f"{len(differences)} differences",
+        threshold="0",
+        passed=not differences,
+        detail="; ".join(str(one) for one in differences[:5]),
+    )
+
+
+def check(point: RestorePoint, result: CheckResult) -> Verdict:
+    """What was wrong before the release is not the release's doing: only more of it fails."""
+    before = next((b.violations for b in point.baseline if b.check == result.check), None) or 0
+    return Verdict(
+        check=result.check,
+        subject=Subject.SCHEMA if result.check in {"foreign keys", "indexes"} else Subject.DATA,
+        measured="cannot tell" if result.violations is None else f"{result.violations} violations",
+        threshold=f"{before}",
+        passed=None if result.violations is None else result.violations <= before,
+        detail="; ".join((result.detail, *result.sample[:5])).strip("; "),
+    )
+
+
+def health(found: Health, commit_sha: str | None) -> Verdict:
+    """The application says that it is healthy, and is the build that was promoted.
+
+    Args:
+        found: what it answered.
+        commit_sha: the commit that must serve; None where any may.
+    """
+    other_build = commit_sha is not None and found.commit_sha not in {None, commit_sha}
+    return Verdict(
+        check="health",
+        subject=Subject.APPLICATION,
+        measured=found.status,
+        threshold="healthy",
+        passed=found.healthy and not other_build,
+        detail=f"production serves {found.commit_sha}" if other_build else found.detail,
+    )
+
+
+def latency(given: Settings, observed: Observation) -> Verdict:
+    """Answers come soon enough, as probes from outside see it."""
+    p95 = observed.p95_ms
+    return Verdict(
+        check="latency P95",
+        subject=Subject.APPLICATION,
+        measured="cannot tell" if p95 is None else f"{p95:.0f} ms",
+        threshold=f"{given.p95_limit_ms:.0f} ms",
+        passed=None if p95 is None else p95 < given.p95_limit_ms,
+        detail=f"{observed.requests} probes",
+    )
+
+
+def errors(given: Settings, observed: Observation, counted: RequestCounts | None, *, expect_traffic: bool) -> Verdict:
+    """Few requests fail; our own probes are among those that the platform's log tells of, and are no users.
+
+    Args:
+        given: the limits.
+        observed: what the probes saw.
+        counted: what the platform's log tells; None where it could not be read.
+        expect_traffic: whether users must have been there to judge at all.
+    """
+    requests = observed.requests if counted is None else max(counted.requests, observed.requests)
+    failed = observed.errors if counted is None else max(counted.errors, observed.errors)
+    of_users = 0 if counted is None else max(0, counted.requests - observed.requests)
+    too_thin = expect_traffic and of_users < given.minimum_requests
+    too_many = failed > requests * given.error_rate_limit
+    known = "the platform's log could not be read" if counted is None else f"{of_users} requests of users"
+    thin = f"{known}: at least {given.minimum_requests} are needed to judge" if too_thin else ""
+    named = observed.failures or (() if counted is None else counted.failures)
+    return Verdict(
+        check="error rate",
+        subject=Subject.APPLICATION,
+        measured=f"{failed} of {requests} requests ({failed / requests:.2%})" if requests else "no requests",
+        threshold=f"{given.error_rate_limit:.2%}",
+        passed=False if too_many else None if too_thin or not requests else True,
+        detail="; ".join((*named[:3], thin)).strip("; "),
+    )
+
+
+def users_seen(given: Settings, users: int | None) -> Verdict:
+    """Enough people used the new build; too few say nothing against it, and nothing for it."""
+    enough = users is not None and users >= given.minimum_users
+    return Verdict(
+        check="users seen",
+        subject=Subject.APPLICATION,
+        measured="cannot tell" if users is None else f"{users} users",
+        threshold=f"at least {given.minimum_users}",
+        passed=True if enough else None,
+        detail="" if enough else "traffic is too thin to judge the release",
+    )
+
+
+def as_json(verdict: Verdict) -> dict[str, str]:
+    """A verdict as the ledger and the reports keep it."""
+    return {
+        "check": verdict.check,
+        "measured": verdict.measured,
+        "threshold": verdict.threshold,
+        "verdict": verdict.mark,
+        "detail": verdict.detail,
+    }

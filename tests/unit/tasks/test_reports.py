@@ -1,0 +1,106 @@
+"""What people read afterwards: the report's table of steps, and Slack's message."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deployments.ledger import Release, Step
+from migrations.receipt import Receipt, TableReceipt
+from tasks.notification import duration, message
+from tasks.report import receipt_text, render, timeline
+from tasks.values import Subject, Verdict
+
+BEGAN = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
+
+
+def release() -> Release:
+    return Release(
+        id="v2-1",
+        target="t",
+        ref="v2",
+        commit_sha="c0ffee",
+        target_revision="20251101_0900",
+        requested_by="",
+        flow_run_id=None,
+        holder="host:1:1",
+        state="running",
+        lease_expires_at=BEGAN,
+        started_at=BEGAN,
+        ended_at=None,
+        summary="",
+    )
+
+
+def steps(*entries: tuple[str, str, float]) -> list[Step]:
+    return [
+        Step(str(seq), "v2-1", seq, name, event, BEGAN + timedelta(seconds=at), {})  # pyright: ignore[reportArgumentType]
+        for seq, (name, event, at) in enumerate(entries)
+    ]
+
+
+def test_the_timeline_pairs_beginnings_with_ends_and_says_what_never_ended() -> None:
+    told = timeline(
+        steps(
+            ("snapshot", "begun", 0),
+            ("snapshot", "done", 1.5),
+            ("promote", "begun", 2),
+            ("protection", "noted", 2.5),
+            ("promote", "failed", 3),
+            ("promote", "begun", 4),
+        )
+    )
+    assert [(name, took, outcome) for name, _, took, outcome in told] == [
+        ("snapshot", "1.50 s", "done"),
+        ("promote", "1.00 s", "failed"),
+        ("protection", "", "noted"),
+        ("promote", "", "not finished"),
+    ]
+
+
+def test_the_report_has_every_verdict_and_no_cell_breaks_its_table() -> None:
+    verdict = Verdict("orphans", Subject.DATA, "2 violations", "0", passed=False, detail="a | b\nc")
+    told = render(release(), steps(("snapshot", "begun", 0)), "rolled back", [verdict])
+    assert told.startswith("# Release v2-1\n\n**rolled back**\n")
+    assert "| orphans | 2 violations | 0 | fail | a \\| b c |" in told
+    assert "| snapshot | 03:04:05 |  | not finished |" in told
+    assert "by nobody named" in told
+
+
+def test_the_receipt_names_each_table_and_tells_users_rows_from_the_revisions() -> None:
+    receipt = Receipt((TableReceipt("messages", 12, 3, 1, 400, ()), TableReceipt("users", 0, 2, 0, 0, ())))
+    assert receipt_text(receipt) == (
+        "12 rows inserted, 5 updated, 1 deleted, and 400 by the revisions: messages +12 ~3 -1, users +0 ~2 -0"
+    )
+    assert receipt_text(Receipt(())) == "0 rows inserted, 0 updated, 0 deleted"
+
+
+def test_a_message_to_slack_shows_what_is_known_literally_and_leaves_the_rest_out() -> None:
+    blocks = message("Release failed", {"Ref": "<v2>", "Commit": ""}, "a & b", "look at <x>")
+    assert blocks == [
+        {"type": "header", "text": {"type": "plain_text", "text": "Release failed"}},
+        {"type": "section", "fields": [{"type": "mrkdwn", "text": "*Ref*\n&lt;v2&gt;"}]},
+        {"type": "section", "text": {"type": "mrkdwn", "text": "a &amp; b"}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": "*What to do:* look at &lt;x&gt;"}},
+    ]
+
+
+def test_a_message_keeps_within_what_slack_takes() -> None:
+    blocks = message("h" * 200, {f"fact {n}": "v" * 3000 for n in range(12)}, "t" * 5000, "")
+    fields = [block["fields"] for block in blocks if "fields" in block]
+    assert [len(field) for field in fields if isinstance(field, list)] == [10, 2]
+    longest = [text for text in strings(list(blocks)) if len(text) > 150]
+    assert {len(text) for text in longest} == {2000, 3000}
+
+
+def strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return [text for one in inner for text in strings(one)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.04, "0.0 s"), (119.94, "119.9 s"), (120, "2 min 0 s"), (3725, "62 min 5 s")]
+)
+def test_durations_read_well(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
