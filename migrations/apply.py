@@ -27,6 +27,7 @@ from migrations.errors import (
 )
 from migrations.history import History, current_revisions
 from migrations.locks import migration_lock, one_migration
+from migrations.trace import Trace
 
 __all__ = ["Applied", "Progress", "downgrade", "upgrade"]
 
@@ -73,6 +74,7 @@ def upgrade(
     on_event: OnEvent | None = None,
     record: bool = True,
     advisory_wait_s: float = ADVISORY_WAIT_S,
+    trace: Trace | None = None,
 ) -> tuple[Applied, ...]:
     """Apply what is missing up to a revision. Those that were applied before a failure stand.
 
@@ -86,6 +88,7 @@ def upgrade(
         on_event: told of each revision and of each try that got no lock.
         record: whether to keep a record in the database.
         advisory_wait_s: seconds to wait for another migration's end.
+        trace: told of every statement, while it runs.
 
     Returns:
         What was applied, in order; empty where nothing was missing.
@@ -110,7 +113,7 @@ def upgrade(
             if not history.path_to(one, stands):
                 continue
             order = Order(history, one, True, release_id, kept, lock_timeout_ms)
-            done += _Run(dsn, watch, order, budget_s, on_event).walk()
+            done += _Run(dsn, watch, order, budget_s, on_event, trace).walk()
             stands = _standing(watch, dsn, history)
     return done
 
@@ -125,6 +128,7 @@ def downgrade(
     budget_s: float = 60.0,
     on_event: OnEvent | None = None,
     advisory_wait_s: float = ADVISORY_WAIT_S,
+    trace: Trace | None = None,
 ) -> tuple[Applied, ...]:
     """Take away what stands above a revision, newest first.
 
@@ -137,6 +141,7 @@ def downgrade(
         budget_s: seconds that a revision may be tried again while others hold its locks.
         on_event: told of each revision and of each try that got no lock.
         advisory_wait_s: seconds to wait for another migration's end.
+        trace: told of every statement, while it runs.
 
     Returns:
         What was taken away, in order.
@@ -154,7 +159,7 @@ def downgrade(
         if resolved != "base" and resolved not in history.path_ids(stands):
             raise OutOfStep(place(dsn), stands, f"{resolved} is not below it")
         order = Order(history, resolved, False, release_id, _records(watch, dsn, record=True), lock_timeout_ms)
-        return _Run(dsn, watch, order, budget_s, on_event).walk()
+        return _Run(dsn, watch, order, budget_s, on_event, trace).walk()
 
 
 def _standing(session: psycopg.Connection, dsn: str, history: History) -> tuple[str, ...]:
@@ -183,8 +188,15 @@ class _Run:
     """A walk along the history on one session, tried again where locks are held, until the budget is spent."""
 
     def __init__(
-        self, dsn: str, watch: psycopg.Connection, order: Order, budget_s: float, on_event: OnEvent | None
+        self,
+        dsn: str,
+        watch: psycopg.Connection,
+        order: Order,
+        budget_s: float,
+        on_event: OnEvent | None,
+        trace: Trace | None,
     ) -> None:
+        self._trace = trace
         self._dsn = dsn
         self._watch = watch
         self._order = order
@@ -197,7 +209,7 @@ class _Run:
         self._attempts, self._first_try = 1, time.monotonic()
 
     def walk(self) -> tuple[Applied, ...]:
-        session = MigratingSession(self._dsn, self._watch, self._order)
+        session = MigratingSession(self._dsn, self._watch, self._order, self._trace)
         try:
             while True:
                 try:

@@ -17,6 +17,7 @@ from migrations import applied
 from migrations.history import History
 from migrations.locks import MIGRATING, BlockerWatch
 from migrations.session import connect
+from migrations.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,10 @@ class MigratingSession:
     Source: a lock_timeout would make CREATE INDEX CONCURRENTLY give up half-way and leave an invalid index.
     """
 
-    def __init__(self, dsn: str, watch_session: psycopg.Connection, order: Order) -> None:
+    def __init__(self, dsn: str, watch_session: psycopg.Connection, order: Order, trace: Trace | None = None) -> None:
         self.attempt = Attempt()
         self._order = order
+        self._trace = trace
         self._raw = connect(
             dsn,
             application_name=MIGRATING,
@@ -174,9 +176,11 @@ class MigratingSession:
         event.listen(engine, "before_cursor_execute", self._before)
         event.listen(engine, "after_cursor_execute", self._after)
         event.listen(engine, "handle_error", self._watch_ended)
+        event.listen(engine, "commit", self._committed)
+        event.listen(engine, "rollback", self._rolled_back)
         return engine
 
-    def _before(self, conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+    def _before(self, conn: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
         del conn, cursor, rest
         if self.attempt.revision is None:
             return
@@ -189,16 +193,32 @@ class MigratingSession:
             self._set_timeout(wanted)
         self.attempt.statements.append(statement)
         self._watch.statement_begins()
+        if self._trace is not None:
+            self._trace.statement_begins(self._raw, self.attempt.revision, statement, parameters)
 
-    def _after(self, *rest: Any) -> None:
-        del rest
+    def _after(self, conn: Any, cursor: Any, *rest: Any) -> None:
+        del conn, rest
         self._watch.statement_ended()
+        if self._trace is not None:
+            self._trace.statement_ended(cursor.rowcount if cursor.rowcount >= 0 else None)
         if self._raw.autocommit and self.attempt.revision is not None:
             self.attempt.committed = len(self.attempt.statements)
 
     def _watch_ended(self, *rest: Any) -> None:
         del rest
         self._watch.statement_ended()
+        if self._trace is not None:
+            self._trace.statement_failed()
+
+    def _committed(self, *rest: Any) -> None:
+        del rest
+        if self._trace is not None:
+            self._trace.transaction_ended(committed=True)
+
+    def _rolled_back(self, *rest: Any) -> None:
+        del rest
+        if self._trace is not None:
+            self._trace.transaction_ended(committed=False)
 
     def _set_timeout(self, milliseconds: int) -> None:
         self._raw.execute(f"SET lock_timeout = {int(milliseconds)}".encode())

@@ -7,6 +7,7 @@ MigrationError                  transient: whether the same call may work a mome
 ├── HistoryUnreadable           a folder of revisions that Alembic cannot read
 ├── UnknownRevision             the history has no revision of that name
 ├── SeveralHeads                the history ends in more than one revision, and none was named
+├── ContractBelowExpand         a plan would have to contract before it expands
 ├── OutOfStep                   what stands in the database is not a point of the history
 ├── MigrationRunning            transient: this process migrates another database already
 ├── AdvisoryLockHeld            transient: another session migrates this database
@@ -115,6 +116,24 @@ class SeveralHeads(MigrationError):
         self.heads = tuple(heads)
         super().__init__(
             f"the history has {len(heads)} heads ({', '.join(heads)}): name one, name `heads`, or merge them first"
+        )
+
+
+class ContractBelowExpand(MigrationError):
+    """A plan would have to contract before it expands.
+
+    Attributes:
+        contract: the contract revision.
+        expand: the expand revision that comes after it.
+    """
+
+    def __init__(self, contract: str, expand: str) -> None:
+        self.contract = contract
+        self.expand = expand
+        super().__init__(
+            f"contract revision {contract} stands below expand revision {expand}: contract comes after the"
+            f" application, and expand before it. Release up to {contract} first, then up to {expand}; or move"
+            f" {contract} above it"
         )
 
 

@@ -1,0 +1,171 @@
+"""The statements of revisions, before they run anywhere that matters: recorded on a throwaway database.
+
+A revision is a program: what it sends is known for certain only when it runs. Where it cannot run on an empty
+database, Alembic's offline SQL stands in, and the recording says so.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import postgast
+from alembic import command
+
+from migrations.apply import downgrade, upgrade
+from migrations.errors import DatabaseRefused, DatabaseUnreachable, MigrationError, RevisionFailed
+from migrations.history import History
+from migrations.locks import one_migration
+from migrations.throwaway import throwaway_database
+from migrations.trace import Lock, Trace, TracedStatement
+
+log = logging.getLogger(__name__)
+
+Source = Literal["recorded", "offline"]
+_BOUNDARY = re.compile(r"^-- Running (?:upgrade|downgrade) .*$", re.MULTILINE)
+_BOOKKEEPING = re.compile(
+    r"(?:BEGIN|COMMIT)$|(?:UPDATE|INSERT INTO|DELETE FROM|CREATE TABLE|DROP TABLE)\s+alembic_version\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class RecordedStatement:
+    """A statement that a revision sends.
+
+    Attributes:
+        sql: its text, parameters written in.
+        transactional: whether it runs inside the revision's transaction.
+        locks: on relations that were there before the transaction; empty where it was not run.
+    """
+
+    sql: str
+    transactional: bool
+    locks: tuple[Lock, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What revisions send on their way up and on their way back.
+
+    Attributes:
+        source: recorded where they ran on a throwaway database, offline where Alembic wrote their SQL.
+        up: statements by revision.
+        down: statements of the way back by revision; a revision without an entry has none that works.
+        note: why it could not be recorded, or where the way back ends; empty where all is known.
+    """
+
+    source: Source
+    up: Mapping[str, tuple[RecordedStatement, ...]]
+    down: Mapping[str, tuple[RecordedStatement, ...]] = field(default_factory=dict[str, tuple[RecordedStatement, ...]])
+    note: str = ""
+
+
+def record(dsn: str, history: History, *, current: Sequence[str], target: str | Sequence[str]) -> Recording:
+    """Record what the pending revisions send, up and back.
+
+    Args:
+        dsn: direct connection string of a server where a throwaway database may be made; its own is not touched.
+        history: the revisions.
+        current: the revisions that stand where the plan will be applied.
+        target: where it ends.
+
+    Raises:
+        DatabaseUnreachable, DatabaseRefused: there is no throwaway database to be had.
+        MigrationError: the history does not lead to the target, or cannot be written offline either.
+
+    Locks: none outside of the throwaway database.
+    """
+    pending = history.path_to(target, current)
+    if not pending:
+        return Recording("recorded", {})
+    targets = history.targets(target)
+    try:
+        with throwaway_database(dsn) as empty:
+            for stands in current:
+                upgrade(empty, history, target=stands, release_id="recording", record=False)
+            with Trace.of(empty) as up:
+                for one in targets:
+                    upgrade(empty, history, target=one, release_id="recording", record=False, trace=up)
+            ids = [revision.id for revision in pending]
+            down, note = _way_back(empty, history, current)
+            return Recording("recorded", _by_revision(up.statements, ids), down, note)
+    except RevisionFailed as error:
+        log.info("revision %s does not run on an empty database: its SQL is taken from Alembic", error.revision)
+        return Recording("offline", offline(history, current=current, target=target), note=str(error))
+
+
+def _way_back(
+    empty: str, history: History, current: Sequence[str]
+) -> tuple[Mapping[str, tuple[RecordedStatement, ...]], str]:
+    if len(current) > 1:
+        return {}, "the way back to several revisions cannot be recorded"
+    before = set(history.path_ids(current))
+    with Trace.of(empty) as trace:
+        try:
+            gone = downgrade(empty, history, current[0] if current else "base", trace=trace)
+        except (DatabaseRefused, DatabaseUnreachable):
+            raise
+        except MigrationError as error:
+            done = [one.revision for one in trace.statements]
+            return _by_revision(trace.statements, list(dict.fromkeys(done))), f"the way back ends: {error}"
+    ids = [one.revision for one in gone if one.revision not in before]
+    return _by_revision(trace.statements, ids), ""
+
+
+def _by_revision(
+    statements: Sequence[TracedStatement], revisions: Sequence[str]
+) -> Mapping[str, tuple[RecordedStatement, ...]]:
+    return {
+        revision: tuple(
+            RecordedStatement(one.sql, one.transaction is not None, tuple(held.lock for held in one.locks))
+            for one in statements
+            if one.revision == revision
+        )
+        for revision in revisions
+    }
+
+
+def offline(
+    history: History, *, current: Sequence[str], target: str | Sequence[str]
+) -> Mapping[str, tuple[RecordedStatement, ...]]:
+    """The SQL that Alembic writes for the pending revisions without a database, by revision.
+
+    Raises:
+        RevisionFailed: a revision reads the database, or sends what cannot be written down.
+    """
+    pending = history.path_to(target, current)
+    config = history.alembic_config()
+    written: list[str] = []
+    for one in history.targets(target):
+        config.output_buffer = buffer = io.StringIO()
+        beginning = f"{current[0]}:" if len(current) == 1 else ""
+        with one_migration():
+            try:
+                command.upgrade(config, f"{beginning}{one}", sql=True)
+            except Exception as error:  # A revision is code of the release: it may raise anything.
+                revision = pending[len(_BOUNDARY.findall(buffer.getvalue())) - 1].id
+                raise RevisionFailed(
+                    revision,
+                    sqlstate=None,
+                    statement=None,
+                    message=f"it cannot be written as SQL: {type(error).__name__}: {error}",
+                    left_behind=(),
+                ) from error
+        written += _BOUNDARY.split(buffer.getvalue())[1:]
+    return {revision.id: _split(text) for revision, text in zip(pending, written, strict=False)}
+
+
+def _split(text: str) -> tuple[RecordedStatement, ...]:
+    found: list[RecordedStatement] = []
+    inside = True
+    for one in postgast.split(text):
+        sql = "\n".join(line for line in one.splitlines() if line.strip() and not line.startswith("--")).strip()
+        if sql.upper() in {"BEGIN", "COMMIT"}:
+            inside = sql.upper() == "BEGIN"
+        if sql and not _BOOKKEEPING.match(sql):
+            found.append(RecordedStatement(sql, inside))
+    return tuple(found)
