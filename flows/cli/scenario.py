@@ -68,7 +68,8 @@ def show(scenario: str, state: Path) -> None:
     found = outcome.shortcomings(ending)
     if found:
         raise CommandFailed("; ".join(found))
-    console.print(f"the run in Prefect's UI: {checklist.ui_address(run.run_id)}", soft_wrap=True)
+    # Without KEEP=1 the server ends with the demo.
+    console.print(f"the run in Prefect's UI (KEEP=1 leaves it up): {checklist.ui_address(run.run_id)}", soft_wrap=True)
     console.print(ending.release.summary if not ending.succeeded else "release succeeded", soft_wrap=True)
 
 
