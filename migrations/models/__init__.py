@@ -13,6 +13,17 @@ from migrations.models.identity import (
     UserRole,
     VerificationToken,
 )
+from migrations.models.sharing import FileAccessLog, FileAction, FileShare, ShareType
+from migrations.models.storage import (
+    FileAccessLevel,
+    FileUsageContext,
+    StorageFile,
+    StorageFolder,
+    StorageProvider,
+    StorageQuota,
+)
+from migrations.models.support import SupportMessage, SupportTicket, TicketCategory, TicketPriority, TicketStatus
+from migrations.models.triggers import add_triggers
 from migrations.models.usage import AlertType, MonthlyUsage, UsageAlert, UsageLog
 
 __all__ = [
@@ -25,11 +36,26 @@ __all__ = [
     "Base",
     "ChatSession",
     "Conversation",
+    "FileAccessLevel",
+    "FileAccessLog",
+    "FileAction",
+    "FileShare",
+    "FileUsageContext",
     "Invitation",
     "InvitationStatus",
     "Message",
     "MonthlyUsage",
+    "ShareType",
+    "StorageFile",
+    "StorageFolder",
+    "StorageProvider",
+    "StorageQuota",
     "SubscriptionTier",
+    "SupportMessage",
+    "SupportTicket",
+    "TicketCategory",
+    "TicketPriority",
+    "TicketStatus",
     "UsageAlert",
     "UsageLog",
     "User",
@@ -37,3 +63,5 @@ __all__ = [
     "UserRole",
     "VerificationToken",
 ]
+
+add_triggers(Base.metadata)

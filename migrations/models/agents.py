@@ -4,12 +4,18 @@
 import datetime as dt
 import uuid
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Boolean, Index, Integer, Numeric, PrimaryKeyConstraint, String, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from migrations.models.base import Base, Json, Timestamp, reference
+from migrations.models.base import Base, Json, Timestamp, children, reference
+
+if TYPE_CHECKING:
+    from migrations.models.identity import User
+    from migrations.models.support import SupportMessage, SupportTicket
+    from migrations.models.usage import UsageLog
 
 
 class Agent(Base):
@@ -45,6 +51,14 @@ class Agent(Base):
     createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
     updatedAt: Mapped[dt.datetime] = mapped_column(Timestamp)
 
+    creator: Mapped["User"] = relationship(back_populates="agents")
+    conversations: Mapped[list["Conversation"]] = children("agent")
+    permissions: Mapped[list["UserAgentPermission"]] = children("agent")
+    artifacts: Mapped[list["Artifact"]] = children("agent")
+    usageLogs: Mapped[list["UsageLog"]] = children("agent")
+    supportTickets: Mapped[list["SupportTicket"]] = children("agent")
+    supportMessages: Mapped[list["SupportMessage"]] = children("agent")
+
 
 class ChatSession(Base):
     """A stretch of a user's activity, which conversations belong to."""
@@ -61,6 +75,9 @@ class ChatSession(Base):
     startedAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
     lastActivity: Mapped[dt.datetime] = mapped_column(Timestamp)
     metadata_: Mapped[Json | None] = mapped_column("metadata", JSONB)
+
+    user: Mapped["User"] = relationship(back_populates="chatSessions")
+    conversations: Mapped[list["Conversation"]] = children("chatSession")
 
 
 class Conversation(Base):
@@ -85,6 +102,11 @@ class Conversation(Base):
     createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
     updatedAt: Mapped[dt.datetime] = mapped_column(Timestamp)
 
+    chatSession: Mapped["ChatSession"] = relationship(back_populates="conversations")
+    agent: Mapped["Agent"] = relationship(back_populates="conversations")
+    messages: Mapped[list["Message"]] = children("conversation")
+    supportTickets: Mapped[list["SupportTicket"]] = children("conversation")
+
 
 class Message(Base):
     """A message of a conversation."""
@@ -105,6 +127,8 @@ class Message(Base):
     metadata_: Mapped[Json | None] = mapped_column("metadata", JSONB)
     timestamp: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
 
+    conversation: Mapped["Conversation"] = relationship(back_populates="messages")
+
 
 class UserAgentPermission(Base):
     """Leave for a user to use an agent."""
@@ -124,6 +148,9 @@ class UserAgentPermission(Base):
     agentId: Mapped[uuid.UUID] = mapped_column(UUID())
     grantedBy: Mapped[str | None] = mapped_column(String(255))
     grantedAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
+
+    user: Mapped["User"] = relationship(back_populates="agentPermissions")
+    agent: Mapped["Agent"] = relationship(back_populates="permissions")
 
 
 class Artifact(Base):
@@ -152,3 +179,7 @@ class Artifact(Base):
     tags: Mapped[Json | None] = mapped_column(JSONB)
     createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
     updatedAt: Mapped[dt.datetime] = mapped_column(Timestamp)
+
+    agent: Mapped["Agent"] = relationship(back_populates="artifacts")
+    parent: Mapped["Artifact | None"] = relationship(back_populates="versions", remote_side="Artifact.id")
+    versions: Mapped[list["Artifact"]] = children("parent")

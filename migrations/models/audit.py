@@ -3,12 +3,16 @@
 # ruff: noqa: N815 - the columns are camelCase.
 import datetime as dt
 import uuid
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Index, PrimaryKeyConstraint, String, text
 from sqlalchemy.dialects.postgresql import INET, JSONB, UUID
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from migrations.models.base import Base, Json, Timestamp, reference
+
+if TYPE_CHECKING:
+    from migrations.models.identity import User
 
 
 class AuditLog(Base):
@@ -30,3 +34,5 @@ class AuditLog(Base):
     details: Mapped[Json | None] = mapped_column(JSONB)
     ipAddress: Mapped[str | None] = mapped_column(INET)
     timestamp: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
+
+    admin: Mapped["User"] = relationship(back_populates="auditLogs")

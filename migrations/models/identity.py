@@ -4,12 +4,21 @@
 import datetime as dt
 import enum
 import uuid
+from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, PrimaryKeyConstraint, String, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from migrations.models.base import Base, Json, Timestamp, enum_type, reference
+from migrations.models.base import Base, Json, Timestamp, children, enum_type, reference
+
+if TYPE_CHECKING:
+    from migrations.models.agents import Agent, ChatSession, UserAgentPermission
+    from migrations.models.audit import AuditLog
+    from migrations.models.sharing import FileAccessLog, FileShare
+    from migrations.models.storage import StorageFile, StorageFolder, StorageQuota
+    from migrations.models.support import SupportMessage, SupportTicket
+    from migrations.models.usage import MonthlyUsage, UsageAlert, UsageLog
 
 
 class UserRole(enum.StrEnum):
@@ -89,6 +98,34 @@ class User(Base):
     createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
     updatedAt: Mapped[dt.datetime] = mapped_column(Timestamp)
 
+    accounts: Mapped[list["Account"]] = children("user")
+    authSessions: Mapped[list["AuthSession"]] = children("user")
+    invitations: Mapped[list["Invitation"]] = children("inviter")
+    agents: Mapped[list["Agent"]] = children("creator")
+    chatSessions: Mapped[list["ChatSession"]] = children("user")
+    agentPermissions: Mapped[list["UserAgentPermission"]] = children("user")
+    usageLogs: Mapped[list["UsageLog"]] = children("user")
+    monthlyUsage: Mapped[list["MonthlyUsage"]] = children("user")
+    usageAlerts: Mapped[list["UsageAlert"]] = children("user")
+    auditLogs: Mapped[list["AuditLog"]] = children("admin")
+    supportTickets: Mapped[list["SupportTicket"]] = relationship(
+        back_populates="user", foreign_keys="SupportTicket.userId", passive_deletes="all"
+    )
+    assignedTickets: Mapped[list["SupportTicket"]] = relationship(
+        back_populates="assignee", foreign_keys="SupportTicket.assignedTo", passive_deletes="all"
+    )
+    supportMessages: Mapped[list["SupportMessage"]] = children("author")
+    storageFolders: Mapped[list["StorageFolder"]] = children("user")
+    storageFiles: Mapped[list["StorageFile"]] = children("user")
+    storageQuota: Mapped["StorageQuota | None"] = children("user")
+    sharesGiven: Mapped[list["FileShare"]] = relationship(
+        back_populates="owner", foreign_keys="FileShare.sharedBy", passive_deletes="all"
+    )
+    sharesReceived: Mapped[list["FileShare"]] = relationship(
+        back_populates="recipient", foreign_keys="FileShare.sharedWithUserId", passive_deletes="all"
+    )
+    fileAccessLogs: Mapped[list["FileAccessLog"]] = children("user")
+
 
 class Account(Base):
     """A user's account with an identity provider."""
@@ -116,6 +153,8 @@ class Account(Base):
     createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
     updatedAt: Mapped[dt.datetime] = mapped_column(Timestamp)
 
+    user: Mapped["User"] = relationship(back_populates="accounts")
+
 
 class AuthSession(Base):
     """A login that has not ended."""
@@ -132,6 +171,8 @@ class AuthSession(Base):
     sessionToken: Mapped[str] = mapped_column(String(500))
     userId: Mapped[uuid.UUID] = mapped_column(UUID())
     expires: Mapped[dt.datetime] = mapped_column(Timestamp)
+
+    user: Mapped["User"] = relationship(back_populates="authSessions")
 
 
 class VerificationToken(Base):
@@ -170,3 +211,5 @@ class Invitation(Base):
     expiresAt: Mapped[dt.datetime] = mapped_column(Timestamp)
     acceptedAt: Mapped[dt.datetime | None] = mapped_column(Timestamp)
     createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
+
+    inviter: Mapped["User"] = relationship(back_populates="invitations")

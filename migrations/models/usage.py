@@ -5,6 +5,7 @@ import datetime as dt
 import enum
 import uuid
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     BigInteger,
@@ -19,9 +20,13 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from migrations.models.base import Base, Json, Timestamp, enum_type, reference
+
+if TYPE_CHECKING:
+    from migrations.models.agents import Agent
+    from migrations.models.identity import User
 
 
 class AlertType(enum.StrEnum):
@@ -62,6 +67,9 @@ class UsageLog(Base):
     errorMessage: Mapped[str | None] = mapped_column(Text)
     timestamp: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
 
+    user: Mapped["User"] = relationship(back_populates="usageLogs")
+    agent: Mapped["Agent"] = relationship(back_populates="usageLogs")
+
 
 class MonthlyUsage(Base):
     """A user's usage in one month."""
@@ -90,6 +98,8 @@ class MonthlyUsage(Base):
     createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
     updatedAt: Mapped[dt.datetime] = mapped_column(Timestamp)
 
+    user: Mapped["User"] = relationship(back_populates="monthlyUsage")
+
 
 class UsageAlert(Base):
     """A threshold of usage, and whether it was reached."""
@@ -108,3 +118,5 @@ class UsageAlert(Base):
     triggered: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     resolvedAt: Mapped[dt.datetime | None] = mapped_column(Timestamp)
     createdAt: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=text("CURRENT_TIMESTAMP"))
+
+    user: Mapped["User"] = relationship(back_populates="usageAlerts")

@@ -1,6 +1,7 @@
 """Applying revisions: to a real server, whatever the folder they come from."""
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,16 @@ def make_history(tmp_path: Path) -> MakeHistory:
     return make
 
 
+@pytest.fixture
+def oldest(tmp_path: Path) -> History:
+    """Our own two oldest revisions."""
+    folder = tmp_path / "oldest"
+    folder.mkdir()
+    for one in History.load().revisions[:2]:
+        shutil.copy(one.path, folder)
+    return History.load(folder)
+
+
 def catalog(database: ProvisionedDatabase) -> Catalog:
     with reader(database.owner_dsn) as connection:
         return read_catalog(connection)
@@ -53,41 +64,42 @@ def rows(database: ProvisionedDatabase, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query.encode()).fetchall()
 
 
-def test_upgrade_applies_in_order_and_records_the_checksum_of_each_file(database: ProvisionedDatabase) -> None:
-    history = History.load()
+def test_upgrade_applies_in_order_and_records_the_checksum_of_each_file(
+    database: ProvisionedDatabase, oldest: History
+) -> None:
     seen: list[Progress] = []
-    done = upgrade(database.owner_dsn, history, release_id="r-1", on_event=seen.append)
+    done = upgrade(database.owner_dsn, oldest, release_id="r-1", on_event=seen.append)
     assert [one.revision for one in done] == [CORE, HEAD]
     assert [(one.kind, one.revision, one.attempt) for one in seen] == [("applied", CORE, 1), ("applied", HEAD, 1)]
     kept = rows(
         database, "SELECT revision, checksum, release_id, applied_by FROM pilotage.applied_revisions ORDER BY 1"
     )
     assert kept == [
-        (one.id, hashlib.sha256(one.path.read_bytes()).hexdigest(), "r-1", database.owner) for one in history.revisions
+        (one.id, hashlib.sha256(one.path.read_bytes()).hexdigest(), "r-1", database.owner) for one in oldest.revisions
     ]
-    assert upgrade(database.owner_dsn, history, release_id="r-2") == ()
+    assert upgrade(database.owner_dsn, oldest, release_id="r-2") == ()
 
 
-def test_upgrade_to_a_target_leaves_the_rest_pending(database: ProvisionedDatabase) -> None:
-    history = History.load()
-    upgrade(database.owner_dsn, history, target=CORE, release_id="r")
+def test_upgrade_to_a_target_leaves_the_rest_pending(database: ProvisionedDatabase, oldest: History) -> None:
+    upgrade(database.owner_dsn, oldest, target=CORE, release_id="r")
     with reader(database.owner_dsn) as connection:
-        stands = state(connection, history)
+        stands = state(connection, oldest)
     assert (stands.current, [one.id for one in stands.pending]) == ((CORE,), [HEAD])
     assert (stands.edited, stands.deleted, stands.unknown, stands.unrecorded) == ((), (), (), ())
 
 
-def test_downgrade_returns_the_exact_catalogue_and_forgets_the_record(database: ProvisionedDatabase) -> None:
-    history = History.load()
+def test_downgrade_returns_the_exact_catalogue_and_forgets_the_record(
+    database: ProvisionedDatabase, oldest: History
+) -> None:
     empty = catalog(database)
-    upgrade(database.owner_dsn, history, target=CORE, release_id="r")
+    upgrade(database.owner_dsn, oldest, target=CORE, release_id="r")
     core = catalog(database)
-    upgrade(database.owner_dsn, history, release_id="r")
+    upgrade(database.owner_dsn, oldest, release_id="r")
     assert [one.name for one in difference(core, catalog(database))] == ['audit_logs."targetType"']
-    assert [one.revision for one in downgrade(database.owner_dsn, history, CORE)] == [HEAD]
+    assert [one.revision for one in downgrade(database.owner_dsn, oldest, CORE)] == [HEAD]
     assert difference(core, catalog(database)) == ()
     assert rows(database, "SELECT revision FROM pilotage.applied_revisions") == [(CORE,)]
-    downgrade(database.owner_dsn, history, "base")
+    downgrade(database.owner_dsn, oldest, "base")
     assert difference(empty, catalog(database)) == ()
     assert rows(database, "SELECT count(*) FROM pilotage.applied_revisions") == [(0,)]
 
@@ -250,6 +262,8 @@ def test_backfill_that_row_level_security_would_hide_rows_from_fails_instead(
         ' op.execute("ALTER TABLE a ENABLE ROW LEVEL SECURITY"); op.execute("ALTER TABLE a FORCE ROW LEVEL SECURITY")',
         'op.execute("UPDATE a SET id = 2")',
     )
+    with psycopg.connect(database.superuser_dsn) as superuser:
+        superuser.execute(f'ALTER ROLE "{database.owner}" NOBYPASSRLS'.encode())
     with pytest.raises(RevisionFailed, match="row-level security policy") as caught:
         upgrade(database.owner_dsn, history, release_id="r")
     assert caught.value.revision == "r2"

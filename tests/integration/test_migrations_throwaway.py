@@ -26,7 +26,7 @@ def throwaways(database: ProvisionedDatabase) -> list[str]:
 
 def test_what_revisions_promise_is_what_they_build(database: ProvisionedDatabase) -> None:
     history = History.load()
-    upgrade(database.owner_dsn, history, release_id="r")
+    upgrade(database.owner_dsn, history, target=HEAD, release_id="r")
     with reader(database.owner_dsn) as connection:
         live = read_catalog(connection)
     promised = promised_catalog(database.owner_dsn, history, (HEAD,))
@@ -53,7 +53,7 @@ def test_the_core_schema_passes_every_check_and_drift_names_what_was_done_by_han
     with psycopg.connect(database.owner_dsn) as connection:
         connection.execute('ALTER TABLE users ADD COLUMN "byHand" text')
     with reader(database.owner_dsn) as connection:
-        stands, live = state(connection, history), read_catalog(connection)
+        stands, live = state(connection, history, target=HEAD), read_catalog(connection)
     drift = find_drift(live, released, stands)
     assert [(one.kind, one.subject) for one in drift] == [("catalogue", 'column users."byHand"'), ("pending", HEAD)]
     assert drift_digest(drift) == drift_digest(reversed(drift))

@@ -1,0 +1,154 @@
+"""Every revision of our own: what it builds, its way back, and that both are the same on each server."""
+
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from deployments.local.postgres import Cluster, data_root, dsn, free_port, remove_data_root
+from deployments.local.processes import Spawner
+from deployments.local.provision import Login, provision
+from migrations.apply import Progress, downgrade, upgrade
+from migrations.catalog import Catalog, difference, read_catalog
+from migrations.history import History
+from migrations.models import Base
+from migrations.session import reader
+
+OLDEST_SERVER = Path("/usr/lib/postgresql/15/bin")
+NAME = re.compile(r"\d{8}_\d{4}_(init|add|create|update|remove|fix|migrate|optimize)_[a-z0-9_]+\.py")
+
+HISTORY = History.load()
+REVISIONS = [one.id for one in HISTORY.revisions]
+
+
+@pytest.fixture(scope="module", params=[18, 15])
+def owner(
+    request: pytest.FixtureRequest, server: Cluster, spawner: Spawner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The owner's connection string to an empty database of the newest server, then of the oldest."""
+    if request.param == 18:
+        yield empty_database(server)
+        return
+    if not OLDEST_SERVER.is_dir():
+        pytest.skip(f"there is no {OLDEST_SERVER}")
+    state = tmp_path_factory.mktemp("oldest")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PG_BIN", str(OLDEST_SERVER))
+        oldest = Cluster.create(data_root(state) / "oldest", spawner=spawner)
+        oldest.start(free_port(), settings={"archive_mode": "off", "full_page_writes": "off"})
+        yield empty_database(oldest)
+        oldest.stop("immediate")
+        remove_data_root(state)
+
+
+def empty_database(server: Cluster) -> str:
+    name = f"revisions_{secrets.token_hex(4)}"
+    owner, app = Login(f"{name}_owner", secrets.token_urlsafe(12)), Login(f"{name}_app", secrets.token_urlsafe(12))
+    with server.connect() as superuser:
+        provision(superuser, database=name, owner=owner, app=app)
+    return dsn(server.port, user=owner.name, password=owner.password, database=name)
+
+
+class Walk:
+    """The catalogue after each step of a walk along the history, by the revision that stands then."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+
+    def look(self) -> Catalog:
+        with reader(self.owner) as connection:
+            return read_catalog(connection)
+
+    def up(self) -> dict[str, Catalog]:
+        seen: dict[str, Catalog] = {}
+
+        def applied(progress: Progress) -> None:
+            seen[progress.revision] = self.look()
+
+        upgrade(self.owner, HISTORY, release_id="walk", on_event=applied)
+        return seen
+
+    def down(self) -> dict[str, Catalog]:
+        seen: dict[str, Catalog] = {}
+        below = {one.id: one.down_revisions[0] if one.down_revisions else "base" for one in HISTORY.revisions}
+
+        def taken_away(progress: Progress) -> None:
+            seen[below[progress.revision]] = self.look()
+
+        downgrade(self.owner, HISTORY, "base", on_event=taken_away)
+        return seen
+
+
+def differences(before: dict[str, Catalog], after: dict[str, Catalog]) -> dict[str, list[str]]:
+    compared = {one: difference(before[one], after[one]) for one in before.keys() & after.keys()}
+    return {one: [str(found) for found in compared[one]] for one in sorted(compared) if compared[one]}
+
+
+def test_every_revision_returns_and_comes_again_with_the_same_catalogue(owner: str) -> None:
+    walk = Walk(owner)
+    empty = walk.look()
+    first = walk.up()
+    assert list(first) == REVISIONS
+    back = walk.down()
+    assert list(back) == [*reversed(REVISIONS[:-1]), "base"]
+    assert differences({**first, "base": empty}, back) == {}
+    again = walk.up()
+    assert list(again) == REVISIONS
+    assert differences(first, again) == {}
+
+
+def test_the_head_has_the_tables_enums_and_functions_of_the_models(owner: str) -> None:
+    upgrade(owner, HISTORY, release_id="head")
+    head = Walk(owner).look()
+    assert {one.name for one in head.of_kind("table")} == set(Base.metadata.tables)
+    with psycopg.connect(owner) as connection:
+        functions = connection.execute(UNCALLED_FUNCTIONS).fetchall()
+        unindexed = connection.execute(UNINDEXED_FOREIGN_KEYS).fetchall()
+        uncommented = connection.execute(UNCOMMENTED_TABLES, [FIRST_TABLES]).fetchall()
+    assert functions == [], "functions that no trigger calls"
+    assert unindexed == [], "foreign keys without an index"
+    assert uncommented == [], "tables without a comment"
+
+
+UNCALLED_FUNCTIONS = """
+SELECT proname FROM pg_proc p
+WHERE pronamespace = 'public'::regnamespace AND prorettype = 'trigger'::regtype
+  AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = p.oid)
+"""
+# A foreign key is served by an index that begins with its columns and holds every row that it may reference.
+UNINDEXED_FOREIGN_KEYS = """
+SELECT k.conrelid::regclass::text, k.conname FROM pg_constraint k
+WHERE k.contype = 'f' AND k.connamespace = 'public'::regnamespace
+  AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indpred IS NULL AND i.indisvalid
+                  AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)
+ORDER BY 1, 2
+"""
+UNCOMMENTED_TABLES = """
+SELECT relname FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
+  AND relname <> ALL (%s) AND obj_description(oid, 'pg_class') IS NULL
+ORDER BY 1
+"""
+FIRST_TABLES = [
+    "users", "accounts", "auth_sessions", "verification_tokens", "invitations", "agents", "chat_sessions",
+    "conversations", "messages", "user_agent_permissions", "artifacts", "usage_logs", "monthly_usage", "usage_alerts",
+    "audit_logs",
+]  # fmt: skip
+
+
+def test_every_revision_is_named_by_the_convention_and_says_its_phase() -> None:
+    assert [one.path.name for one in HISTORY.revisions if not NAME.fullmatch(one.path.name)] == []
+    assert sorted(REVISIONS) == REVISIONS
+    assert {one.phase for one in HISTORY.revisions} <= {"expand", "contract"}
+    assert len(HISTORY.heads) == 1
+
+
+def test_what_is_built_concurrently_stands_alone_in_its_revision() -> None:
+    for one in HISTORY.revisions:
+        text = one.path.read_text()
+        if "CONCURRENTLY" in text:
+            assert text.count("op.execute(") == 2, one.path.name
+            assert text.count("with op.get_context().autocommit_block():") == 2, one.path.name
