@@ -14,7 +14,8 @@ MigrationError                  transient: whether the same call may work a mome
 ├── LockBudgetExceeded          transient: other sessions held a table for longer than the budget
 ├── RevisionFailed              a revision raised; its transaction was rolled back
 ├── NoQuietMoment               transient: commits came too fast to seal a restore point between them
-└── CatalogUnreadable           a kept catalogue is not one that this version wrote
+├── CatalogUnreadable           a kept catalogue is not one that this version wrote
+└── EvidenceUnreadable          kept evidence is not what this version wrote
 ```
 """
 
@@ -262,3 +263,10 @@ class CatalogUnreadable(MigrationError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the kept catalogue cannot be read: {reason}; keep a new one")
+
+
+class EvidenceUnreadable(MigrationError):
+    """Kept evidence is not what this version wrote."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the evidence cannot be read ({why}): rehearse the plan again")

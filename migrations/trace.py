@@ -116,8 +116,8 @@ class Trace:
     """Looks at a migrating session from a session of its own, after each statement.
 
     A transaction's locks are kept to its end, so that one look after each statement sees all of them. A statement
-    outside of a transaction lets its locks go: it is looked at while it runs, so that one of less than a millisecond may
-    show none.
+    outside of a transaction lets its locks go: it is looked at while it runs, so that one of less than a millisecond
+    may show none.
     """
 
     def __init__(self, session: psycopg.Connection) -> None:

@@ -108,7 +108,11 @@ class Pipeline:
         # A name of its own, so that a worker of an earlier start is not taken for this one.
         name = f"local-{uuid.uuid4().hex[:8]}"
         options = ("worker", "start", "--name", name, "--pool", WORK_POOL, "--type", "process")
+        # The worker keeps its runs in one folder under the temporary one, whoever's it is: each platform has its own.
+        temporary = self._home / "tmp"
+        temporary.mkdir(mode=0o700, exist_ok=True)
         settings = {**self._settings(api_url), **self._environment, "PILOTAGE_HOME": str(self._clone)}
+        settings["TMPDIR"] = str(temporary)
         worker = self._run("Prefect's worker", "prefect-worker.log", (*options, "--install-policy", "never"), settings)
         worker.wait_until(lambda: _is_online(api_url, name), _WORKER_START_S)
 
