@@ -1,0 +1,113 @@
+"""Constraints that are held against every row while nobody can write."""
+
+from collections.abc import Iterator
+
+from postgast import pg_query_pb2 as pb
+
+from migrations.lint.alterations import added_constraints, commands, default_of
+from migrations.lint.hazard import Hazard, Subject
+from migrations.lint.statements import Statement
+from migrations.lint.world import World
+
+
+def _check(statement: Statement, _world: World) -> Iterator[Subject]:
+    """See a CHECK added with a scan.
+
+    Source: ADD CONSTRAINT CHECK, and a new column's CHECK, read every row under AccessExclusiveLock unless NOT VALID;
+        one that is NOT ENFORCED reads none.
+    """
+    for one in added_constraints(statement.node):
+        if one.kind == "check" and not one.node.skip_validation and one.node.is_enforced:
+            yield Subject(one.table, ", ".join(one.columns), one.name)
+
+
+def _foreign_key(statement: Statement, _world: World) -> Iterator[Subject]:
+    """See a foreign key added with a scan.
+
+    Source: ADD FOREIGN KEY takes ShareRowExclusiveLock on both tables, and reads the one unless NOT VALID; it reads
+        nothing for a new column without a default (transformColumnDefinition sets skip_validation).
+    """
+    for one in added_constraints(statement.node):
+        fresh = one.with_column is not None and default_of(one.with_column) is None
+        if one.kind == "foreign key" and not one.node.skip_validation and one.node.is_enforced and not fresh:
+            yield Subject(one.table, ", ".join(one.columns), one.name, str(one.references or ""))
+
+
+def _not_null(statement: Statement, world: World) -> Iterator[Subject]:
+    """See a column made NOT NULL with a scan.
+
+    Source: SET NOT NULL reads every row under AccessExclusiveLock, unless a valid CHECK proves that none is NULL
+        (PostgreSQL 12 and later).
+    """
+    for table, command in commands(statement.node):
+        known = world.table(table)
+        column = known.columns.get(command.name)
+        if command.subtype == pb.AT_SetNotNull and not (
+            known.proves_not_null(command.name) or (column is not None and column.not_null)
+        ):
+            yield Subject(table, command.name)
+    for one in added_constraints(statement.node):
+        if one.kind == "not null" and one.with_column is None and not one.node.skip_validation:
+            proven = all(world.table(one.table).proves_not_null(name) for name in one.columns)
+            if not proven:
+                yield Subject(one.table, ", ".join(one.columns))
+
+
+CHECK = Hazard(
+    id="check-scans",
+    condition="A CHECK is added without NOT VALID to a table that is in use.",
+    effect="Adding `{name}` reads every row of `{table}` under an AccessExclusiveLock: reads and writes wait for it.",
+    safe="Add it NOT VALID, and VALIDATE CONSTRAINT in a later transaction, which lets everybody work.",
+    bad="SET lock_timeout = '2s';\nALTER TABLE orders ADD CONSTRAINT orders_total_check CHECK (total >= 0);\n",
+    good="""-- 1.sql
+SET lock_timeout = '2s';
+ALTER TABLE orders ADD CONSTRAINT orders_total_check CHECK (total >= 0) NOT VALID;
+-- 2.sql
+SET lock_timeout = '2s';
+ALTER TABLE orders VALIDATE CONSTRAINT orders_total_check;
+""",
+    rule=_check,
+    squawk=("constraint-missing-not-valid",),
+)
+
+FOREIGN_KEY = Hazard(
+    id="foreign-key-scans",
+    condition="A foreign key is added without NOT VALID to a table that is in use.",
+    effect="Adding `{name}` reads every row of `{table}` while nobody can write to it nor to `{detail}`.",
+    safe="Add it NOT VALID, and VALIDATE CONSTRAINT in a later transaction, which lets everybody work.",
+    bad="""SET lock_timeout = '2s';
+ALTER TABLE orders ADD CONSTRAINT orders_customer_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
+""",
+    good="""-- 1.sql
+SET lock_timeout = '2s';
+ALTER TABLE orders ADD CONSTRAINT orders_customer_fkey
+    FOREIGN KEY (customer_id) REFERENCES customers (id) NOT VALID;
+-- 2.sql
+SET lock_timeout = '2s';
+ALTER TABLE orders VALIDATE CONSTRAINT orders_customer_fkey;
+""",
+    rule=_foreign_key,
+    squawk=("adding-foreign-key-constraint",),
+)
+
+NOT_NULL = Hazard(
+    id="not-null-scans",
+    condition="A column that may hold NULL is made NOT NULL, and no validated constraint proves it.",
+    effect="Making `{table}.{column}` NOT NULL reads every row under an AccessExclusiveLock: reads and writes wait.",
+    safe="Add CHECK ({column} IS NOT NULL) NOT VALID, VALIDATE it in a later transaction, then SET NOT NULL and drop "
+    "the CHECK; from PostgreSQL 18 on, ADD CONSTRAINT ... NOT NULL {column} NOT VALID, then VALIDATE.",
+    bad="SET lock_timeout = '2s';\nALTER TABLE orders ALTER COLUMN customer_id SET NOT NULL;\n",
+    good="""-- 1.sql
+SET lock_timeout = '2s';
+ALTER TABLE orders ADD CONSTRAINT orders_customer_known CHECK (customer_id IS NOT NULL) NOT VALID;
+-- 2.sql
+SET lock_timeout = '2s';
+ALTER TABLE orders VALIDATE CONSTRAINT orders_customer_known;
+-- 3.sql
+SET lock_timeout = '2s';
+ALTER TABLE orders ALTER COLUMN customer_id SET NOT NULL;
+ALTER TABLE orders DROP CONSTRAINT orders_customer_known;
+""",
+    rule=_not_null,
+    squawk=("adding-not-nullable-field",),
+)

@@ -1,0 +1,129 @@
+"""The lint itself: every hazard held against every statement, in the order of the history."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from postgast import nodes
+
+from migrations.lint import squawk
+from migrations.lint.context import Context
+from migrations.lint.effects import apply, dropped
+from migrations.lint.hazard import Hazard, Subject
+from migrations.lint.hazards import HAZARDS
+from migrations.lint.hazards.waivers import UNKNOWN, UNUSED, WITHOUT_REASON
+from migrations.lint.locking import locks
+from migrations.lint.names import Name
+from migrations.lint.statements import Reader, Statement
+from migrations.lint.values import Finding, LintedStatement, Waiver
+from migrations.lint.world import World
+
+_SQUAWK = {rule: hazard for hazard in HAZARDS.values() if hazard.rule is None for rule in hazard.squawk}
+
+
+def lint(
+    statements: Sequence[LintedStatement], context: Context | None = None, waivers: Sequence[Waiver] = ()
+) -> tuple[Finding, ...]:
+    """Judge statements before they run.
+
+    Args:
+        statements: what will be sent, in order.
+        context: what is known of the database before the first; nothing without.
+        waivers: hazards that are taken knowingly; a waiver that is a mistake is a finding itself.
+
+    Returns:
+        What was found, in order; the waived too, with the reason.
+
+    Raises:
+        SqlUnreadable: a statement is no SQL that PostgreSQL knows.
+        SquawkUnavailable: squawk did not answer.
+    """
+    known = context or Context()
+    read = Reader.knowing(known.functions).read(statements)
+    return waived(tuple(_judge(read, known)), waivers)
+
+
+def waived(findings: Sequence[Finding], waivers: Sequence[Waiver]) -> tuple[Finding, ...]:
+    """Mark what is waived, and add what is wrong with the waivers."""
+    used: set[Waiver] = set()
+    result: list[Finding] = []
+    for finding in findings:
+        by = next((one for one in waivers if one.reason.strip() and one.holds_for(finding)), None)
+        used |= {one for one in waivers if one.holds_for(finding)}
+        result.append(replace(finding, waived_by=by.reason) if by else finding)
+    for waiver in waivers:
+        wrong = _mistake(waiver, used)
+        if wrong is not None:
+            text = wrong.message(Subject(name=waiver.hazard))
+            result.append(Finding(wrong.id, waiver.revision, waiver.file, waiver.line, "", text))
+    return tuple(result)
+
+
+def _mistake(waiver: Waiver, used: Collection[Waiver]) -> Hazard | None:
+    if waiver.hazard not in HAZARDS:
+        return UNKNOWN
+    if not waiver.reason.strip():
+        return WITHOUT_REASON
+    return UNUSED if waiver not in used else None
+
+
+def _judge(statements: Sequence[Statement], context: Context) -> Iterator[Finding]:
+    world = World(context)
+    seen = squawk.ask(statements, _SQUAWK)
+    steps: dict[tuple[str, str], list[Statement]] = {}
+    for one in statements:
+        steps.setdefault(one.origin.step, []).append(one)
+    told: set[tuple[str, tuple[str, str], int, str, str]] = set()
+    for number, statement in enumerate(statements):
+        world.enter(statement, tuple(steps[statement.origin.step]))
+        for hazard, subject in _hazards(statement, world, seen.get(number, frozenset())):
+            found = _finding(hazard, subject, statement)
+            key = (hazard.id, statement.origin.step, found.line, found.statement, found.message)
+            if key not in told:
+                told.add(key)
+                yield found
+        apply(world, statement)
+
+
+def _hazards(statement: Statement, world: World, seen: Collection[str]) -> Iterator[tuple[Hazard, Subject]]:
+    for hazard in _BY_RULE:
+        for subject in hazard.rule(statement, world) if hazard.rule else ():
+            if _concerns(hazard, subject, world):
+                yield hazard, subject
+    for hazard in {_SQUAWK[rule].id: _SQUAWK[rule] for rule in sorted(seen)}.values():
+        if hazard.unless is None or not hazard.unless(statement, world):
+            for subject in _subjects(statement):
+                if _concerns(hazard, subject, world):
+                    yield hazard, subject
+
+
+_BY_RULE = tuple(hazard for hazard in HAZARDS.values() if hazard.rule is not None)
+
+
+def _concerns(hazard: Hazard, subject: Subject, world: World) -> bool:
+    if subject.table is None or hazard.concern == "any":
+        return True
+    return world.is_large(subject.table) if hazard.concern == "large" else world.is_live(subject.table)
+
+
+def _subjects(statement: Statement) -> tuple[Subject, ...]:
+    """What a statement is about, where squawk alone has seen something in it."""
+    node = statement.node
+    if isinstance(node, nodes.DropStmt):
+        return tuple(Subject(name=str(name)) for name in dropped(node))
+    tables: Mapping[Name, None] = dict.fromkeys(one.table for one in locks(node))
+    return tuple(Subject(table=table, name=str(table)) for table in tables) or (Subject(),)
+
+
+def _finding(hazard: Hazard, subject: Subject, statement: Statement) -> Finding:
+    inside = f"In {statement.within}: " if statement.within else ""
+    return Finding(
+        hazard=hazard.id,
+        revision=statement.origin.revision,
+        file=statement.origin.file,
+        line=statement.line,
+        statement=statement.on_one_line,
+        message=inside + hazard.message(subject),
+        table=str(subject.table or ""),
+    )

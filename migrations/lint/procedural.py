@@ -1,0 +1,263 @@
+"""What runs inside DO blocks and called functions, as far as it can be known without running it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import postgast
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+from postgast.nodes.base import AstNode
+
+from migrations.lint.names import Name, quoted, strings
+
+COMMENTS = frozenset({int(pb.SQL_COMMENT), int(pb.C_COMMENT)})
+
+_LOOPS = frozenset(f"PLpgSQL_stmt_{kind}" for kind in ("loop", "while", "fori", "fors", "forc", "foreach_a", "dynfors"))
+_STATIC = {
+    "PLpgSQL_stmt_execsql": "sqlstmt",
+    "PLpgSQL_stmt_perform": "expr",
+    "PLpgSQL_stmt_call": "expr",
+    "PLpgSQL_stmt_fors": "query",
+    "PLpgSQL_stmt_return_query": "query",
+}
+_DYNAMIC = {"PLpgSQL_stmt_dynexecute": "query", "PLpgSQL_stmt_dynfors": "query"}
+_PLACEHOLDER = re.compile(r"%(?:%|(\d+\$)?[sIL])")
+_ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(.*)\bEND\b", re.IGNORECASE | re.DOTALL)
+_MOST_TEXTS = 200
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """SQL inside a block.
+
+    Attributes:
+        sql: the statement; where it is dynamic, the expression that makes it.
+        line: lines between the beginning of the block's text and its own.
+        within: what holds it.
+        batched: whether it runs in a loop that commits.
+        dynamic: whether its text cannot be known.
+    """
+
+    sql: str
+    line: int
+    within: str
+    batched: bool = False
+    dynamic: bool = False
+
+
+def body(options: Sequence[AstNode], text: str = "") -> tuple[str, str] | None:
+    """The language and the body of a function or of a DO block.
+
+    Args:
+        options: the options of the statement.
+        text: the whole statement, where the body may be one of standard SQL.
+    """
+    language, source = "plpgsql", None
+    for option in options:
+        if not isinstance(option, nodes.DefElem) or option.arg is None:
+            continue
+        given = strings([option.arg])
+        if option.defname == "language" and given:
+            language = given[0].lower()
+        elif option.defname == "as" and len(given) == 1:
+            source = given[0]
+    if source is None and (atomic := _ATOMIC.search(text)):
+        return "sql", atomic.group(1)
+    return None if source is None else (language, source)
+
+
+def pieces(node: AstNode, functions: Mapping[Name, tuple[str, str]]) -> Iterator[Piece]:
+    """The SQL that a statement runs beside its own: that of a DO block, or of functions that it calls."""
+    if isinstance(node, nodes.DoStmt):
+        found = body(node.args)
+        if found is not None:
+            yield from _of_body(*found, "a DO block")
+    elif isinstance(node, nodes.SelectStmt | nodes.CallStmt):
+        calls = (one for _, one in postgast.walk_typed(node) if isinstance(one, nodes.FuncCall))
+        for name in sorted({Name.of_parts(one.funcname) for one in calls} & functions.keys()):
+            yield from _of_body(*functions[name], f"function {name}")
+
+
+def _of_body(language: str, source: str, within: str) -> Iterator[Piece]:
+    if language == "sql":
+        yield Piece(source, 0, within)
+    elif language == "plpgsql":
+        yield from _of_plpgsql(source, within)
+    else:
+        yield Piece(f"{within} in {language}", 0, within, dynamic=True)
+
+
+def _of_plpgsql(source: str, within: str) -> Iterator[Piece]:
+    tag = next(f"$b{number}$" for number in itertools.count() if f"$b{number}$" not in source)
+    for shape in ("FUNCTION b() RETURNS SETOF record", "FUNCTION b() RETURNS trigger", "PROCEDURE b()"):
+        try:
+            parsed = postgast.parse_plpgsql(f"CREATE {shape} LANGUAGE plpgsql AS {tag}{source}{tag}")
+        except (postgast.PgQueryError, json.JSONDecodeError):
+            continue
+        for one in parsed:
+            yield from _Block(within, one).statements(one, batched=False)
+        return
+    yield Piece(f"the body of {within}", 0, within, dynamic=True)
+
+
+@dataclass
+class _Block:
+    """A parsed block; it knows what its variables can hold where that is written down in it."""
+
+    within: str
+    tree: Json
+    values: dict[str, list[str] | None] = field(default_factory=dict[str, "list[str] | None"])
+
+    def __post_init__(self) -> None:
+        names: dict[int, str] = {}
+        for kind, one in _nodes(self.tree):
+            if kind == "PLpgSQL_function":
+                for number, datum in enumerate(cast("list[Json]", one.get("datums", []))):
+                    variable = cast("Json", datum.get("PLpgSQL_var", {}))
+                    names[number] = str(variable.get("refname", ""))
+                    self._hold(names[number], _query(variable, "default_val"))
+        for kind, one in _nodes(self.tree):
+            if kind == "PLpgSQL_stmt_assign":
+                self._hold(names.get(int(one.get("varno", -1)), ""), _query(one, "expr").partition(":=")[2])
+            elif kind == "PLpgSQL_stmt_foreach_a":
+                self._hold(names.get(int(one.get("varno", -1)), ""), _query(one, "expr"), each=True)
+
+    def _hold(self, name: str, expression: str, *, each: bool = False) -> None:
+        if not name or not expression:
+            return
+        node = _expression(expression)
+        found = self._elements(node) if each else self._texts(node)
+        before = self.values.get(name, [])
+        self.values[name] = None if found is None or before is None else [*before, *found]
+
+    def _elements(self, node: AstNode | None) -> list[str] | None:
+        if isinstance(node, nodes.TypeCast):
+            return self._elements(node.arg)
+        if not isinstance(node, nodes.A_ArrayExpr):
+            return None
+        each = [self._texts(one) for one in node.elements]
+        return None if any(one is None for one in each) else [text for one in each for text in one or []]
+
+    def statements(self, tree: object, *, batched: bool) -> Iterator[Piece]:
+        """Every statement below, in order."""
+        if isinstance(tree, list):
+            for one in cast("list[object]", tree):
+                yield from self.statements(one, batched=batched)
+        elif isinstance(tree, dict):
+            for kind, one in cast("Json", tree).items():
+                if isinstance(one, dict):
+                    yield from self._of(kind, cast("Json", one), batched=batched)
+                if isinstance(one, dict | list):
+                    inner = batched or (kind in _LOOPS and _commits(cast("Json", one)))
+                    yield from self.statements(cast("object", one), batched=inner)
+
+    def _of(self, kind: str, one: Json, *, batched: bool) -> Iterator[Piece]:
+        line = max(int(one.get("lineno", 1)) - 1, 0)
+        if kind in _STATIC and (sql := _query(one, _STATIC[kind])):
+            yield Piece(sql, line, self.within, batched)
+        elif kind in _DYNAMIC or (kind == "PLpgSQL_stmt_return_query" and "dynquery" in one):
+            expression = _query(one, _DYNAMIC.get(kind, "dynquery"))
+            texts = self._texts(_expression(expression))
+            for text in dict.fromkeys(texts or []):
+                yield Piece(text, line, self.within, batched)
+            if texts is None:
+                yield Piece(expression, line, self.within, batched, dynamic=True)
+
+    def _texts(self, node: AstNode | None) -> list[str] | None:
+        """Every text that an expression can be; None where it cannot be known."""
+        match node:
+            case nodes.A_Const():
+                return [str(node.val)] if isinstance(node.val, str | int) else None
+            case nodes.TypeCast():
+                return self._texts(node.arg)
+            case nodes.ColumnRef():
+                return self.values.get(".".join(strings(node.fields)))
+            case nodes.A_Expr() if strings(node.name) == ("||",):
+                return _joined([self._texts(node.lexpr), self._texts(node.rexpr)], "{}{}".format)
+            case nodes.FuncCall():
+                return self._called(strings(node.funcname)[-1], node.args)
+            case _:
+                return None
+
+    def _called(self, name: str, arguments: Sequence[AstNode]) -> list[str] | None:
+        given = [self._texts(one) for one in arguments]
+        if name == "quote_ident" and len(given) == 1:
+            return _joined(given, quoted)
+        if name in {"quote_literal", "quote_nullable"} and len(given) == 1:
+            return _joined(given, _literal)
+        if name == "concat":
+            return _joined(given, _concatenated)
+        return _joined(given, _formatted) if name == "format" else None
+
+
+def _formatted(template: str, *arguments: str) -> str:
+    waiting = iter(arguments)
+
+    def put(found: re.Match[str]) -> str:
+        if found.group() == "%%":
+            return "%"
+        position = found.group(1)
+        given = arguments[int(position[:-1]) - 1] if position else next(waiting)
+        return {"I": quoted, "L": _literal, "s": str}[found.group()[-1]](given)
+
+    return _PLACEHOLDER.sub(put, template)
+
+
+def _joined(given: Sequence[list[str] | None], join: Callable[..., str]) -> list[str] | None:
+    known = [one for one in given if one is not None]
+    if len(known) < len(given):
+        return None
+    every = itertools.islice(itertools.product(*known), _MOST_TEXTS)
+    try:
+        return [join(*texts) for texts in every]
+    except (IndexError, StopIteration, RuntimeError):
+        return None
+
+
+def _concatenated(*texts: str) -> str:
+    return "".join(texts)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _expression(text: str) -> AstNode | None:
+    if not text.strip():
+        return None
+    try:
+        tree = postgast.wrap(postgast.parse(f"SELECT {text}"))
+    except postgast.PgQueryError:
+        return None
+    for _, node in postgast.walk_typed(tree):
+        if isinstance(node, nodes.ResTarget):
+            return node.val
+    return None
+
+
+def _query(one: Json, key: str) -> str:
+    held = cast("Json", one.get(key) or {})
+    return str(cast("Json", held.get("PLpgSQL_expr") or {}).get("query", ""))
+
+
+def _nodes(tree: object) -> Iterator[tuple[str, Json]]:
+    if isinstance(tree, list):
+        for one in cast("list[object]", tree):
+            yield from _nodes(one)
+    elif isinstance(tree, dict):
+        for kind, one in cast("Json", tree).items():
+            if isinstance(one, dict):
+                yield kind, cast("Json", one)
+            yield from _nodes(cast("object", one))
+
+
+def _commits(tree: Json) -> bool:
+    return any(kind == "PLpgSQL_stmt_commit" for kind, _ in _nodes(tree))

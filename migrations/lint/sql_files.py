@@ -1,0 +1,124 @@
+"""Plain SQL as a history: files in order, sections of a file, transactions as BEGIN and COMMIT draw them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import postgast
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+
+from migrations.errors_lint import SqlUnreadable
+from migrations.lint.locking import is_concurrent
+from migrations.lint.statements import Reader, Statement
+from migrations.lint.values import LintedStatement, Waiver
+
+_SECTION = re.compile(r"^--[ \t]*(\d+[\w.-]*\.sql)[ \t]*$", re.MULTILINE)
+_PHASE = re.compile(r"^--[ \t]*phase:[ \t]*(expand|contract)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_WAIVER = re.compile(r"^\s*--\s*waive\s+(?P<hazard>[\w-]+)\s*:?[ \t]*(?P<reason>.*)$", re.IGNORECASE)
+_BEGINS = frozenset({int(pb.TRANS_STMT_BEGIN), int(pb.TRANS_STMT_START)})
+_ENDS = frozenset({int(pb.TRANS_STMT_COMMIT), int(pb.TRANS_STMT_ROLLBACK), int(pb.TRANS_STMT_PREPARE)})
+
+
+@dataclass(frozen=True)
+class SqlHistory:
+    """The statements of plain SQL, and the waivers in it."""
+
+    statements: tuple[LintedStatement, ...]
+    waivers: tuple[Waiver, ...]
+
+
+def read_sql(files: Sequence[Path]) -> SqlHistory:
+    """Read files as one history.
+
+    Raises:
+        SqlUnreadable: a file cannot be read, or PostgreSQL's parser refuses it.
+    """
+    history = SqlHistory((), ())
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SqlUnreadable(str(file), 1, f"it cannot be read: {error}", "") from error
+        history = _joined(history, parse_sql(text, str(file)))
+    return history
+
+
+def parse_sql(text: str, file: str = "") -> SqlHistory:
+    """Read a text as a history.
+
+    A line `-- 2.sql` begins a section, as a file of its own would; `-- phase: contract` says its phase. A text is one
+    transaction, unless it says BEGIN and COMMIT itself, or holds nothing but statements that work outside of one.
+
+    Raises:
+        SqlUnreadable: PostgreSQL's parser refuses it.
+    """
+    marks = list(_SECTION.finditer(text))
+    starts = [0, *(mark.end() for mark in marks)]
+    ends = [*(mark.start() for mark in marks), len(text)]
+    names = [None, *(mark.group(1) for mark in marks)]
+    history = SqlHistory((), ())
+    for start, end, name in zip(starts, ends, names, strict=True):
+        part, line = text[start:end], text.count("\n", 0, start) + 1
+        phase = said.group(1).lower() if (said := _PHASE.search(part)) else None
+        history = _joined(history, _section(part, LintedStatement(part, name, file, line, phase=phase)))
+    return history
+
+
+def _joined(first: SqlHistory, second: SqlHistory) -> SqlHistory:
+    return SqlHistory(first.statements + second.statements, first.waivers + second.waivers)
+
+
+def _section(text: str, whole: LintedStatement) -> SqlHistory:
+    # Functions are expanded later: here each statement stands for itself.
+    found = [one for one in Reader().read([whole]) if not one.within and not one.dynamic]
+    statements = tuple(_in_transactions(found))
+    return SqlHistory(statements, tuple(_waivers(text, whole, statements)))
+
+
+def _in_transactions(found: Sequence[Statement]) -> Iterator[LintedStatement]:
+    explicit = any(isinstance(one.node, nodes.TransactionStmt) and one.node.kind in _BEGINS for one in found)
+    working = [one for one in found if not isinstance(one.node, nodes.VariableSetStmt)]
+    alone = bool(working) and all(works_outside(one) for one in working)
+    current: int | None = None if explicit or alone or not found else found[0].line
+    for one in found:
+        node = one.node
+        if isinstance(node, nodes.TransactionStmt):
+            if node.kind in _BEGINS:
+                current = one.line
+            elif node.kind in _ENDS:
+                current = one.line if node.chain else None
+            continue
+        origin = one.origin
+        yield replace(origin, sql=one.sql, line=one.line, transaction=current)
+
+
+def works_outside(statement: Statement) -> bool:
+    """Whether a statement cannot run inside a transaction.
+
+    Source: PreventInTransactionBlock in PostgreSQL's commands.
+    """
+    node = statement.node
+    return is_concurrent(node) or isinstance(
+        node,
+        nodes.VacuumStmt | nodes.CreatedbStmt | nodes.DropdbStmt | nodes.AlterSystemStmt | nodes.CreateTableSpaceStmt,
+    )
+
+
+def _waivers(text: str, whole: LintedStatement, statements: Sequence[LintedStatement]) -> Iterator[Waiver]:
+    """Waivers stand in comments before a statement; each holds for the next statement and no further."""
+    if "waive" not in text.lower():
+        return
+    comments = [one for one in postgast.scan(text).tokens if one.token == pb.SQL_COMMENT]
+    encoded = text.encode()
+    for one in comments:
+        found = _WAIVER.match(encoded[one.start : one.end].decode())
+        if found is None:
+            continue
+        line = whole.line + encoded[: one.start].count(b"\n")
+        after = next((each for each in statements if each.line > line), None)
+        covers = line if after is None else after.line + after.sql.count("\n")
+        yield Waiver(found["hazard"].lower(), found["reason"].strip(), whole.revision, whole.file, line, covers)
