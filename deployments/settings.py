@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_filled_in(cls, value: object) -> object:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if isinstance(text, str) and _PLACEHOLDER.search(text.strip()):
+        if isinstance(text, str) and is_placeholder(text):
             raise PydanticCustomError("placeholder", "still holds a placeholder")
         return value
 
@@ -79,6 +79,11 @@ class Settings(BaseSettings):
     def target(self) -> str:
         """The target's name in the ledger: the one given, or that of its two projects."""
         return self.target_name or f"{self.neon_project_id}/{self.vercel_project_id}"
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text stands for a value that somebody has yet to fill in."""
+    return _PLACEHOLDER.search(text.strip()) is not None
 
 
 def variable(name: str) -> str:

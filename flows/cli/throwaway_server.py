@@ -1,18 +1,16 @@
 """A PostgreSQL server to build throwaway databases on, so that a command needs nothing configured."""
 
-import os
 import secrets
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from deployments.local.errors import LocalPlatformError
 from deployments.local.postgres import Cluster, data_root, dsn, free_port, remove_data_root
 from deployments.local.processes import Spawner
 from deployments.local.provision import Login, provision
+from flows.cli import variables
 from flows.cli.failing import CommandFailed
 
 DATABASE = "pilotage"
@@ -42,18 +40,12 @@ def server_for_throwaways(database_url: str | None) -> Generator[str]:
     Yields:
         The connection string.
     """
-    given = database_url or development_url()
+    given = database_url or variables.given("DATABASE_URL")
     if given:
         yield given
         return
     with throwaway_server() as started:
         yield started
-
-
-def development_url() -> str | None:
-    """DATABASE_URL, of the environment or of the file with the settings; None where nobody set it."""
-    from_file = dotenv_values(os.environ.get("PILOTAGE_ENV_FILE", ".env"))
-    return os.environ.get("DATABASE_URL") or from_file.get("DATABASE_URL") or None
 
 
 @contextmanager

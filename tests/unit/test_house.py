@@ -5,6 +5,7 @@ import importlib
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -80,6 +81,13 @@ def test_every_setting_is_documented() -> None:
     settings = importlib.import_module("deployments.settings").Settings
     documented = (HOUSE / "docs" / "settings.md").read_text()
     names = [variable(name, field) for name, field in settings.model_fields.items()]
+    assert [name for name in names if f"`{name}`" not in documented] == []
+
+
+def test_every_variable_of_a_command_is_documented() -> None:
+    names = get_args(importlib.import_module("flows.cli.variables").Variable)
+    documented = (HOUSE / "docs" / "settings.md").read_text()
+    assert names
     assert [name for name in names if f"`{name}`" not in documented] == []
 
 
