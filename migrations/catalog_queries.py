@@ -155,18 +155,55 @@ FROM {_RELATIONS}
 JOIN pg_catalog.pg_description s ON s.objoid = c.oid AND s.classoid = 'pg_catalog.pg_class'::regclass
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = s.objsubid AND s.objsubid > 0
 WHERE {_NAMESPACE} AND {_OURS}
+UNION ALL
+SELECT format('%s %I on %s%I', o.what, o.name, {_SCHEMA}, c.relname), s.description
+FROM {_RELATIONS}
+JOIN (SELECT 'constraint' AS what, conname AS name, conrelid AS relation, oid,
+             'pg_catalog.pg_constraint'::regclass AS class FROM pg_catalog.pg_constraint
+      UNION ALL SELECT 'trigger', tgname, tgrelid, oid, 'pg_catalog.pg_trigger'::regclass FROM pg_catalog.pg_trigger
+      UNION ALL SELECT 'policy', polname, polrelid, oid, 'pg_catalog.pg_policy'::regclass FROM pg_catalog.pg_policy
+     ) o ON o.relation = c.oid
+JOIN pg_catalog.pg_description s ON s.objoid = o.oid AND s.classoid = o.class
+WHERE {_NAMESPACE} AND {_OURS}
+UNION ALL
+SELECT format('function %s%I(%s)', {_SCHEMA}, o.proname, pg_get_function_identity_arguments(o.oid)), s.description
+FROM pg_catalog.pg_proc o JOIN pg_catalog.pg_namespace n ON n.oid = o.pronamespace
+JOIN pg_catalog.pg_description s ON s.objoid = o.oid AND s.classoid = 'pg_catalog.pg_proc'::regclass
+WHERE o.prokind IN ('f', 'p', 'w') AND {_NAMESPACE} AND {_NOT_OF_AN_EXTENSION}
+UNION ALL
+SELECT format('%s %s%I', CASE o.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, {_SCHEMA}, o.typname), s.description
+FROM pg_catalog.pg_type o JOIN pg_catalog.pg_namespace n ON n.oid = o.typnamespace
+JOIN pg_catalog.pg_description s ON s.objoid = o.oid AND s.classoid = 'pg_catalog.pg_type'::regclass
+WHERE o.typtype IN ('e', 'd') AND {_NAMESPACE} AND {_NOT_OF_AN_EXTENSION}
 """
 
+_PRIVILEGES: Final = """
+string_agg(g.privilege_type || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
+           ORDER BY g.privilege_type)
+"""
+_GRANTEE: Final = "CASE WHEN g.grantee = 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(g.grantee)) END"
+
 _GRANTS: Final = f"""
-SELECT {_SCHEMA} || quote_ident(c.relname) || ' to '
-       || CASE WHEN g.grantee = 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
-       string_agg(g.privilege_type || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
-                  ORDER BY g.privilege_type)
+SELECT {_SCHEMA} || quote_ident(c.relname) || ' to ' || {_GRANTEE}, {_PRIVILEGES}
 FROM {_RELATIONS}
 CROSS JOIN LATERAL aclexplode(
     coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))) g
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {_NAMESPACE} AND {_OURS}
 GROUP BY n.nspname, c.relname, g.grantee
+UNION ALL
+SELECT {_SCHEMA} || quote_ident(c.relname) || '.' || quote_ident(a.attname) || ' to ' || {_GRANTEE}, {_PRIVILEGES}
+FROM {_RELATIONS}
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped
+CROSS JOIN LATERAL aclexplode(a.attacl) g
+WHERE {_NAMESPACE} AND {_OURS}
+GROUP BY n.nspname, c.relname, a.attname, g.grantee
+UNION ALL
+SELECT format('function %s%I(%s) to %s', {_SCHEMA}, o.proname, pg_get_function_identity_arguments(o.oid), {_GRANTEE}),
+       {_PRIVILEGES}
+FROM pg_catalog.pg_proc o JOIN pg_catalog.pg_namespace n ON n.oid = o.pronamespace
+CROSS JOIN LATERAL aclexplode(coalesce(o.proacl, acldefault('f', o.proowner))) g
+WHERE o.prokind IN ('f', 'p', 'w') AND {_NAMESPACE} AND {_NOT_OF_AN_EXTENSION}
+GROUP BY n.nspname, o.proname, o.oid, g.grantee
 """
 
 QUERIES: Final[dict[str, LiteralString]] = {

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from dotenv import dotenv_values
 
-from flows.cli import demo, drift, ledger, local, release, rollback
+from flows.cli import check, demo, drift, ledger, local, release, rollback
 
 app = typer.Typer(
     name="pilotage",
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 app.add_typer(release.app, name="release")
 app.add_typer(local.app, name="local")
+app.command("check")(check.check)
 app.command("ledger")(ledger.ledger)
 app.command("rollback")(rollback.rollback)
 app.command("drift")(drift.drift)
