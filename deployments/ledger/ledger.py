@@ -1,13 +1,14 @@
 """The ledger: all of its rooms under one name."""
 
 from deployments.ledger.catalogs import Catalogs
+from deployments.ledger.evidence import EvidenceKept
 from deployments.ledger.leases import KeptLease
 from deployments.ledger.leftovers import LeftBehind, leftovers
 from deployments.ledger.releases import Releases
 from deployments.ledger.steps import Steps
 
 
-class Ledger(Releases, Steps, Catalogs):
+class Ledger(Releases, Steps, Catalogs, EvidenceKept):
     """The durable record of releases, on SQLite or PostgreSQL.
 
     One ledger may be used by several threads; one process opens it as often as it likes.

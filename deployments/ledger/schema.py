@@ -122,3 +122,14 @@ announcements = Table(
     Column("first_at", UTCDateTime, nullable=False),
     UniqueConstraint("target", "environment", "digest"),
 )
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("plan_digest", String(64), nullable=False),
+    Column("release_id", String(40), ForeignKey(releases.c.id, ondelete="RESTRICT")),
+    Column("evidence", Text, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+)
+Index("evidence_by_plan", evidence.c.plan_digest, evidence.c.at)
