@@ -7,6 +7,7 @@ LocalPlatformError              transient: whether the same call may work a mome
 ├── CommandError                initdb, cp or pg_ctl ended with an error
 ├── ClusterStartError           a PostgreSQL server ended, or did not get ready in time
 ├── ClusterStopError            a PostgreSQL server did not end in time
+├── PortTakenError              a port that was asked for is not free
 ├── HistoryError                a branch's history does not reach to the LSN that was asked for
 ├── PieceFailedError            a server or a process of the platform did not start, or ended by itself; names its log
 ├── PlatformRunningError        another supervisor holds the state folder
@@ -79,6 +80,14 @@ class ClusterStopError(LocalPlatformError):
         super().__init__(
             f"the PostgreSQL server on {data} (process {pid}) does not end; end that process and try again"
         )
+
+
+class PortTakenError(LocalPlatformError):
+    """A port that was asked for is not free."""
+
+    def __init__(self, port: int, why: str) -> None:
+        self.port = port
+        super().__init__(f"port {port} of 127.0.0.1 is taken: {why}")
 
 
 class HistoryError(LocalPlatformError):

@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -33,13 +33,20 @@ def server_user() -> str | None:
     return _SERVER_ACCOUNT if os.geteuid() == 0 else None
 
 
-def run(argv: list[str | Path], *, as_server: bool = False, cwd: Path | None = None) -> str:
+def run(
+    argv: list[str | Path],
+    *,
+    as_server: bool = False,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
     """Run a program to its end.
 
     Args:
         argv: The program and its arguments.
         as_server: Run it as the user that servers run as.
         cwd: Its working directory.
+        env: The whole of its environment; by default this process's, with a plain locale and UTC.
 
     Returns:
         Its standard output.
@@ -50,7 +57,7 @@ def run(argv: list[str | Path], *, as_server: bool = False, cwd: Path | None = N
     account = server_user() if as_server else None
     groups: list[int] | None = [] if account is not None else None
     group = pwd.getpwnam(account).pw_gid if account is not None else None
-    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    environment = {**(os.environ if env is None else env), "LC_ALL": "C", "TZ": "UTC"}
     arguments = [str(argument) for argument in argv]
     try:
         done = subprocess.run(

@@ -148,17 +148,13 @@ class Cluster:
         if self.running:
             return
         self._end_leftover()
-        onoff = "on" if durable else "off"
-        chosen = {"port": str(port), "fsync": onoff, **(settings or {})}
-        lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in chosen.items()]
-        (self.data / START_FILE).write_text("".join(lines), encoding="utf-8")
-        give_to_server(self.data / START_FILE)
+        self.configure(port, durable=durable, settings=settings)
         with (self.folder / "server.log").open("ab") as log:
             try:
                 self._process = self.spawner.spawn(
                     [binaries() / "postgres", "-D", self.data],
                     cwd=self.data,
-                    env=_server_environment(),
+                    env=server_environment(),
                     stdout=log,
                     user=server_user(),
                     death_signal=signal.SIGQUIT,
@@ -167,6 +163,23 @@ class Cluster:
                 raise ClusterStartError(self.data, f"could not be started: {error}", "(none)") from error
         self._port = port
         self._wait_until_ready(timeout_s)
+
+    def configure(self, port: int, *, durable: bool = False, settings: Mapping[str, str] | None = None) -> None:
+        """Write what holds from the next start on; `start` does it by itself."""
+        onoff = "on" if durable else "off"
+        chosen = {"port": str(port), "fsync": onoff, **(settings or {})}
+        lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in chosen.items()]
+        (self.data / START_FILE).write_text("".join(lines), encoding="utf-8")
+        give_to_server(self.data / START_FILE)
+
+    def foreign_pid(self) -> int | None:
+        """The process id of a server on this data that another process started; None where none runs."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+        except (FileNotFoundError, ValueError, IndexError):
+            return None
+        # After a reboot the number may be anybody's.
+        return pid if str(self.data) in _command_of(pid) else None
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast", *, timeout_s: float = 30) -> None:
         """Stop the server: `fast` ends all sessions and writes a checkpoint, `immediate` leaves that to the next start.
@@ -213,12 +226,9 @@ class Cluster:
 
     def _end_leftover(self) -> None:
         """End a server of a platform that was killed where children are not told (not on Linux), or still ends."""
-        try:
-            pid = int((self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
-        except (FileNotFoundError, ValueError, IndexError):
-            return
+        pid = self.foreign_pid()
         deadline = time.monotonic() + 30
-        while str(self.data) in _command_of(pid):
+        while pid is not None and str(self.data) in _command_of(pid):
             if time.monotonic() > deadline:
                 raise ClusterStopError(self.data, pid)
             with contextlib.suppress(ProcessLookupError):
@@ -247,7 +257,7 @@ def _command_of(pid: int) -> str:
         return ""
 
 
-def _server_environment() -> dict[str, str]:
+def server_environment() -> dict[str, str]:
     """Return the environment of a server: nothing of the user's PG* variables or locale."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 

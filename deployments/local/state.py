@@ -95,9 +95,9 @@ class StateFolder:
 
     def describe(self, status: PlatformStatus, environment: dict[str, str]) -> None:
         """Write local.env and platform.json, each at once and whole, for the owner alone."""
-        lines = [f"{name}={_quoted(value)}\n" for name, value in environment.items()]
-        _write(self.environment, "".join(lines))
-        _write(self._described, status.model_dump_json(indent=2) + "\n")
+        lines = [f"{name}={quoted(value)}\n" for name, value in environment.items()]
+        write_private(self.environment, "".join(lines))
+        write_private(self._described, status.model_dump_json(indent=2) + "\n")
 
     def described(self) -> PlatformStatus | None:
         """Return what the platform wrote of itself, which may be dead by now."""
@@ -150,7 +150,7 @@ def _flock(descriptor: int, operation: int) -> bool:
     return True
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """Quote a value so that a shell and a reader of .env files see the same."""
     for quote, special in (("'", "'\\\n"), ('"', '"\\$`\n')):
         if not set(special) & set(value):
@@ -160,7 +160,8 @@ def _quoted(value: str) -> str:
     )
 
 
-def _write(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file at once and whole, for its owner alone."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

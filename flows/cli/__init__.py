@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from dotenv import dotenv_values
 
-from flows.cli import check, demo, drift, ledger, local, release, rollback
+from flows.cli import check, db, demo, drift, ledger, local, release, rollback
 
 app = typer.Typer(
     name="pilotage",
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.add_typer(release.app, name="release")
 app.add_typer(local.app, name="local")
 app.command("check")(check.check)
+app.add_typer(db.app, name="db")
 app.command("ledger")(ledger.ledger)
 app.command("rollback")(rollback.rollback)
 app.command("drift")(drift.drift)
