@@ -61,10 +61,24 @@ def promised_catalog(dsn: str, history: History, revisions: Sequence[str]) -> Ca
         MigrationError: the revisions cannot be applied to an empty database.
     """
     with throwaway_database(dsn) as empty:
-        for revision in revisions:
-            upgrade(empty, history, target=revision, release_id="throwaway", record=False)
-        with reader(empty) as connection:
-            return read_catalog(connection)
+        return built_catalog(empty, history, revisions)
+
+
+def built_catalog(empty: str, history: History, revisions: Sequence[str]) -> Catalog:
+    """Apply revisions to a throwaway database, and read what they built.
+
+    Args:
+        empty: connection string of the throwaway database.
+        history: the revisions.
+        revisions: the revisions to build up to.
+
+    Raises:
+        MigrationError: the revisions cannot be applied to it.
+    """
+    for revision in revisions:
+        upgrade(empty, history, target=revision, release_id="throwaway", record=False)
+    with reader(empty) as connection:
+        return read_catalog(connection)
 
 
 def _drop(dsn: str, name: str) -> None:

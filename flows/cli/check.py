@@ -3,15 +3,17 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli.database import Environment, owner_dsn
 from flows.cli.failing import clearly
 from flows.cli.throwaway_server import server_for_throwaways
-from migrations.consistency import CheckResult, check_revisions
+from migrations.consistency import CheckResult, check_live, check_revisions
 from migrations.history import History
 from migrations.models import Base
 
@@ -22,16 +24,31 @@ Server = Annotated[
     str | None,
     typer.Option("--database-url", help="Server for throwaway databases; by default DATABASE_URL's, else its own."),
 ]
+Live = Annotated[bool, typer.Option("--live", help="Look at the database of --database-url too.")]
+InEnvironment = Annotated[
+    Environment | None, typer.Option("--environment", help="Look at the database of this environment too.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def check(database_url: Server = None, since: Since = None, as_json: AsJson = False) -> None:
+def check(
+    database_url: Server = None,
+    since: Since = None,
+    live: Live = False,
+    environment: InEnvironment = None,
+    as_json: AsJson = False,
+) -> None:
     """Check that the revisions are in order, return, and build what the models say; exit 1 where they do not."""
     with clearly():
         history = History.load()
         stands = None if since is None else tuple(history.resolve(one) for one in since if one != "base")
-        with server_for_throwaways(database_url) as server:
-            results = check_revisions(server, history, metadata=Base.metadata, stands=stands)
+        with ExitStack() as ends:
+            looked_at, server = _places(ends, database_url, environment, live=live)
+            on_it: tuple[CheckResult, ...] = ()
+            if looked_at is not None:
+                found, standing = check_live(looked_at, server, history)
+                on_it, stands = (found,), standing.current if stands is None else stands
+            results = (*check_revisions(server, history, metadata=Base.metadata, stands=stands), *on_it)
     if as_json:
         typer.echo(json.dumps(as_document(results), indent=2))
     else:
@@ -57,3 +74,16 @@ def show(results: Sequence[CheckResult], console: Console) -> None:
         for found in one.findings:
             console.print(f"    {found.subject}: {found.detail}", markup=False, soft_wrap=True)
             console.print(f"      {found.advice}", markup=False, soft_wrap=True, style="dim")
+
+
+def _places(
+    ends: ExitStack, database_url: str | None, environment: str | None, *, live: bool
+) -> tuple[str | None, str]:
+    """The database to look at, if any, and the server to build throwaway databases on."""
+    if environment in {"staging", "production"}:
+        # Production's roles are in staging too, and nothing is made on production's server.
+        return owner_dsn(environment), database_url or owner_dsn("staging")
+    if live or environment:
+        looked_at = owner_dsn("development", database_url)
+        return looked_at, looked_at
+    return None, ends.enter_context(server_for_throwaways(database_url))

@@ -11,6 +11,7 @@ from deployments.local.postgres import Cluster, data_root, dsn, free_port, remov
 from deployments.local.processes import Spawner
 from deployments.local.provision import Login, provision
 from flows.cli import variables
+from flows.cli.database import owner_dsn
 from flows.cli.failing import CommandFailed
 
 DATABASE = "pilotage"
@@ -40,9 +41,8 @@ def server_for_throwaways(database_url: str | None) -> Generator[str]:
     Yields:
         The connection string.
     """
-    given = database_url or variables.given("DATABASE_URL")
-    if given:
-        yield given
+    if database_url or variables.given("DATABASE_URL"):
+        yield owner_dsn("development", database_url)
         return
     with throwaway_server() as started:
         yield started

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import MetaData
 
 from migrations.consistency.finding import CheckResult, Finding
+from migrations.consistency.live import check_live
 from migrations.consistency.models import CHECK as MODELS
 from migrations.consistency.models import check_models
 from migrations.consistency.naming import check_names, check_phases_declared
@@ -13,7 +14,7 @@ from migrations.consistency.walk import walk
 from migrations.history import History
 from migrations.throwaway import throwaway_database
 
-__all__ = ["CheckResult", "Finding", "check_revisions"]
+__all__ = ["CheckResult", "Finding", "check_live", "check_revisions"]
 
 
 def check_revisions(
