@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from dotenv import dotenv_values
 
-from flows.cli import check, db, demo, drift, ledger, local, release, rollback
+from flows.cli import check, db, demo, drift, encryption, ledger, local, release, rollback
 
 app = typer.Typer(
     name="pilotage",
@@ -22,6 +22,7 @@ app.add_typer(db.app, name="db")
 app.command("ledger")(ledger.ledger)
 app.command("rollback")(rollback.rollback)
 app.command("drift")(drift.drift)
+app.command("rotate-keys")(encryption.rotate_keys)
 local.app.command("demo")(demo.demo)
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 from deployments.settings import load_settings
 from flows.cli import variables
 from flows.cli.failing import CommandFailed
+from tasks import connections
 
 Environment = Literal["development", "staging", "production"]
 
@@ -26,9 +27,6 @@ def owner_dsn(environment: Environment | str, database_url: str | None = None) -
         return _for_libpq(variables.required("DATABASE_URL", instead="--database-url"))
     if environment not in {"staging", "production"}:
         raise CommandFailed(f"there is no environment {environment}: take development, staging or production")
-    # The tasks know Neon, and need Prefect, which takes a second to import.
-    from tasks import connections
-
     settings = load_settings()
     branch = (
         connections.production_branch(settings) if environment == "production" else connections.staging_branch(settings)
