@@ -11,9 +11,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "hazards.md"
 
 _HEAD = """# Hazards
 
-What `pilotage lint` looks for, by id. A table that the same plan makes is not in use yet; where a database
-is given, small tables (below 10,000 rows and 10 MB) are left alone too. A hazard that is taken knowingly is waived in the
-revision, with its reason:
+What `pilotage lint` looks for, by id. A table that the same plan makes is not in use yet; where a
+database is given, small tables (below 10,000 rows and 10 MB) are left alone too. A hazard that is taken knowingly is
+waived in the revision, with its reason:
 
 ```python
 waivers = {"column-dropped": "no release has read it since March"}

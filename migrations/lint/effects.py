@@ -24,7 +24,7 @@ from migrations.lint.alterations import (
 )
 from migrations.lint.context import Column, Table, TableConstraint, TableIndex
 from migrations.lint.locking import locks
-from migrations.lint.names import Name, SqlType, strings
+from migrations.lint.names import Name, SqlType, constant, strings
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
 
@@ -40,7 +40,7 @@ def apply(world: World, statement: Statement) -> None:
     if isinstance(node, nodes.AlterTableStmt):
         _alter(world, statement)
     _relations(world, node)
-    _types_and_settings(world, node)
+    _types_and_settings(world, statement, node)
 
 
 def _relations(world: World, node: AstNode) -> None:
@@ -70,15 +70,17 @@ def _put(world: World, table: Table) -> None:
     world.tables[table.name] = table
 
 
-def _types_and_settings(world: World, node: AstNode) -> None:
+def _types_and_settings(world: World, statement: Statement, node: AstNode) -> None:
     match node:
         case nodes.CreateEnumStmt():
             world.enums[Name.of_parts(node.type_name)] = strings(node.vals)
+            world.transaction.types.add(Name.of_parts(node.type_name))
         case nodes.AlterEnumStmt():
             name = Name.of_parts(node.type_name)
             if not node.old_val:
                 world.enums[name] = (*world.enums.get(name, ()), node.new_val)
-                world.transaction.enum_values.add((name, node.new_val))
+                if statement.transaction is not None and name not in world.transaction.types:
+                    world.transaction.enum_values.add((name, node.new_val))
         case nodes.CreateDomainStmt():
             world.domains[Name.of_parts(node.domainname)] = bool(node.constraints)
         case nodes.VariableSetStmt():
@@ -278,12 +280,12 @@ def _set(world: World, node: nodes.VariableSetStmt) -> None:
     if node.kind == pb.VAR_RESET_ALL or (node.kind in {pb.VAR_RESET, pb.VAR_SET_DEFAULT} and _is_timeout(node.name)):
         world.session_lock_timeout = world.context.lock_timeout_set
     elif node.kind == pb.VAR_SET_VALUE and _is_timeout(node.name):
-        values = [one.val for one in node.args if isinstance(one, nodes.A_Const)]
+        values = [constant(one) for one in node.args]
         _limit(world, str(values[0]) if values else "", local=node.is_local)
 
 
 def _set_config(world: World, call: nodes.FuncCall) -> None:
-    values = [one.val for one in call.args if isinstance(one, nodes.A_Const)]
+    values = [constant(one) for one in call.args]
     if strings(call.funcname)[-1:] == ("set_config",) and len(values) == 3 and _is_timeout(str(values[0])):
         _limit(world, str(values[1]), local=bool(values[2]))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from migrations.lint.context import Context
 from migrations.lint.names import Name
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
@@ -63,6 +64,7 @@ class Hazard:
         squawk: rules of squawk that see it.
         unless: what squawk cannot know, and what makes it none.
         language: of the examples.
+        known: what has to be known of the database before the examples; nothing where it is None.
     """
 
     id: str
@@ -76,6 +78,7 @@ class Hazard:
     squawk: tuple[str, ...] = ()
     unless: Unless | None = None
     language: Literal["sql", "python"] = "sql"
+    known: Context | None = None
 
     def message(self, subject: Subject) -> str:
         """What it does here, and what to do instead."""

@@ -68,6 +68,21 @@ def strings(parts: Iterable[AstNode]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def constant(node: AstNode | None) -> str | int | bool | None:
+    """The value of a literal; None where it is NULL, or no literal."""
+    match node.val if isinstance(node, nodes.A_Const) else node:
+        case nodes.String(sval=text):
+            return text
+        case nodes.Integer(ival=whole):
+            return whole
+        case nodes.Boolean(boolval=truth):
+            return truth
+        case nodes.Float(fval=digits):
+            return digits
+        case _:
+            return None
+
+
 @dataclass(frozen=True)
 class SqlType:
     """A column's type.
@@ -92,8 +107,8 @@ class SqlType:
         if given is None or not given.names:
             return None
         name = str(Name.of_parts(given.names))
-        modifiers = tuple(one.val for one in given.typmods if isinstance(one, nodes.A_Const))
-        whole = tuple(one for one in modifiers if isinstance(one, int) and not isinstance(one, bool))
+        values = [constant(one) for one in given.typmods]
+        whole = tuple(one for one in values if isinstance(one, int))
         return cls(_ALIASES.get(name, name), whole, bool(given.array_bounds))
 
     @classmethod

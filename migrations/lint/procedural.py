@@ -14,7 +14,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
-from migrations.lint.names import Name, quoted, strings
+from migrations.lint.names import Name, constant, quoted, strings
 
 COMMENTS = frozenset({int(pb.SQL_COMMENT), int(pb.C_COMMENT)})
 
@@ -42,6 +42,7 @@ class Piece:
         sql: the statement; where it is dynamic, the expression that makes it.
         line: lines between the beginning of the block's text and its own.
         within: what holds it.
+        looped: whether it runs in a loop.
         batched: whether it runs in a loop that commits.
         dynamic: whether its text cannot be known.
     """
@@ -49,6 +50,7 @@ class Piece:
     sql: str
     line: int
     within: str
+    looped: bool = False
     batched: bool = False
     dynamic: bool = False
 
@@ -103,7 +105,7 @@ def _of_plpgsql(source: str, within: str) -> Iterator[Piece]:
         except (postgast.PgQueryError, json.JSONDecodeError):
             continue
         for one in parsed:
-            yield from _Block(within, one).statements(one, batched=False)
+            yield from _Block(within, one).statements(one, looped=False, batched=False)
         return
     yield Piece(f"the body of {within}", 0, within, dynamic=True)
 
@@ -146,36 +148,38 @@ class _Block:
         each = [self._texts(one) for one in node.elements]
         return None if any(one is None for one in each) else [text for one in each for text in one or []]
 
-    def statements(self, tree: object, *, batched: bool) -> Iterator[Piece]:
+    def statements(self, tree: object, *, looped: bool, batched: bool) -> Iterator[Piece]:
         """Every statement below, in order."""
         if isinstance(tree, list):
             for one in cast("list[object]", tree):
-                yield from self.statements(one, batched=batched)
+                yield from self.statements(one, looped=looped, batched=batched)
         elif isinstance(tree, dict):
             for kind, one in cast("Json", tree).items():
                 if isinstance(one, dict):
-                    yield from self._of(kind, cast("Json", one), batched=batched)
+                    yield from self._of(kind, cast("Json", one), looped=looped, batched=batched)
                 if isinstance(one, dict | list):
-                    inner = batched or (kind in _LOOPS and _commits(cast("Json", one)))
-                    yield from self.statements(cast("object", one), batched=inner)
+                    loop = kind in _LOOPS
+                    commits = loop and _commits(cast("Json", one))
+                    yield from self.statements(cast("object", one), looped=looped or loop, batched=batched or commits)
 
-    def _of(self, kind: str, one: Json, *, batched: bool) -> Iterator[Piece]:
+    def _of(self, kind: str, one: Json, *, looped: bool, batched: bool) -> Iterator[Piece]:
         line = max(int(one.get("lineno", 1)) - 1, 0)
         if kind in _STATIC and (sql := _query(one, _STATIC[kind])):
-            yield Piece(sql, line, self.within, batched)
+            yield Piece(sql, line, self.within, looped, batched)
         elif kind in _DYNAMIC or (kind == "PLpgSQL_stmt_return_query" and "dynquery" in one):
             expression = _query(one, _DYNAMIC.get(kind, "dynquery"))
             texts = self._texts(_expression(expression))
             for text in dict.fromkeys(texts or []):
-                yield Piece(text, line, self.within, batched)
+                yield Piece(text, line, self.within, looped, batched)
             if texts is None:
-                yield Piece(expression, line, self.within, batched, dynamic=True)
+                yield Piece(expression, line, self.within, looped, batched, dynamic=True)
 
     def _texts(self, node: AstNode | None) -> list[str] | None:
         """Every text that an expression can be; None where it cannot be known."""
         match node:
             case nodes.A_Const():
-                return [str(node.val)] if isinstance(node.val, str | int) else None
+                value = constant(node)
+                return None if value is None else [str(value)]
             case nodes.TypeCast():
                 return self._texts(node.arg)
             case nodes.ColumnRef():

@@ -27,6 +27,7 @@ class Statement:
         origin: what it was part of.
         line: its line in the file, from 1.
         within: the block or function that holds it; empty where it stands alone.
+        looped: whether it runs in a loop.
         batched: whether it runs in a loop that commits.
         dynamic: the expression that its text is put together by at run time, where it cannot be known.
     """
@@ -36,6 +37,7 @@ class Statement:
     origin: LintedStatement
     line: int
     within: str = ""
+    looped: bool = False
     batched: bool = False
     dynamic: str = ""
 
@@ -92,6 +94,7 @@ class Reader:
                 origin,
                 line if held else line + offset,
                 within=held.within if held else "",
+                looped=held.looped if held else False,
                 batched=held.batched if held else False,
             )
             yield one

@@ -19,12 +19,14 @@ class OpenTransaction:
         number: its number; None outside of one.
         locks: the locks that it holds, with the statement that took each.
         enum_values: labels that it added, by type.
+        types: enum types that it made.
         lock_timeout: whether it set a lock_timeout of its own, or took it away; None where it did neither.
     """
 
     number: int | None = None
     locks: list[tuple[HeldLock, Statement]] = field(default_factory=list[tuple[HeldLock, Statement]])
     enum_values: set[tuple[Name, str]] = field(default_factory=set[tuple[Name, str]])
+    types: set[Name] = field(default_factory=set[Name])
     lock_timeout: bool | None = None
 
 

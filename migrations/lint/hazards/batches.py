@@ -1,0 +1,80 @@
+"""Data that are changed all at once."""
+
+from collections.abc import Iterator
+
+from postgast import nodes
+
+from migrations.lint.bounds import is_bounded, limited, read_tables
+from migrations.lint.hazard import Hazard, Subject
+from migrations.lint.names import Name
+from migrations.lint.statements import Statement
+from migrations.lint.world import World
+
+
+def _unbounded(statement: Statement, world: World) -> bool:
+    node = statement.node
+    if statement.batched or not isinstance(node, nodes.UpdateStmt | nodes.DeleteStmt):
+        return False
+    # A loop that does not commit keeps the locks of all its batches.
+    return statement.looped or not is_bounded(node, world)
+
+
+def _update(statement: Statement, world: World) -> Iterator[Subject]:
+    node = statement.node
+    if isinstance(node, nodes.UpdateStmt | nodes.MergeStmt):
+        merges = isinstance(node, nodes.MergeStmt) and not statement.batched
+        if merges or _unbounded(statement, world):
+            yield Subject(Name.of_range(node.relation))
+
+
+def _delete(statement: Statement, world: World) -> Iterator[Subject]:
+    if isinstance(statement.node, nodes.DeleteStmt) and _unbounded(statement, world):
+        yield Subject(Name.of_range(statement.node.relation))
+
+
+def _insert(statement: Statement, _world: World) -> Iterator[Subject]:
+    node = statement.node
+    if not isinstance(node, nodes.InsertStmt) or statement.batched:
+        return
+    source = node.select_stmt
+    if isinstance(source, nodes.SelectStmt) and not limited(source):
+        for table in sorted(read_tables(source)):
+            yield Subject(table, name=str(Name.of_range(node.relation)))
+
+
+_BY_BATCHES = "Go by key range, some thousand rows a transaction, with a pause between: a backfill, not a statement."
+
+UPDATE = Hazard(
+    id="unbatched-update",
+    condition="An UPDATE or MERGE of a large table that does not say how many rows it touches.",
+    effect="Every row of `{table}` that it changes stays locked until all are changed; it leaves as many dead rows, "
+    "and "
+    "replicas fall behind.",
+    safe=_BY_BATCHES,
+    bad="UPDATE orders SET open = true WHERE open IS NULL;\n",
+    good="UPDATE orders SET open = true WHERE id >= 1 AND id < 5000 AND open IS NULL;\n",
+    rule=_update,
+)
+
+DELETE = Hazard(
+    id="unbatched-delete",
+    condition="A DELETE from a large table that does not say how many rows it touches.",
+    effect="Every row of `{table}` that it deletes stays locked until all are gone, those that CASCADE reaches too; "
+    "replicas fall behind.",
+    safe=_BY_BATCHES,
+    bad="DELETE FROM orders WHERE created_at < '2020-01-01';\n",
+    good="DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE created_at < '2020-01-01' LIMIT 1000);\n",
+    rule=_delete,
+)
+
+INSERT = Hazard(
+    id="unbatched-insert",
+    condition="INSERT ... SELECT of a large table in one statement.",
+    effect="It reads all of `{table}` into `{name}` in one transaction: it writes that much WAL at once, holds back "
+    "VACUUM "
+    "everywhere, and loses all when it fails.",
+    safe=_BY_BATCHES,
+    bad="INSERT INTO orders_archive SELECT * FROM orders;\n",
+    good="INSERT INTO orders_archive SELECT * FROM orders WHERE id > 5000 ORDER BY id LIMIT 1000;\n",
+    rule=_insert,
+)

@@ -1,0 +1,176 @@
+"""Who may see and do more than before, or suddenly nothing any more."""
+
+from collections.abc import Iterator
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+from postgast.nodes.base import AstNode
+
+from migrations.lint.alterations import commands
+from migrations.lint.effects import dropped
+from migrations.lint.hazard import Hazard, Subject
+from migrations.lint.names import Name, constant
+from migrations.lint.statements import Statement
+from migrations.lint.world import World
+
+_ROLE_POWERS = frozenset({"superuser", "bypassrls", "createrole", "createdb", "isreplication"})
+
+
+def _granted(statement: Statement, _world: World) -> Iterator[Subject]:
+    """See who gets more. Source: an empty list of privileges is ALL; PUBLIC is every role there is and will be."""
+    node = statement.node
+    if isinstance(node, nodes.AlterDefaultPrivilegesStmt):
+        node = node.action or node
+        tables = [None]
+    else:
+        tables = _tables(node)
+    if isinstance(node, nodes.GrantStmt) and node.is_grant:
+        wide = _wide(node)
+        who = ", ".join(_role(one) for one in node.grantees)
+        for table in tables:
+            yield Subject(None if wide else table, name=wide or _privileges(node), detail=f"{who} on {table or 'all'}")
+    elif isinstance(node, nodes.GrantRoleStmt) and node.is_grant:
+        names = [one.priv_name for one in node.granted_roles if isinstance(one, nodes.AccessPriv)]
+        yield Subject(name=f"the role {', '.join(names)}", detail=", ".join(_role(one) for one in node.grantee_roles))
+    elif isinstance(node, nodes.AlterRoleStmt | nodes.CreateRoleStmt):
+        role = node.role if isinstance(node, nodes.CreateRoleStmt) else _role(node.role)
+        for one in node.options:
+            if isinstance(one, nodes.DefElem) and one.defname in _ROLE_POWERS and _is_on(one.arg):
+                yield Subject(name=one.defname.upper(), detail=role)
+
+
+def _tables(node: AstNode) -> list[Name | None]:
+    if not isinstance(node, nodes.GrantStmt):
+        return [None]
+    is_named = node.targtype == pb.ACL_TARGET_OBJECT and node.objtype == pb.OBJECT_TABLE
+    return [Name.of_range(one) for one in node.objects if isinstance(one, nodes.RangeVar)] if is_named else [None]
+
+
+def _wide(node: nodes.GrantStmt) -> str:
+    everybody = any(isinstance(one, nodes.RoleSpec) and one.roletype == pb.ROLESPEC_PUBLIC for one in node.grantees)
+    if everybody:
+        return f"{_privileges(node)} (PUBLIC: every role)"
+    if node.grant_option:
+        return f"{_privileges(node)} WITH GRANT OPTION"
+    return "ALL privileges" if not node.privileges else ""
+
+
+def _privileges(node: nodes.GrantStmt) -> str:
+    names = [one.priv_name.upper() for one in node.privileges if isinstance(one, nodes.AccessPriv)]
+    return ", ".join(names) or "ALL privileges"
+
+
+def _role(node: AstNode | None) -> str:
+    if not isinstance(node, nodes.RoleSpec):
+        return "a role"
+    return "PUBLIC" if node.roletype == pb.ROLESPEC_PUBLIC else node.rolename or "the current role"
+
+
+def _is_on(argument: AstNode | None) -> bool:
+    if isinstance(argument, nodes.Boolean):
+        return argument.boolval
+    return bool(constant(argument)) if argument is not None else True
+
+
+def _dropped(statement: Statement, world: World) -> Iterator[Subject]:
+    node = statement.node
+    for table, command in commands(node):
+        if command.subtype == pb.AT_DisableRowSecurity:
+            yield Subject(table, detail="Row-level security is switched off")
+        elif command.subtype == pb.AT_NoForceRowSecurity:
+            yield Subject(table, detail="Row-level security is no longer forced on the owner")
+    if isinstance(node, nodes.DropStmt) and node.remove_type == pb.OBJECT_POLICY:
+        for table in dropped(node):
+            if not _policy_follows(table, statement, world):
+                yield Subject(table, detail="A policy is dropped")
+    if isinstance(node, nodes.AlterPolicyStmt | nodes.CreatePolicyStmt):
+        permissive = isinstance(node, nodes.AlterPolicyStmt) or node.permissive
+        if permissive and any(constant(one) is True for one in (node.qual, node.with_check)):
+            yield Subject(Name.of_range(node.table), detail=f"The policy {node.policy_name} lets every row through")
+
+
+def _policy_follows(table: Name, statement: Statement, world: World) -> bool:
+    """Whether the same transaction puts another policy in its place."""
+    return statement.transaction is not None and any(
+        isinstance(one.node, nodes.CreatePolicyStmt)
+        and Name.of_range(one.node.table) == table
+        and one.transaction == statement.transaction
+        for one in world.others
+    )
+
+
+def _without_policy(statement: Statement, world: World) -> Iterator[Subject]:
+    """See rows that vanish. Source: with row-level security on and no policy, a default-deny policy is used."""
+    for table, command in commands(statement.node):
+        bare = not world.table(table).policies and not _policy_follows(table, statement, world)
+        if command.subtype == pb.AT_EnableRowSecurity and bare:
+            yield Subject(table)
+
+
+def _definer(statement: Statement, _world: World) -> Iterator[Subject]:
+    """See a function that runs with its owner's rights and looks up names where its caller says."""
+    node = statement.node
+    if isinstance(node, nodes.CreateFunctionStmt):
+        options = [one for one in node.options if isinstance(one, nodes.DefElem)]
+        definer = any(one.defname == "security" and _is_on(one.arg) for one in options)
+        fixed = any(
+            one.defname == "set" and isinstance(one.arg, nodes.VariableSetStmt) and one.arg.name == "search_path"
+            for one in options
+        )
+        if definer and not fixed:
+            yield Subject(name=str(Name.of_parts(node.funcname)))
+
+
+GRANTED = Hazard(
+    id="grant-widened",
+    condition="A role gets more rights on what is in use, or rights are given to all, or with the right to pass them "
+    "on.",
+    effect="{detail}: {name} may be used from this moment on by whoever is, or becomes, that role; nothing takes it "
+    "back "
+    "by itself.",
+    safe="Grant what is needed, on the new table alone, to the one role that needs it; else waive it with who asked.",
+    bad="GRANT ALL ON orders TO PUBLIC;\n",
+    good="CREATE TABLE notes (id bigint PRIMARY KEY);\nGRANT SELECT, INSERT ON notes TO app;\n",
+    concern="live",
+    rule=_granted,
+)
+
+DROPPED = Hazard(
+    id="row-security-dropped",
+    condition="Row-level security is switched off or loosened on a table that is in use.",
+    effect="{detail} on `{table}`: rows that a session could not see or change are open to it from this moment on.",
+    safe="Put the new policy in place in the same transaction that drops the old one; name what it lets through.",
+    bad="SET lock_timeout = '2s';\nALTER TABLE orders DISABLE ROW LEVEL SECURITY;\n",
+    good="SET lock_timeout = '2s';\nALTER TABLE orders FORCE ROW LEVEL SECURITY;\n",
+    concern="live",
+    rule=_dropped,
+    squawk=("ban-alter-row-level-security", "ban-drop-policy"),
+)
+
+WITHOUT_POLICY = Hazard(
+    id="row-security-without-policy",
+    condition="Row-level security is switched on for a table that is in use, and it has no policy.",
+    effect="Whoever is neither owner nor BYPASSRLS sees no row of `{table}` from this moment on, and cannot write any.",
+    safe="Create the policies in the same transaction.",
+    bad="SET lock_timeout = '2s';\nALTER TABLE orders ENABLE ROW LEVEL SECURITY;\n",
+    good="""CREATE TABLE notes (id bigint PRIMARY KEY, owner uuid);
+ALTER TABLE notes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY notes_own ON notes USING (owner = current_setting('app.user_id', true)::uuid);
+""",
+    concern="live",
+    rule=_without_policy,
+    squawk=("ban-alter-row-level-security",),
+)
+
+DEFINER = Hazard(
+    id="security-definer-search-path",
+    condition="A SECURITY DEFINER function does not fix its search_path.",
+    effect="`{name}` runs with its owner's rights, and finds its tables and functions where its caller's search_path "
+    "says: "
+    "whoever may call it can make it run something else.",
+    safe="Add SET search_path = pg_catalog, and name the schema of what it uses.",
+    bad="CREATE FUNCTION tidy() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';\n",
+    good="CREATE FUNCTION tidy() RETURNS int LANGUAGE sql SECURITY DEFINER SET search_path = '' AS 'SELECT 1';\n",
+    concern="any",
+    rule=_definer,
+)
