@@ -101,7 +101,7 @@ LONG_NAME = Hazard(
     "find "
     "it.",
     safe="Choose a name of 63 bytes or less.",
-    bad="CREATE TABLE notes (id bigint, a_name_that_goes_on_and_on_and_on_until_nobody_can_say_its_end text);\n",
+    bad=f"CREATE TABLE notes (id bigint, {'a_long_' * 10}name text);\n",
     good="CREATE TABLE notes (id bigint, a_name text);\n",
     concern="any",
     squawk=("identifier-too-long",),
