@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from dotenv import dotenv_values
 
-from flows.cli import check, db, demo, drift, encryption, ledger, local, release, rollback
+from flows.cli import check, db, demo, drift, encryption, ledger, local, release, rollback, super_admin
 
 app = typer.Typer(
     name="pilotage",
@@ -23,6 +23,7 @@ app.command("ledger")(ledger.ledger)
 app.command("rollback")(rollback.rollback)
 app.command("drift")(drift.drift)
 app.command("rotate-keys")(encryption.rotate_keys)
+app.command("create-super-admin")(super_admin.create_super_admin)
 local.app.command("demo")(demo.demo)
 
 
