@@ -10,9 +10,7 @@ from sqlalchemy import DDL, MetaData, Table, event
 TOUCH_UPDATED_AT: Final = """
 CREATE FUNCTION touch_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt" THEN
-    NEW."updatedAt" := CURRENT_TIMESTAMP;
-  END IF;
+  NEW."updatedAt" := CURRENT_TIMESTAMP;
   RETURN NEW;
 END
 $$
@@ -108,8 +106,8 @@ def add_triggers(metadata: MetaData) -> None:
 
 def _touch(table: Table) -> str:
     return (
-        f'CREATE TRIGGER "{table.name}_updatedAt_touch" BEFORE UPDATE ON "{table.name}" '
-        "FOR EACH ROW EXECUTE FUNCTION touch_updated_at()"
+        f'CREATE TRIGGER "{table.name}_updatedAt_touch" BEFORE UPDATE ON "{table.name}" FOR EACH ROW '
+        'WHEN (NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt") EXECUTE FUNCTION touch_updated_at()'
     )
 
 

@@ -19,9 +19,7 @@ phase = "expand"
 TOUCH_UPDATED_AT = """
 CREATE FUNCTION touch_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt" THEN
-    NEW."updatedAt" := CURRENT_TIMESTAMP;
-  END IF;
+  NEW."updatedAt" := CURRENT_TIMESTAMP;
   RETURN NEW;
 END
 $$
@@ -126,8 +124,8 @@ def upgrade() -> None:
     op.execute(COUNT_WHAT_IS_THERE)
     for table in TOUCHED:
         op.execute(
-            f'CREATE TRIGGER "{table}_updatedAt_touch" BEFORE UPDATE ON "{table}" '
-            "FOR EACH ROW EXECUTE FUNCTION touch_updated_at()"
+            f'CREATE TRIGGER "{table}_updatedAt_touch" BEFORE UPDATE ON "{table}" FOR EACH ROW '
+            'WHEN (NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt") EXECUTE FUNCTION touch_updated_at()'
         )
 
 
