@@ -9,6 +9,7 @@ from typing import Literal
 from migrations.lint.names import Name, SqlType
 from migrations.lint.values import Thresholds
 
+RelationKind = Literal["table", "partitioned", "view", "materialized view"]
 ConstraintKind = Literal["check", "foreign key", "unique", "primary key", "exclude", "not null"]
 
 
@@ -97,7 +98,7 @@ class Table:
     size_bytes: int | None = None
     writes: int | None = None
     calls: int | None = None
-    kind: Literal["table", "partitioned", "view", "materialized view"] = "table"
+    kind: RelationKind = "table"
     row_security: bool = False
     policies: frozenset[str] = frozenset()
 
@@ -141,6 +142,7 @@ class Context:
         tables: tables by name.
         complete: whether these are all the tables there are.
         enums: labels of enum types.
+        domains: domains, and whether they have constraints.
         sequences: how far integer keys have come.
         statements: what the application runs.
         functions: bodies of functions in PL/pgSQL or SQL, with their language.
@@ -153,6 +155,7 @@ class Context:
     tables: Mapping[Name, Table] = field(default_factory=dict[Name, Table])
     complete: bool = False
     enums: Mapping[Name, tuple[str, ...]] = field(default_factory=dict[Name, tuple[str, ...]])
+    domains: Mapping[Name, bool] = field(default_factory=dict[Name, bool])
     sequences: tuple[SequencePosition, ...] = ()
     statements: tuple[SeenStatement, ...] = ()
     functions: Mapping[Name, tuple[str, str]] = field(default_factory=dict[Name, tuple[str, str]])

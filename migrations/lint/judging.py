@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from postgast import nodes
@@ -39,19 +39,45 @@ def lint(
         SqlUnreadable: a statement is no SQL that PostgreSQL knows.
         SquawkUnavailable: squawk did not answer.
     """
-    known = context or Context()
-    read = Reader.knowing(known.functions).read(statements)
-    return waived(tuple(_judge(read, known)), waivers)
+    return waived(judge(statements, context or Context()), waivers)
 
 
-def waived(findings: Sequence[Finding], waivers: Sequence[Waiver]) -> tuple[Finding, ...]:
-    """Mark what is waived, and add what is wrong with the waivers."""
+def judge(statements: Sequence[LintedStatement], context: Context) -> tuple[Finding, ...]:
+    """Judge statements as `lint` does, without regard to waivers."""
+    return tuple(_judge(Reader.knowing(context.functions).read(statements), context))
+
+
+def known_after(context: Context, statements: Sequence[LintedStatement]) -> Context:
+    """What is known once statements have happened, as far as they tell; what they made is in use by then."""
+    reader = Reader.knowing(context.functions)
+    world = World(context)
+    for one in reader.read(statements):
+        world.enter(one, ())
+        apply(world, one)
+    tables = {name: replace(one, is_new=False) for name, one in world.tables.items()}
+    return replace(context, tables=tables, enums=world.enums, domains=world.domains, functions=dict(reader.functions))
+
+
+def waived(
+    findings: Sequence[Finding], waivers: Sequence[Waiver], elsewhere: Callable[[], Sequence[Finding]] = tuple
+) -> tuple[Finding, ...]:
+    """Mark what is waived, and add what is wrong with the waivers.
+
+    Args:
+        findings: what was found.
+        waivers: what is taken knowingly.
+        elsewhere: what is found on a database that nothing is known of; asked where a waiver covers nothing here, since
+            a small table has no hazard that a large one has.
+    """
     used: set[Waiver] = set()
     result: list[Finding] = []
     for finding in findings:
         by = next((one for one in waivers if one.reason.strip() and one.holds_for(finding)), None)
         used |= {one for one in waivers if one.holds_for(finding)}
         result.append(replace(finding, waived_by=by.reason) if by else finding)
+    idle = [one for one in waivers if one not in used and one.hazard in HAZARDS]
+    if idle:
+        used |= {one for one in idle for finding in elsewhere() if one.holds_for(finding)}
     for waiver in waivers:
         wrong = _mistake(waiver, used)
         if wrong is not None:

@@ -37,7 +37,7 @@ class World:
         self.context = context
         self.tables: dict[Name, Table] = dict(context.tables)
         self.enums: dict[Name, tuple[str, ...]] = dict(context.enums)
-        self.domains: dict[Name, bool] = {}
+        self.domains: dict[Name, bool] = dict(context.domains)
         self.transaction = OpenTransaction()
         self.session_lock_timeout = context.lock_timeout_set
         self.dropped_indexes: set[Name] = set()

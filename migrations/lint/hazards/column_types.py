@@ -45,15 +45,21 @@ def _new_types(statement: Statement) -> Iterator[tuple[Name, str, SqlType | None
 
 
 def _json(statement: Statement, _world: World) -> Iterator[Subject]:
-    for table, column, type_ in _new_types(statement):
-        if type_ is not None and type_.name == "json":
-            yield Subject(table, column)
+    yield from _of_type(statement, "json")
 
 
 def _timestamp(statement: Statement, _world: World) -> Iterator[Subject]:
+    yield from _of_type(statement, "timestamp")
+
+
+def _of_type(statement: Statement, name: str) -> Iterator[Subject]:
+    """The columns of a type, all those of a statement at once."""
+    found: dict[Name, list[str]] = {}
     for table, column, type_ in _new_types(statement):
-        if type_ is not None and type_.name == "timestamp":
-            yield Subject(table, column)
+        if type_ is not None and type_.name == name:
+            found.setdefault(table, []).append(column)
+    for table, columns in found.items():
+        yield Subject(table, ", ".join(columns))
 
 
 def _integer_key(statement: Statement, world: World) -> Iterator[Subject]:

@@ -1,0 +1,176 @@
+"""What revisions would send, written by Alembic without a database, one run for a whole history."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import RevisionStep
+from alembic.script import ScriptDirectory
+
+from migrations.history import Revision
+from migrations.lint.values import LintedStatement
+from migrations.locks import one_migration
+
+_DOUBLES_PERCENT = frozenset({"format", "pyformat"})
+
+
+@dataclass(frozen=True)
+class Written:
+    """What revisions would send.
+
+    Attributes:
+        statements: statements by revision.
+        unknown: why a revision's statements cannot be told, by revision.
+    """
+
+    statements: Mapping[str, tuple[LintedStatement, ...]]
+    unknown: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def write_offline(config: Config, revisions: Sequence[Revision]) -> Written:
+    """Run revisions without a database, and keep what they would send.
+
+    The history's own env.py sets the run up, since it may bring operations of its own; where it cannot run here, plain
+    Alembic does.
+
+    Args:
+        config: Alembic's configuration.
+        revisions: the whole history, oldest first.
+    """
+    with one_migration():
+        run = _Run(config, revisions)
+        try:
+            run.by(_by_env)
+        except (Exception, SystemExit) as error:  # env.py is code of the release: it may raise anything.
+            if run.begun:
+                return run.written(f"{type(error).__name__}: {error}")
+            run = _Run(config, revisions)
+            run.by(_plainly)
+    return run.written("it was not reached")
+
+
+def _by_env(script: ScriptDirectory, _environment: EnvironmentContext) -> None:
+    script.run_env()
+
+
+def _plainly(_script: ScriptDirectory, environment: EnvironmentContext) -> None:
+    environment.configure(dialect_name="postgresql", literal_binds=True, transaction_per_migration=True)
+    with environment.begin_transaction():
+        environment.run_migrations()
+
+
+@dataclass
+class _Sent:
+    """A text that a revision wrote, and the line of its file that did."""
+
+    text: str
+    line: int
+
+
+class _Buffer(io.StringIO):
+    """Keeps each text with the line of the revision that wrote it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = ""
+        self.sent: list[_Sent] = []
+
+    def write(self, text: str, /) -> int:
+        if self.path and text.strip():
+            self.sent.append(_Sent(text, self._line()))
+        return len(text)
+
+    def _line(self) -> int:
+        frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        while frame is not None and frame.f_code.co_filename != self.path:
+            frame = frame.f_back
+        return 1 if frame is None else frame.f_lineno
+
+
+class _Run:
+    """One run of a history."""
+
+    def __init__(self, config: Config, revisions: Sequence[Revision]) -> None:
+        self._config = config
+        self._revisions = {one.id: one for one in revisions}
+        self._buffer = _Buffer()
+        self._sent: dict[str, list[_Sent]] = {}
+        self._unknown: dict[str, str] = {}
+        self._doubled = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether a revision has run."""
+        return bool(self._sent)
+
+    def by(self, way: Callable[[ScriptDirectory, EnvironmentContext], None]) -> None:
+        """Run them all."""
+        script = ScriptDirectory.from_config(self._config)
+        self._config.output_buffer = self._buffer
+
+        def steps(at: Any, context: Any) -> Iterator[RevisionStep]:
+            self._doubled = context.dialect.paramstyle in _DOUBLES_PERCENT
+            # Source: Alembic's documentation of EnvironmentContext shows it as the way to make a `fn`.
+            for step in script._upgrade_revs("heads", at):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                step.migration_fn = self._guarded(step)
+                yield step
+
+        with EnvironmentContext(self._config, script, fn=steps, as_sql=True, destination_rev="heads") as environment:
+            way(script, environment)
+
+    def _guarded(self, step: RevisionStep) -> Callable[..., None]:
+        revision, upgrade = str(step.revision.revision), step.migration_fn
+
+        def run(**given: Any) -> None:
+            self._buffer.sent = self._sent[revision] = []
+            self._buffer.path = upgrade.__code__.co_filename
+            try:
+                upgrade(**given)
+            except Exception as error:  # A revision is code of the release: it may raise anything.
+                self._unknown[revision] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            finally:
+                self._buffer.path = ""
+
+        return run
+
+    def written(self, missing: str) -> Written:
+        """What came of it; revisions that did not run are unknown for that reason."""
+        unknown = {one: missing for one in self._revisions if one not in self._sent} | self._unknown
+        statements = {
+            one: tuple(self._statements(self._revisions[one], sent))
+            for one, sent in self._sent.items()
+            if one not in unknown and one in self._revisions
+        }
+        return Written(statements, unknown)
+
+    def _statements(self, revision: Revision, sent: Sequence[_Sent]) -> Iterator[LintedStatement]:
+        transaction: int | None = 0
+        for number, one in enumerate(sent):
+            text = one.text.replace("%%", "%") if self._doubled else one.text
+            boundary = _boundary(text)
+            if boundary is not None:
+                transaction = number + 1 if boundary else None
+                continue
+            yield LintedStatement(
+                text.rstrip(), revision.id, shown(revision.path), one.line, transaction, revision.phase
+            )
+
+
+def _boundary(text: str) -> bool | None:
+    """Whether a text begins a transaction, ends one, or does neither."""
+    return {"BEGIN": True, "COMMIT": False}.get(text.strip().rstrip(";").upper())
+
+
+def shown(path: Path) -> str:
+    """A file's path, short where it is below the working directory."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,128 @@
+"""Revisions of an Alembic history, judged before they are applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from alembic.config import Config
+
+from migrations.history import History, Revision
+from migrations.lint.context import Context
+from migrations.lint.judging import judge, known_after, waived
+from migrations.lint.offline import Written, shown, write_offline
+from migrations.lint.revision_files import read_file
+from migrations.lint.values import Finding, LintedStatement
+from migrations.recording import RecordedStatement
+
+# What runs revisions somewhere, and tells what they sent.
+Record = Callable[[], Mapping[str, Sequence[RecordedStatement]]]
+
+
+@dataclass(frozen=True)
+class LintReport:
+    """What the lint found in revisions.
+
+    Attributes:
+        findings: in the order of the history; the waived too.
+        judged: the revisions that were judged.
+        unknown: why a revision's statements cannot be told, by revision.
+    """
+
+    findings: tuple[Finding, ...]
+    judged: tuple[str, ...]
+    unknown: Mapping[str, str]
+
+
+def lint_history(
+    config: Config,
+    history: History,
+    judged: Sequence[Revision],
+    *,
+    context: Context | None = None,
+    one_plan: bool = False,
+    record: Record | None = None,
+) -> LintReport:
+    """Judge revisions, without running them where their SQL can be written down.
+
+    Args:
+        config: Alembic's configuration of the history.
+        history: all revisions.
+        judged: those to judge; those before them are looked at for what they leave behind.
+        context: the database that they will run on; where none is given, what the revisions before them build.
+        one_plan: whether those to judge are released together, where no database is given.
+        record: runs the history where Alembic cannot write it down.
+
+    Raises:
+        SqlUnreadable: a revision sends what PostgreSQL's parser refuses.
+        RevisionUnreadable: a revision's waivers cannot be read.
+    """
+    written = write_offline(config, history.revisions)
+    ids = {one.id for one in judged}
+    if record is not None and ids & written.unknown.keys():
+        written = _completed(written, history, record())
+    before = [one for one in history.revisions if one.id not in ids]
+    assumed = known_after(Context(lock_timeout_set=True, one_plan=one_plan), _in_order(before, written))
+    findings = lint_revisions(judged, _in_order(judged, written), context or assumed, assumed)
+    unknown = {one.id: written.unknown[one.id] for one in judged if one.id in written.unknown}
+    return LintReport(findings, tuple(one.id for one in judged), unknown)
+
+
+def lint_revisions(
+    revisions: Sequence[Revision],
+    statements: Sequence[LintedStatement],
+    context: Context,
+    assumed: Context | None = None,
+) -> tuple[Finding, ...]:
+    """Judge the statements of revisions, with the waivers and the downgrade that their files have.
+
+    Args:
+        revisions: what is judged, in order.
+        statements: all that they send.
+        context: the database that they will run on.
+        assumed: what is known of any database that they may run on; a waiver may cover what is a hazard there alone.
+
+    Raises:
+        SqlUnreadable, RevisionUnreadable: as `lint_history` does.
+    """
+    files = [read_file(one) for one in revisions]
+    found = [*judge(statements, context), *(finding for file in files for finding in file.findings)]
+    place = {revision.id: number for number, revision in enumerate(revisions)}
+    waivers = [waiver for file in files for waiver in file.waivers]
+    marked = waived(found, waivers, lambda: judge(statements, assumed or Context(lock_timeout_set=True)))
+    return tuple(sorted(marked, key=lambda one: (place.get(one.revision or "", -1), one.line, one.hazard)))
+
+
+def as_linted(revision: Revision, recorded: Iterable[RecordedStatement]) -> tuple[LintedStatement, ...]:
+    """Recorded statements of a revision, to be judged; each is looked for in its file."""
+    text = revision.path.read_text(encoding="utf-8")
+    result: list[LintedStatement] = []
+    transaction: int | None = 0
+    for number, one in enumerate(recorded):
+        if not one.transactional:
+            transaction = None
+        elif transaction is None:
+            transaction = number + 1
+        line = _line_of(one.sql, text)
+        result.append(LintedStatement(one.sql, revision.id, shown(revision.path), line, transaction, revision.phase))
+    return tuple(result)
+
+
+def _line_of(sql: str, text: str) -> int:
+    first = next((line.strip() for line in sql.splitlines() if line.strip()), "")
+    at = text.find(first) if first else -1
+    at = text.find("def upgrade") if at < 0 else at
+    return text.count("\n", 0, max(at, 0)) + 1
+
+
+def _completed(written: Written, history: History, recorded: Mapping[str, Sequence[RecordedStatement]]) -> Written:
+    statements = dict(written.statements)
+    for one in written.unknown:
+        if one in recorded:
+            statements[one] = as_linted(history.revision(one), recorded[one])
+    unknown = {one: why for one, why in written.unknown.items() if one not in recorded}
+    return Written(statements, unknown)
+
+
+def _in_order(revisions: Iterable[Revision], written: Written) -> list[LintedStatement]:
+    return [statement for one in revisions for statement in written.statements.get(one.id, ())]
