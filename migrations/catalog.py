@@ -75,6 +75,11 @@ class Catalog:
         """SHA-256 of the whole catalogue, hexadecimal."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
+    @cached_property
+    def by_name(self) -> "dict[tuple[str, str], CatalogObject]":
+        """Each object by its kind and name."""
+        return {(o.kind, o.name): o for o in self.objects}
+
     def to_json(self) -> str:
         """The catalogue as JSON, the same for the same catalogue."""
         return json.dumps(

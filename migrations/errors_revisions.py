@@ -2,9 +2,12 @@
 
 ```
 MigrationError
-└── ModelsUnbuildable           PostgreSQL refuses what the models say
+├── ModelsUnbuildable           PostgreSQL refuses what the models say
+└── DraftUnproven               revisions were drafted, and do not do what they should
 ```
 """
+
+from collections.abc import Sequence
 
 from migrations.errors import MigrationError
 
@@ -14,3 +17,14 @@ class ModelsUnbuildable(MigrationError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the models cannot be built on an empty database: {reason.strip()}")
+
+
+class DraftUnproven(MigrationError):
+    """Revisions were drafted, and do not do what they should."""
+
+    def __init__(self, why: str, details: Sequence[str] = ()) -> None:
+        self.details = tuple(details)
+        listed = f": {'; '.join(details)}" if details else ""
+        super().__init__(
+            f"the drafted revisions {why}{listed}. Nothing was written: make an empty revision (--empty) and write it"
+        )
