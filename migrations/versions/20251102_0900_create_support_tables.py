@@ -1,16 +1,17 @@
 """Tickets of users who ask for help, and what is said in them.
 
 Revision ID: 20251102_0900
-Revises: 20251101_0900
+Revises: 20251102_0800
 """
 
 from alembic import op
 
 revision = "20251102_0900"
-down_revision = "20251101_0900"
+down_revision = "20251102_0800"
 branch_labels = None
 depends_on = None
 phase = "expand"
+waivers = {"timestamp-without-zone": "every time that the application keeps is of UTC, from its first tables on"}
 
 ENUMS = (
     """
@@ -128,6 +129,12 @@ COMMENTS = (
     """COMMENT ON COLUMN "support_messages"."readAt" IS 'When the other side first read it.'""",
 )
 
+TOUCH = """
+CREATE TRIGGER "{table}_updatedAt_touch" BEFORE UPDATE ON "{table}" FOR EACH ROW
+  WHEN (NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt") EXECUTE FUNCTION touch_updated_at()
+"""
+TOUCHED = ("support_tickets", "support_messages")
+
 CREATED_TABLES = ("support_tickets", "support_messages")
 CREATED_TYPES = ("TicketCategory", "TicketPriority", "TicketStatus")
 
@@ -135,6 +142,8 @@ CREATED_TYPES = ("TicketCategory", "TicketPriority", "TicketStatus")
 def upgrade() -> None:
     for statement in (*ENUMS, *TABLES, *INDEXES, *COMMENTS):
         op.execute(statement)
+    for table in TOUCHED:
+        op.execute(TOUCH.format(table=table))
 
 
 def downgrade() -> None:

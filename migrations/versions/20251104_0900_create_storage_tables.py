@@ -11,6 +11,7 @@ down_revision = "20251102_0900"
 branch_labels = None
 depends_on = None
 phase = "expand"
+waivers = {"timestamp-without-zone": "every time that the application keeps is of UTC, from its first tables on"}
 
 ENUMS = (
     """CREATE TYPE "StorageProvider" AS ENUM ('VERCEL_BLOB', 'LOCAL', 'AWS_S3', 'CLOUDFLARE_R2')""",
@@ -230,13 +231,44 @@ COMMENTS = (
     """COMMENT ON COLUMN "file_access_logs"."fileName" IS 'The file''s name then.'""",
 )
 
+STORAGE_TRIGGERS = (
+    """
+    CREATE TRIGGER "storage_files_usage_insert" AFTER INSERT ON "storage_files"
+      REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION keep_storage_usage()
+    """,
+    """
+    CREATE TRIGGER "storage_files_usage_update" AFTER UPDATE ON "storage_files"
+      REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION keep_storage_usage()
+    """,
+    """
+    CREATE TRIGGER "storage_files_usage_delete" AFTER DELETE ON "storage_files"
+      REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION keep_storage_usage()
+    """,
+    """
+    CREATE TRIGGER "storage_files_usage_truncate" AFTER TRUNCATE ON "storage_files"
+      FOR EACH STATEMENT EXECUTE FUNCTION keep_storage_usage()
+    """,
+    """
+    CREATE TRIGGER "storage_quotas_usage_insert" BEFORE INSERT ON "storage_quotas"
+      FOR EACH ROW EXECUTE FUNCTION keep_storage_usage()
+    """,
+)
+
+TOUCH = """
+CREATE TRIGGER "{table}_updatedAt_touch" BEFORE UPDATE ON "{table}" FOR EACH ROW
+  WHEN (NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt") EXECUTE FUNCTION touch_updated_at()
+"""
+TOUCHED = ("storage_folders", "storage_files", "storage_quotas", "file_shares")
+
 CREATED_TABLES = ("storage_folders", "storage_files", "storage_quotas", "file_shares", "file_access_logs")
 CREATED_TYPES = ("StorageProvider", "FileAccessLevel", "FileUsageContext", "FileAction", "ShareType")
 
 
 def upgrade() -> None:
-    for statement in (*ENUMS, *TABLES, *INDEXES, *COMMENTS):
+    for statement in (*ENUMS, *TABLES, *INDEXES, *COMMENTS, *STORAGE_TRIGGERS):
         op.execute(statement)
+    for table in TOUCHED:
+        op.execute(TOUCH.format(table=table))
 
 
 def downgrade() -> None:

@@ -1,13 +1,13 @@
 """Find what was said in tickets by its words in Spanish.
 
 Revision ID: 20251107_1000
-Revises: 20251107_0900
+Revises: 20251104_0900
 """
 
 from alembic import op
 
 revision = "20251107_1000"
-down_revision = "20251107_0900"
+down_revision = "20251104_0900"
 branch_labels = None
 depends_on = None
 phase = "expand"

@@ -1,17 +1,18 @@
 """Functions of triggers: when a row was last changed, and how much room a user's files take.
 
-A row's "updatedAt" is touched where the statement did not set it itself, so that an application that does is not
-overruled. A quota's use follows its user's files by what each statement adds and takes away, so that uploads do not
-wait to be counted; and a quota that is made later than the files begins with their count.
+The tables that call them come next. A trigger calls the first where the statement did not set "updatedAt" itself, so
+that an application that does is not overruled. A quota's use follows its user's files by what each statement adds and
+takes away, so that uploads do not wait to be counted; and a quota that is made later than the files begins with their
+count.
 
-Revision ID: 20251107_0900
-Revises: 20251104_0900
+Revision ID: 20251102_0800
+Revises: 20251101_0900
 """
 
 from alembic import op
 
-revision = "20251107_0900"
-down_revision = "20251104_0900"
+revision = "20251102_0800"
+down_revision = "20251101_0900"
 branch_labels = None
 depends_on = None
 phase = "expand"
@@ -72,68 +73,12 @@ END
 $$
 """
 
-STORAGE_TRIGGERS = (
-    """
-    CREATE TRIGGER "storage_files_usage_insert" AFTER INSERT ON "storage_files"
-      REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION keep_storage_usage()
-    """,
-    """
-    CREATE TRIGGER "storage_files_usage_update" AFTER UPDATE ON "storage_files"
-      REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION keep_storage_usage()
-    """,
-    """
-    CREATE TRIGGER "storage_files_usage_delete" AFTER DELETE ON "storage_files"
-      REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION keep_storage_usage()
-    """,
-    """
-    CREATE TRIGGER "storage_files_usage_truncate" AFTER TRUNCATE ON "storage_files"
-      FOR EACH STATEMENT EXECUTE FUNCTION keep_storage_usage()
-    """,
-    """
-    CREATE TRIGGER "storage_quotas_usage_insert" BEFORE INSERT ON "storage_quotas"
-      FOR EACH ROW EXECUTE FUNCTION keep_storage_usage()
-    """,
-)
-
-# What was uploaded before the triggers stood.
-COUNT_WHAT_IS_THERE = """
-UPDATE "storage_quotas" q SET "usedStorage" = used.bytes, "usedFiles" = used.files
-FROM (
-  SELECT q."userId", coalesce(sum(f."sizeBytes"), 0) AS bytes, count(f."id") AS files
-  FROM "storage_quotas" q LEFT JOIN "storage_files" f ON f."userId" = q."userId" AND f."deletedAt" IS NULL
-  GROUP BY q."userId"
-) used
-WHERE used."userId" = q."userId" AND (q."usedStorage", q."usedFiles") IS DISTINCT FROM (used.bytes, used.files)
-"""
-
-TOUCHED = (
-    "support_tickets",
-    "support_messages",
-    "storage_folders",
-    "storage_files",
-    "storage_quotas",
-    "file_shares",
-)
-
 
 def upgrade() -> None:
     op.execute(TOUCH_UPDATED_AT)
     op.execute(KEEP_STORAGE_USAGE)
-    for statement in STORAGE_TRIGGERS:
-        op.execute(statement)
-    op.execute(COUNT_WHAT_IS_THERE)
-    for table in TOUCHED:
-        op.execute(
-            f'CREATE TRIGGER "{table}_updatedAt_touch" BEFORE UPDATE ON "{table}" FOR EACH ROW '
-            'WHEN (NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt") EXECUTE FUNCTION touch_updated_at()'
-        )
 
 
 def downgrade() -> None:
-    for table in TOUCHED:
-        op.execute(f'DROP TRIGGER "{table}_updatedAt_touch" ON "{table}"')
-    for name in ("insert", "update", "delete", "truncate"):
-        op.execute(f'DROP TRIGGER "storage_files_usage_{name}" ON "storage_files"')
-    op.execute('DROP TRIGGER "storage_quotas_usage_insert" ON "storage_quotas"')
     op.execute("DROP FUNCTION keep_storage_usage()")
     op.execute("DROP FUNCTION touch_updated_at()")
