@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 from dotenv import dotenv_values
 
-from flows.cli import check, db, demo, drift, encryption, ledger, lint, local, new, release, rollback, super_admin
+from flows.cli import (
+    check,
+    db,
+    demo,
+    drift,
+    encryption,
+    ledger,
+    lint,
+    local,
+    new,
+    release,
+    rollback,
+    schema,
+    super_admin,
+)
 
 app = typer.Typer(
     name="pilotage",
@@ -20,6 +34,7 @@ app.add_typer(local.app, name="local")
 app.command("check")(check.check)
 app.add_typer(db.app, name="db")
 app.command("new")(new.new)
+app.command("schema")(schema.schema)
 app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)
