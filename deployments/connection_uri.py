@@ -21,7 +21,7 @@ def foreign_host(uri: str, hosts: Collection[str]) -> str | None:
 def encrypted(uri: str) -> str:
     """Force TLS on a connection string; the loopback interface alone may do without."""
     parts = urlsplit(uri)
-    if _is_loopback(parts.hostname or ""):
+    if is_loopback(parts.hostname or ""):
         return uri
     query = dict(parse_qsl(parts.query))
     if query.get("sslmode") not in _ENCRYPTED:
@@ -34,7 +34,8 @@ def _pooled(host: str) -> str:
     return f"{label}-pooler{dot}{rest}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

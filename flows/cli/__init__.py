@@ -20,6 +20,7 @@ from flows.cli import (
     release,
     rollback,
     schema,
+    security,
     super_admin,
 )
 
@@ -39,6 +40,7 @@ app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)
 app.command("drift")(drift.drift)
+app.command("security-check")(security.security_check)
 app.command("rotate-keys")(encryption.rotate_keys)
 app.command("create-super-admin")(super_admin.create_super_admin)
 local.app.command("demo")(demo.demo)

@@ -1,0 +1,118 @@
+"""Encrypted columns: every value is ciphertext, of a key that is known, and decrypts."""
+
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from migrations.checks.security.finding import Gathered
+from migrations.encrypted_columns import EncryptedTable, standing
+from migrations.encryption import CIPHERTEXT_PATTERN, Context, KeyRing
+from migrations.errors_encryption import EncryptionError
+
+SAMPLE: Final = 20
+"""So many values of each key are decrypted in each column."""
+
+
+def check_encrypted(
+    connection: psycopg.Connection, tables: tuple[EncryptedTable, ...], ring: KeyRing | None
+) -> Gathered:
+    """Look at every value of columns that must hold ciphertext.
+
+    Args:
+        connection: a session that reads.
+        tables: the tables and columns.
+        ring: the keys; without, whether a value's key is known cannot be told.
+
+    Locks: AccessShareLock on each table, for one scan a column.
+    """
+    gathered = Gathered()
+    if not tables:
+        gathered.unknown.append("the models have no such columns yet")
+    stands = standing(connection, tables)
+    if stands.missing:
+        absent = ", ".join(sorted({table for table, _ in stands.missing}))
+        gathered.unknown.append(f"the database has not, at its revision, every encrypted column of {absent}")
+    for table in stands.tables:
+        for context in table.contexts():
+            gathered.add(_column(connection, context, ring))
+    return gathered
+
+
+def check_masked(connection: psycopg.Connection, tables: tuple[EncryptedTable, ...], ring: KeyRing | None) -> Gathered:
+    """Look at every value of financial columns, and which of them are shown by their last characters only.
+
+    Locks: AccessShareLock on each table, for one scan a column.
+    """
+    gathered = check_encrypted(connection, tables, ring)
+    masked = [f"{table.name}.{column}" for table in tables for column in table.masked]
+    if masked:
+        gathered.good.append(f"masked when shown: {', '.join(masked)}")
+    elif tables:
+        gathered.unknown.append("the models mark no number as masked")
+    return gathered
+
+
+def _column(connection: psycopg.Connection, context: Context, ring: KeyRing | None) -> Gathered:
+    gathered = Gathered()
+    name = ".".join(context)
+    counts = _values_by_key(connection, context)
+    plain = counts.pop(None, 0)
+    if plain:
+        gathered.wrong.append(f"{plain} values of {name} are not encrypted (pilotage rotate-keys)")
+    if not counts and not plain:
+        if _forced(connection, context):
+            gathered.good.append(f"{name} is empty, and takes ciphertext alone")
+        else:
+            gathered.unknown.append(f"{name} holds no value yet, and no CHECK says what it may hold")
+    for key, count in counts.items():
+        if ring is None:
+            gathered.unknown.append(f"{name} has {count} values of key {key}: ENCRYPTION_KEYS is not given to try it")
+        elif key not in ring.key_ids:
+            gathered.wrong.append(f"{count} values of {name} have the unknown key {key}")
+        elif spoilt := _spoilt(connection, context, str(key), ring):
+            gathered.wrong.append(f"{spoilt} of {SAMPLE} values of {name} do not decrypt with key {key}")
+        else:
+            gathered.good.append(f"{name}: {count} values of key {key}")
+    return gathered
+
+
+def _values_by_key(connection: psycopg.Connection, context: Context) -> dict[str | None, int]:
+    """How many values each key has encrypted; None stands for what is no ciphertext."""
+    query = sql.SQL(
+        "SELECT CASE WHEN {column} ~ {pattern} THEN split_part({column}, ':', 2) END, count(*)"
+        " FROM {table} WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).format(
+        column=sql.Identifier(context[1]),
+        pattern=sql.Literal(CIPHERTEXT_PATTERN),
+        table=sql.Identifier("public", context[0]),
+    )
+    return {key: int(count) for key, count in connection.execute(query).fetchall()}
+
+
+def _spoilt(connection: psycopg.Connection, context: Context, key: str, ring: KeyRing) -> int:
+    """How many of some values do not decrypt."""
+    query = sql.SQL("SELECT {column} FROM {table} WHERE starts_with({column}, {start}) LIMIT {limit}").format(
+        column=sql.Identifier(context[1]),
+        table=sql.Identifier("public", context[0]),
+        start=sql.Literal(f"aesgcm:{key}:"),
+        limit=sql.Literal(SAMPLE),
+    )
+    spoilt = 0
+    for (value,) in connection.execute(query).fetchall():
+        try:
+            ring.decrypt(str(value), context)
+        except EncryptionError:
+            spoilt += 1
+    return spoilt
+
+
+def _forced(connection: psycopg.Connection, context: Context) -> bool:
+    """Whether a CHECK of the column alone refuses what is no ciphertext."""
+    row = connection.execute(
+        """SELECT FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND k.conkey = ARRAY[a.attnum]
+           WHERE k.conrelid = format('public.%%I', %s::text)::regclass AND a.attname = %s AND k.contype = 'c'
+             AND k.convalidated AND strpos(pg_get_constraintdef(k.oid), '^aesgcm:') > 0""",
+        context,
+    ).fetchone()
+    return row is not None
