@@ -10,7 +10,9 @@ class Failed(StrEnum):
     """What failed."""
 
     READINESS = "readiness"
+    REHEARSAL = "rehearsal"
     STAGING = "staging"
+    CONTRACT = "contract"
     REVISION = "revision"
     APPLICATION = "application"
     SCHEMA = "schema"
@@ -25,6 +27,7 @@ class Way(StrEnum):
     STAGING = "staging rolled back"
     UNCHANGED = "verified that nothing changed"
     APPLICATION = "application rolled back, the schema stays"
+    DOWNGRADE = "application rolled back, the revisions taken back"
     RESTORE = "production restored to the sealed point"
     HOLD = "held for a person"
 
@@ -39,6 +42,8 @@ class Situation:
         sealed: a restore point exists: production may have been touched since.
         applied: whether revisions of this release stand in production; None where that could not be read.
         first_release: production had no application before: there is no build to go back to.
+        compatible: the rehearsal proved that the previous application works on the schema that stands now.
+        reversible: the rehearsal proved the downgrades lossless, and nothing was written since to what they drop.
     """
 
     failed: Failed
@@ -46,13 +51,15 @@ class Situation:
     sealed: bool
     applied: bool | None
     first_release: bool
+    compatible: bool
+    reversible: bool
 
 
 def decide(situation: Situation) -> Way:
     """Choose the way back that loses least and is known to work; where none is known, hold for a person.
 
     A failure that only says "could not tell" never moves production: it has served so far, and nothing proves that
-    going back is better.
+    going back is better. A way that the rehearsal did not prove is not taken: then production is restored.
     """
     match situation:
         case Situation(sealed=False, staging_touched=False):
@@ -68,9 +75,16 @@ def decide(situation: Situation) -> Way:
         case Situation(failed=Failed.DATA | Failed.SCHEMA):
             return Way.RESTORE
         case Situation(failed=Failed.REVISION | Failed.APPLICATION):
-            return Way.APPLICATION
+            return _back_from(situation)
         case _:
             return Way.HOLD
+
+
+def _back_from(situation: Situation) -> Way:
+    """The way back to the previous application, with the schema that it is proven to work on."""
+    if not situation.applied or situation.compatible:
+        return Way.APPLICATION
+    return Way.DOWNGRADE if situation.reversible else Way.RESTORE
 
 
 def what_failed(error: Exception) -> Failed:
@@ -78,8 +92,12 @@ def what_failed(error: Exception) -> Failed:
     match error:
         case errors.NotReady():
             return Failed.READINESS
+        case errors.RehearsalFailed():
+            return Failed.REHEARSAL
         case errors.StagingFailed():
             return Failed.STAGING
+        case errors.ContractFailed():
+            return Failed.CONTRACT
         case errors.MigrationFailed():
             return Failed.REVISION
         case errors.ApplicationFailed():

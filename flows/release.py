@@ -11,7 +11,25 @@ from prefect.states import Completed
 from deployments.repository import Commit
 from flows.decision import Situation, decide, what_failed
 from flows.rollback import WayBack, conclude
-from tasks import catalogue, notification, production, record, report, smoke, snapshot, staging, status, validation
+from migrations.evidence import Evidence
+from migrations.plan import Plan
+from tasks import (
+    catalogue,
+    notification,
+    production,
+    record,
+    rehearsal,
+    report,
+    restoration,
+    smoke,
+    snapshot,
+    staging,
+    status,
+    validation,
+)
+from tasks import (
+    plan as planning,
+)
 from tasks.errors import TaskError, verdict_error
 from tasks.values import ReleaseRequest, RestorePoint, Survey, Verdict
 
@@ -27,7 +45,9 @@ class Progress:
     """How far a release has come: the way back is chosen from it."""
 
     survey: Survey | None = None
+    evidence: Evidence | None = None
     staging_touched: bool = False
+    contracting: bool = False
     point: RestorePoint | None = None
     verdicts: tuple[Verdict, ...] = ()
 
@@ -56,40 +76,59 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     survey = progress.survey = status.survey(commit, request.target_revision, reset_staging=request.reset_staging)
     if survey.nothing_to_do(commit.sha):
         return finish(release_id, request, progress, f"nothing to do: production serves {request.ref} already")
+    plan = planning.plan_release(release_id, commit, survey)
     snapshot_id = snapshot.take_snapshot(release_id)
+    if request.rehearse and plan.revisions and not survey.first_release:
+        progress.evidence = rehearsal.rehearse_release(release_id, commit, plan)
 
     progress.staging_touched = True
-    deploy_to_staging(release_id, request, commit, survey)
+    deploy_to_staging(release_id, request, commit, plan)
 
     point = progress.point = production.seal_restore_point(release_id, snapshot_id, survey)
-    deploy_to_production(release_id, request, commit, survey, point, progress)
+    window = deploy_to_production(release_id, request, commit, plan, point, progress)
+    if plan.contract:
+        contract_production(release_id, commit, plan, point, progress, window)
 
     catalogue.keep_production(release_id, survey.target_revision)
     return finish(release_id, request, progress, f"release succeeded: {request.ref} serves at {survey.target_revision}")
 
 
-def deploy_to_staging(release_id: str, request: ReleaseRequest, commit: Commit, survey: Survey) -> None:
+def deploy_to_staging(release_id: str, request: ReleaseRequest, commit: Commit, plan: Plan) -> None:
     """Staging deploy and smoke tests: the same revisions and the same build, on a copy."""
     if request.reset_staging:
         staging.reset_staging(release_id)
-    staging.migrate_staging(release_id, commit, survey.target_revision)
-    smoke.smoke_test(release_id, staging.deploy_staging(release_id, commit), commit)
+    staging.migrate_staging(release_id, commit, plan.expanded)
+    deployed = staging.deploy_staging(release_id, commit)
+    smoke.smoke_test(release_id, deployed, commit)
+    if plan.contract:
+        staging.migrate_staging(release_id, commit, plan.target)
+        smoke.smoke_test(release_id, deployed, commit)
 
 
 def deploy_to_production(
-    release_id: str, request: ReleaseRequest, commit: Commit, survey: Survey, point: RestorePoint, progress: Progress
-) -> None:
+    release_id: str, request: ReleaseRequest, commit: Commit, plan: Plan, point: RestorePoint, progress: Progress
+) -> validation.Window:
     """Migrate, build without domains, check, promote, validate, watch."""
-    production.migrate_production(release_id, commit, survey.target_revision)
+    production.migrate_production(release_id, commit, plan.expanded)
     build = production.build_production(release_id, commit)
     production.check_build(release_id, build, commit)
     promoted_at = datetime.now(UTC)
     production.promote(release_id, build)
 
-    judge(progress, validation.validate_database(release_id, commit, (survey.target_revision,), point))
-    window = validation.Window(
-        request.watch_seconds, promoted_at, build.id, commit.sha, expect_users=not survey.first_release
-    )
+    judge(progress, validation.validate_database(release_id, commit, (plan.expanded,), point))
+    first = point.serving_deployment_id is None and not point.revisions
+    window = validation.Window(request.watch_seconds, promoted_at, build.id, commit.sha, expect_users=not first)
+    judge(progress, validation.watch_production(release_id, window))
+    return window
+
+
+def contract_production(
+    release_id: str, commit: Commit, plan: Plan, point: RestorePoint, progress: Progress, window: validation.Window
+) -> None:
+    """Take away what the new build no longer needs, once it has proven itself, and validate again."""
+    progress.contracting = True
+    production.contract_production(release_id, commit, plan.target)
+    judge(progress, validation.validate_database(release_id, commit, (plan.target,), point))
     judge(progress, validation.watch_production(release_id, window))
 
 
@@ -114,8 +153,9 @@ def finish(release_id: str, request: ReleaseRequest, progress: Progress, summary
 
 def way_back(release_id: str, request: ReleaseRequest, commit: Commit, progress: Progress, error: Exception) -> str:
     """Decide which way back is right, and walk it."""
-    survey, point = progress.survey, progress.point
+    survey, point, evidence = progress.survey, progress.point, progress.evidence
     applied = status.applied_since(point, commit) if point else ()
+    lossless = evidence is not None and evidence.way_back.lossless
     way = decide(
         Situation(
             failed=what_failed(error),
@@ -123,6 +163,8 @@ def way_back(release_id: str, request: ReleaseRequest, commit: Commit, progress:
             sealed=point is not None,
             applied=None if applied is None else bool(applied),
             first_release=survey is None or survey.first_release,
+            compatible=evidence is not None and evidence.compatible and not progress.contracting,
+            reversible=point is not None and lossless and restoration.written_since(point) == (),
         )
     )
     log.error("%s: %s; way back: %s", what_failed(error).value, error, way.value)

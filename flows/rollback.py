@@ -12,7 +12,18 @@ from pydantic import Field
 from deployments.ledger import EndState, Release
 from deployments.repository import Commit
 from flows.decision import Way
-from tasks import catalogue, maintenance, notification, record, report, restoration, staging, status, validation
+from tasks import (
+    catalogue,
+    maintenance,
+    notification,
+    record,
+    report,
+    restoration,
+    snapshot,
+    staging,
+    status,
+    validation,
+)
 from tasks.errors import DataFailed, RollbackFailed, SchemaFailed, verdict_error
 from tasks.values import ReleaseRequest, RestorePoint, Verdict
 
@@ -135,9 +146,11 @@ def walk(back: WayBack, way: Way, began: datetime) -> Outcome:
     """Do what a way back asks for; every way ends validated."""
     match way:
         case Way.NOTHING:
+            snapshot.drop_snapshot(back.release_id)
             return Outcome("nothing was touched")
         case Way.STAGING:
             staging.roll_back_staging(back.release_id)
+            snapshot.drop_snapshot(back.release_id)
             return Outcome("staging rolled back, production was not touched")
         case Way.UNCHANGED:
             restoration.verify_unchanged(back.release_id, _point(back))
@@ -145,6 +158,8 @@ def walk(back: WayBack, way: Way, began: datetime) -> Outcome:
             return Outcome("the failed revision left nothing behind, production is as it was", verdicts)
         case Way.APPLICATION:
             return _back_to_the_application(back, began)
+        case Way.DOWNGRADE:
+            return _back_by_the_revisions(back, began)
         case Way.RESTORE:
             return _back_to_the_restore_point(back, began)
         case Way.HOLD:
@@ -170,6 +185,27 @@ def _back_to_the_application(back: WayBack, began: datetime) -> Outcome:
     catalogue.keep_production(back.release_id, back.stands)
     build = "the previous build serves again" if moved else "the previous build went on serving"
     return Outcome(f"application rolled back, {build}, the schema stays at {back.stands}", verdicts)
+
+
+def _back_by_the_revisions(back: WayBack, began: datetime) -> Outcome:
+    """Take back what the release applied, with writes refused meanwhile; restore where that does not come out even."""
+    point = _point(back)
+    maintenance.set_maintenance(back.release_id, on=True)
+    if point.serving_deployment_id:
+        restoration.roll_back_application(back.release_id, point.serving_deployment_id)
+    try:
+        restoration.take_back_revisions(back.release_id, back.commit, point)
+        verdicts = _database(back, unchanged=True)
+    except (RollbackFailed, DataFailed, SchemaFailed):
+        log.warning("the revisions could not be taken back: restoring production")
+        return _back_to_the_restore_point(back, began)
+    catalogue.keep_production(back.release_id, ", ".join(point.revisions))
+    maintenance.set_maintenance(back.release_id, on=False)
+    verdicts += _served(back, began)
+    return Outcome(
+        "application rolled back, the previous build serves again, the revisions were taken back without loss",
+        verdicts,
+    )
 
 
 def _back_to_the_restore_point(back: WayBack, began: datetime) -> Outcome:
@@ -260,5 +296,6 @@ NEXT = {
     Way.STAGING: "read the failed step, mend the commit, release again.",
     Way.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
     Way.APPLICATION: "mend the application; the expanded schema is compatible and stays.",
+    Way.DOWNGRADE: "mend the application; production is as it was, and nothing was lost.",
     Way.RESTORE: "look at the receipt and the kept branch for rows to bring over; release again with reset_staging.",
 }

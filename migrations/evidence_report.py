@@ -23,8 +23,10 @@ def render(evidence: Evidence, *, blocking_budget_ms: float) -> str:
     lines = [
         f"# Rehearsal of plan {evidence.plan_digest[:12]}",
         "",
-        f"**{'Stops the release' if problems else 'Nothing speaks against the release'}** · evidence"
-        f" `{evidence.digest[:12]}` · budget {blocking_budget_ms:.0f} ms",
+        (
+            f"**{'Stops the release' if problems else 'Nothing speaks against the release'}** · evidence"
+            f" `{evidence.digest[:12]}` · budget {blocking_budget_ms:.0f} ms"
+        ),
         "",
         *(f"- {problem}" for problem in problems),
         *([""] if problems else []),
@@ -124,8 +126,10 @@ def timeline(evidence: Evidence) -> str:
     total_s = max(offsets.values(), default=0.0) + max((held.until_s for _, held in bars), default=0.0) or 1.0
     height = TOP + ROW * max(len(bars), 1) + 30
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 90}" height="{height}"'
-        ' font-family="sans-serif" font-size="12" role="img">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 90}" height="{height}"'
+            ' font-family="sans-serif" font-size="12" role="img">'
+        ),
         "<title>Locks of the rehearsal</title>",
         f'<rect width="100%" height="{height}" fill="white"/>',
         *_legend(),
@@ -139,8 +143,10 @@ def timeline(evidence: Evidence) -> str:
         told = f"{label}: {held.lock.mode}, {held.held_ms:.1f} ms"
         parts += [
             f'<text x="8" y="{top + 14}">{escape(label[:48])}</text>',
-            f'<rect x="{left:.1f}" y="{top + 3}" width="{width:.1f}" height="{ROW - 8}" fill={quoteattr(colour)}>'
-            f"<title>{escape(told)}</title></rect>",
+            (
+                f'<rect x="{left:.1f}" y="{top + 3}" width="{width:.1f}" height="{ROW - 8}" fill={quoteattr(colour)}>'
+                f"<title>{escape(told)}</title></rect>"
+            ),
             f'<text x="{left + width + 4:.1f}" y="{top + 14}">{held.held_ms:.1f} ms</text>',
         ]
     if not bars:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from migrations.errors import ContractBelowExpand
+from migrations.errors import ContractBelowExpand, SeveralHeads
 from migrations.history import History, Revision
 from migrations.recording import RecordedStatement, Recording, Source, record
 
@@ -89,6 +89,27 @@ class Plan:
     def contract(self) -> tuple[PlannedRevision, ...]:
         """What comes after the application, once it has proven itself."""
         return tuple(one for one in self.revisions if one.phase == CONTRACT)
+
+    @property
+    def target(self) -> str:
+        """The revision that the plan ends at.
+
+        Raises:
+            SeveralHeads: it ends at several.
+        """
+        if len(self.targets) != 1:
+            raise SeveralHeads(self.targets)
+        return self.targets[0]
+
+    @property
+    def expanded(self) -> str:
+        """The revision that stands while the application is replaced: the newest before the contract revisions."""
+        if not self.contract:
+            return self.target
+        below = [*self.current, *(one.id for one in self.expand)]
+        if not below:
+            raise ContractBelowExpand(self.contract[0].id, "anything else")
+        return below[-1]
 
     @cached_property
     def digest(self) -> str:

@@ -2,8 +2,10 @@
 
 TaskError
 ├── NotReady           the release cannot start: nothing was touched
+├── RehearsalFailed    the plan did not stand its trial on a branch: production was not touched
 ├── StagingFailed      staging did not take it: production was not touched
 ├── MigrationFailed    a revision did not go through in production
+├── ContractFailed     a contract revision did not go through; the new build serves, and was found good
 ├── ApplicationFailed  the new build is not fit for production
 ├── SchemaFailed       the catalogue is not what the revisions promise
 ├── DataFailed         rows are missing, orphaned or wrong
@@ -33,12 +35,20 @@ class NotReady(TaskError):
     """The release cannot start; nothing was touched."""
 
 
+class RehearsalFailed(TaskError):
+    """The plan did not stand its trial on a branch of production; production was not touched."""
+
+
 class StagingFailed(TaskError):
     """Staging did not take the release; production was not touched."""
 
 
 class MigrationFailed(TaskError):
     """A revision did not go through in production."""
+
+
+class ContractFailed(TaskError):
+    """A contract revision did not go through in production; the new build serves, and was found good."""
 
 
 class ApplicationFailed(TaskError):

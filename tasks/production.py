@@ -10,7 +10,7 @@ from migrations.errors import MigrationError
 from migrations.restore_point import seal
 from migrations.session import reader
 from tasks import builds, connections, revisions
-from tasks.errors import ApplicationFailed, MigrationFailed
+from tasks.errors import ApplicationFailed, ContractFailed, MigrationFailed
 from tasks.record import RESTORE_POINT, recorded, restore_point_json
 from tasks.step import step
 from tasks.values import RestorePoint, Survey
@@ -62,6 +62,27 @@ def migrate_production(release_id: str, commit: Commit, target_revision: str) ->
             done = revisions.apply(given, release_id, commit, dsn, target_revision)
         except MigrationError as error:
             raise MigrationFailed(str(error), transient=error.transient) from error
+        entry.result({"revisions": list(done)})
+    return done
+
+
+@step("contract production", timeout_s=3600)
+def contract_production(release_id: str, commit: Commit, target_revision: str) -> tuple[str, ...]:
+    """Apply the contract revisions, which take away what only the previous build needed.
+
+    Returns:
+        The revisions applied, in order.
+
+    Raises:
+        ContractFailed: a revision did not go through; those before it stand, and the new build serves.
+    """
+    given = connections.settings()
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with recorded(release_id, "contract production", target_revision=target_revision) as entry:
+        try:
+            done = revisions.apply(given, release_id, commit, dsn, target_revision)
+        except MigrationError as error:
+            raise ContractFailed(str(error), transient=error.transient) from error
         entry.result({"revisions": list(done)})
     return done
 

@@ -1,17 +1,25 @@
 """Restoration: the ways back, each walked step by step and each written down before and after."""
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
+from deployments.errors import DeploymentError
 from deployments.neon import NeonClient
+from deployments.repository import Commit
+from migrations.apply import downgrade
 from migrations.catalog import Catalog, difference, read_catalog
+from migrations.errors import MigrationError
 from migrations.receipt import Receipt, receipt
+from migrations.reversal import written_to_additions
 from migrations.session import reader
 from tasks import connections
 from tasks.errors import RollbackFailed
 from tasks.record import note, recorded
 from tasks.step import step
 from tasks.values import Restoration, RestorePoint
+
+log = logging.getLogger(__name__)
 
 
 def kept_name(release_id: str) -> str:
@@ -37,6 +45,45 @@ def verify_unchanged(release_id: str, point: RestorePoint) -> None:
                 f"the failed revision left something behind in production: {'; '.join(str(one) for one in found[:10])}"
             )
         entry.result({"digest": live.digest})
+
+
+def written_since(point: RestorePoint) -> tuple[str, ...] | None:
+    """What users have written to what the release added; None where that could not be told."""
+    try:
+        given = connections.settings()
+        with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+            return written_to_additions(connection, Catalog.from_json(point.catalog_json))
+    except (DeploymentError, MigrationError):
+        log.exception("what was written since the restore point cannot be told")
+        return None
+
+
+@step("take back revisions", timeout_s=1800)
+def take_back_revisions(release_id: str, commit: Commit, point: RestorePoint) -> None:
+    """Run the downgrades that the rehearsal proved lossless, down to where production stood.
+
+    Raises:
+        RollbackFailed: something was written meanwhile to what they drop, or one of them failed.
+    """
+    given = connections.settings()
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with recorded(release_id, "take back revisions", revisions=list(point.revisions)) as entry:
+        written = written_since(point)
+        if written is None or written:
+            raise RollbackFailed(f"the revisions cannot be taken back: {'; '.join(written or ('cannot tell',))}")
+        target = point.revisions[0] if point.revisions else "base"
+        try:
+            gone = downgrade(
+                dsn,
+                connections.history(given, commit),
+                target,
+                release_id=release_id,
+                lock_timeout_ms=given.lock_timeout_ms,
+                budget_s=given.migration_budget_s,
+            )
+        except MigrationError as error:
+            raise RollbackFailed(f"a revision could not be taken back: {error}") from error
+        entry.result({"taken_back": [one.revision for one in gone]})
 
 
 @step("roll back application", timeout_s=600)

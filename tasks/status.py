@@ -14,6 +14,7 @@ from migrations.session import reader
 from migrations.throwaway import promised_catalog
 from tasks import connections
 from tasks.errors import NotReady
+from tasks.snapshot import to_delete
 from tasks.step import step
 from tasks.values import EnvironmentStatus, RestorePoint, Survey
 
@@ -142,7 +143,7 @@ def _room(given: Settings) -> list[str]:
     branches = connections.neon(given).branches()
     roots = [branch.name for branch in branches if branch.parent_id is None]
     found: list[str] = []
-    if len(branches) + 2 > given.neon_branch_limit:
+    if to_delete(given, branches) is None:
         found.append(
             f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a release with its way back needs 2: "
             f"delete some ({', '.join(b.name for b in branches)})"

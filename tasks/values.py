@@ -39,6 +39,12 @@ class ReleaseRequest(BaseModel):
         ge=5,
         le=3600,
     )
+    rehearse: bool = Field(
+        default=True,
+        title="Rehearse",
+        description="Try the plan on a fresh branch of production first. Without its evidence nothing is known of the "
+        "running application's fate, and a way back that needs it is a restore.",
+    )
     reset_staging: bool = Field(
         default=False,
         title="Reset staging",

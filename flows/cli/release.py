@@ -30,6 +30,7 @@ def start(
     target_revision: Annotated[str, typer.Option(help="Revision to migrate to.")] = "head",
     watch_seconds: Annotated[int, typer.Option(help="How long production is watched.")] = 60,
     reset_staging: Annotated[bool, typer.Option("--reset-staging", help="Make staging a copy of production.")] = False,
+    rehearse: Annotated[bool, typer.Option(help="Try the plan on a branch of production first.")] = True,
 ) -> None:
     """Start a release through Prefect's API and follow it to its end."""
     from flows.cli import checklist
@@ -37,7 +38,11 @@ def start(
     with clearly():
         try:
             request = ReleaseRequest(
-                ref=ref, target_revision=target_revision, watch_seconds=watch_seconds, reset_staging=reset_staging
+                ref=ref,
+                target_revision=target_revision,
+                watch_seconds=watch_seconds,
+                reset_staging=reset_staging,
+                rehearse=rehearse,
             )
         except ValidationError as error:
             raise CommandFailed("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())) from None

@@ -33,6 +33,8 @@ REFS = {
     "app-crash": "v2-crashes",
     "data-corruption": "v2-corrupts",
 }
+# Their rehearsal would stop them before production was touched, and there would be nothing to roll back.
+UNREHEARSED = {"bad-migration", "data-corruption"}
 
 
 def deploy() -> None:
@@ -61,7 +63,9 @@ def show(scenario: str, state: Path) -> None:
     acknowledged.unlink(missing_ok=True)
     with traffic(acknowledged) as running:
         console.rule(f"release of {ref} under traffic ({USERS} users, {RATE:.0f} requests/s)")
-        run = release(ref, WATCH_S)
+        if scenario in UNREHEARSED:
+            console.print("  without its rehearsal, which would have stopped it before it touched production")
+        run = release(ref, WATCH_S, rehearse=scenario not in UNREHEARSED)
     ending = outcome.Ending(scenario, run, running.result(), before, outcome.look(), acknowledged)
     console.rule("outcome")
     console.print(outcome.summary(ending))
@@ -99,7 +103,8 @@ def _lines(file: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-def release(ref: str, watch_seconds: int) -> checklist.FollowedRun:
+def release(ref: str, watch_seconds: int, *, rehearse: bool = True) -> checklist.FollowedRun:
     """Start a release through Prefect's API and follow it."""
-    run = checklist.trigger("release/release", {"request": {"ref": ref, "watch_seconds": watch_seconds}})
+    request = {"ref": ref, "watch_seconds": watch_seconds, "rehearse": rehearse}
+    run = checklist.trigger("release/release", {"request": request})
     return checklist.follow(run, console, deadline_s=RUN_DEADLINE_S)

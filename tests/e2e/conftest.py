@@ -49,17 +49,21 @@ class Live:
         return {branch.name for branch in connections.neon(self.given).branches()}
 
     @staticmethod
-    def release(ref: str, *, reset_staging: bool = False, target_revision: str = "head") -> str:
+    def release(ref: str, *, reset_staging: bool = False, target_revision: str = "head", rehearse: bool = True) -> str:
         """Release a ref; its summary."""
         request = ReleaseRequest(
-            ref=ref, watch_seconds=WATCH_S, reset_staging=reset_staging, target_revision=target_revision
+            ref=ref,
+            watch_seconds=WATCH_S,
+            reset_staging=reset_staging,
+            target_revision=target_revision,
+            rehearse=rehearse,
         )
         return str(release(request))
 
-    def failed_release(self, ref: str, *, reset_staging: bool = False) -> str:
+    def failed_release(self, ref: str, *, reset_staging: bool = False, rehearse: bool = True) -> str:
         """Release a ref that fails; what was done about it."""
         with pytest.raises(RolledBack) as caught:
-            self.release(ref, reset_staging=reset_staging)
+            self.release(ref, reset_staging=reset_staging, rehearse=rehearse)
         return str(caught.value)
 
 

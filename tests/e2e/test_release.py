@@ -75,7 +75,7 @@ def test_a_second_release_meanwhile_is_refused_with_the_name_of_the_first(live: 
 def test_release_verifies_that_nothing_changed_when_a_revision_fails(live: Any, users: Working) -> None:
     before = outcome.look()
     with users() as at_work:
-        summary = live.failed_release("v2-bad-migration")
+        summary = live.failed_release("v2-bad-migration", rehearse=False)
     after = outcome.look()
     assert summary == "rolled back: the failed revision left nothing behind, production is as it was"
     assert difference(before.catalog, after.catalog) == ()
@@ -85,8 +85,26 @@ def test_release_verifies_that_nothing_changed_when_a_revision_fails(live: Any, 
     assert live.newest().state == "rolled_back"
 
 
+def test_a_rehearsal_stops_a_revision_that_would_fail_on_production_s_rows(live: Any, users: Working) -> None:
+    before = outcome.look()
+    with users() as at_work:
+        summary = live.failed_release("v2-bad-migration")
+    after = outcome.look()
+    assert summary.startswith(
+        "failed: nothing was touched; what failed: on a branch of production: revision 20251101_1000"
+    )
+    assert (after.commit_sha, after.revisions, after.catalog) == (before.commit_sha, before.revisions, before.catalog)
+    assert (at_work.report.errors, at_work.report.failures) == (0, ())
+    assert not [name for name in live.branches() if name.startswith("rehearsal-")]
+    with connections.ledger(live.given) as ledger:
+        release_id = live.newest().id
+        assert "migrate staging" not in {step.step for step in ledger.steps(release_id)}
+        assert ledger.left_behind(release_id).branches == ()
+    assert f"release-{release_id}" not in live.branches()
+
+
 def test_a_revision_that_fails_on_staging_never_reaches_production(live: Any) -> None:
-    summary = live.failed_release("v2-bad-migration", reset_staging=True)
+    summary = live.failed_release("v2-bad-migration", reset_staging=True, rehearse=False)
     assert summary == "rolled back: staging rolled back, production was not touched"
     with connections.ledger(live.given) as ledger:
         steps = {step.step for step in ledger.steps(live.newest().id)}

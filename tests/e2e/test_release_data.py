@@ -4,9 +4,50 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import pytest
+
+from deployments.local.faults import Fault
 from flows.cli import outcome
 from migrations.catalog import difference
-from tasks import connections, record
+from tasks import connections, record, rehearsal
+
+
+def test_a_rehearsal_stops_a_release_that_would_leave_rows_wrong(
+    live: Any, users: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    before = outcome.look()
+    with users():
+        summary = live.failed_release("v2-corrupts")
+    assert summary.startswith("failed: nothing was touched; what failed: the rehearsal stops the release: ")
+    assert "conversation" in summary
+    assert outcome.look().catalog == before.catalog
+    evidence = rehearsal.of_release(live.newest().id)
+    assert evidence is not None
+    assert [one.revision for one in evidence.revisions] == ["20251101_0900", "20251106_0900"]
+    assert evidence.compatible
+
+
+def test_revisions_are_taken_back_where_compatibility_is_unknown_and_the_way_back_is_proven(
+    live: Any, users: Callable[[], AbstractContextManager[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_statistics(*_: object) -> None:
+        """A server that does not keep the statements that it was sent."""
+
+    monkeypatch.setattr(rehearsal, "application_statements", without_statistics)
+    before = outcome.look()
+    live.platform.fault("vercel", Fault(method="POST", path="/promote/", when="before", status=400))
+    with users() as at_work:
+        summary = live.failed_release("v2")
+    after = outcome.look()
+    assert at_work.report.errors == 0
+    assert summary == (
+        "rolled back: application rolled back, the previous build serves again,"
+        " the revisions were taken back without loss"
+    )
+    assert (after.commit_sha, after.revisions) == (before.commit_sha, before.revisions)
+    assert difference(before.catalog, after.catalog) == ()
+    assert {written for _, written in at_work.acknowledged} <= after.message_ids
+    assert not outcome.application.health(connections.production_url(live.given), bypass=None).maintenance
 
 
 def test_release_restores_production_when_validation_finds_corrupt_rows(
@@ -14,7 +55,7 @@ def test_release_restores_production_when_validation_finds_corrupt_rows(
 ) -> None:
     before = outcome.look()
     with users() as at_work:
-        summary = live.failed_release("v2-corrupts")
+        summary = live.failed_release("v2-corrupts", rehearse=False)
     after = outcome.look()
     done = live.newest()
     point = record.restore_point(done.id)
@@ -32,7 +73,7 @@ def test_release_restores_production_when_validation_finds_corrupt_rows(
     assert {name for name in live.branches() if not name.startswith("release-")} == {"main", "staging", kept}
     assert connections.production_branch(live.given).protected
     assert not outcome.application.health(connections.production_url(live.given), bypass=None).maintenance
-    assert [text for text in live.told() if "v2-corrupts" in text] == [
+    assert [text for text in live.told() if "v2-corrupts" in text][-2:] == [
         "Release of v2-corrupts failed",
         "Release of v2-corrupts was rolled back",
     ]

@@ -7,12 +7,23 @@ import pytest
 from flows.decision import Failed, Situation, Way, decide, what_failed
 from tasks import errors
 
+BOTH = (False, True)
 EVERY = [
-    Situation(failed, staging_touched, sealed, applied, first_release)
-    for failed, staging_touched, sealed, applied, first_release in itertools.product(
-        Failed, (False, True), (False, True), (None, False, True), (False, True)
-    )
+    Situation(failed, staging_touched, sealed, applied, first_release, compatible, reversible)
+    for failed in Failed
+    for applied in (None, False, True)
+    for staging_touched, sealed, first_release, compatible, reversible in itertools.product(BOTH, repeat=5)
 ]
+SEALED = [s for s in EVERY if s.sealed]
+KNOWN = [s for s in SEALED if s.applied is not None and not s.first_release]
+
+
+def of(situations: list[Situation], *failed: Failed) -> list[Situation]:
+    return [s for s in situations if s.failed in failed]
+
+
+def test_every_combination_is_looked_at() -> None:
+    assert len(EVERY) == len(Failed) * 2**5 * 3
 
 
 @pytest.mark.parametrize("situation", [s for s in EVERY if not s.sealed])
@@ -20,37 +31,53 @@ def test_production_is_never_moved_before_its_restore_point_is_sealed(situation:
     assert decide(situation) is (Way.STAGING if situation.staging_touched else Way.NOTHING)
 
 
-@pytest.mark.parametrize("situation", [s for s in EVERY if s.sealed])
-def test_a_restore_is_taken_for_failed_data_or_schema_of_a_known_state_only(situation: Situation) -> None:
-    known = situation.applied is not None and not situation.first_release
-    assert (decide(situation) is Way.RESTORE) == (situation.failed in {Failed.DATA, Failed.SCHEMA} and known)
+@pytest.mark.parametrize("situation", of(SEALED, Failed.DATA, Failed.SCHEMA))
+def test_failed_data_or_schema_of_a_known_state_is_restored(situation: Situation) -> None:
+    assert decide(situation) is (Way.RESTORE if situation in KNOWN else Way.HOLD)
 
 
-@pytest.mark.parametrize("situation", [s for s in EVERY if s.sealed and s.applied is None])
+@pytest.mark.parametrize("situation", [s for s in SEALED if s.applied is None])
 def test_a_state_that_cannot_be_read_is_held_for_a_person(situation: Situation) -> None:
     assert decide(situation) is Way.HOLD
 
 
-@pytest.mark.parametrize("situation", [s for s in EVERY if s.sealed and s.failed is Failed.UNKNOWN])
+@pytest.mark.parametrize(
+    "situation", of(SEALED, Failed.UNKNOWN, Failed.CONTRACT, Failed.READINESS, Failed.REHEARSAL, Failed.STAGING)
+)
 def test_what_could_not_be_told_never_moves_production(situation: Situation) -> None:
     assert decide(situation) is Way.HOLD
 
 
-@pytest.mark.parametrize("first_release", [False, True])
-def test_a_failed_revision_that_left_nothing_is_verified(first_release: bool) -> None:
-    assert decide(Situation(Failed.REVISION, True, True, False, first_release)) is Way.UNCHANGED
+@pytest.mark.parametrize("situation", [s for s in of(SEALED, Failed.REVISION) if s.applied is False])
+def test_a_failed_revision_that_left_nothing_is_verified(situation: Situation) -> None:
+    assert decide(situation) is Way.UNCHANGED
 
 
-@pytest.mark.parametrize("failed", [Failed.REVISION, Failed.APPLICATION])
-def test_the_schema_stays_when_revisions_stand_and_the_data_is_good(failed: Failed) -> None:
-    assert decide(Situation(failed, True, True, True, False)) is Way.APPLICATION
+@pytest.mark.parametrize("situation", [s for s in of(KNOWN, Failed.APPLICATION) if s.applied is False])
+def test_an_application_over_an_unchanged_schema_is_rolled_back_alone(situation: Situation) -> None:
+    assert decide(situation) is Way.APPLICATION
+
+
+@pytest.mark.parametrize("situation", [s for s in of(KNOWN, Failed.APPLICATION, Failed.REVISION) if s.applied])
+def test_the_schema_stays_where_it_is_proven_compatible_and_is_taken_back_where_that_is_proven_lossless(
+    situation: Situation,
+) -> None:
+    proven = Way.APPLICATION if situation.compatible else Way.DOWNGRADE if situation.reversible else Way.RESTORE
+    assert decide(situation) is proven
+
+
+@pytest.mark.parametrize("situation", of([s for s in SEALED if s.first_release], Failed.APPLICATION, Failed.DATA))
+def test_a_first_release_has_nothing_to_go_back_to(situation: Situation) -> None:
+    assert decide(situation) is Way.HOLD
 
 
 @pytest.mark.parametrize(
     ("error", "failed"),
     [
         (errors.NotReady("x"), Failed.READINESS),
+        (errors.RehearsalFailed("x"), Failed.REHEARSAL),
         (errors.StagingFailed("x"), Failed.STAGING),
+        (errors.ContractFailed("x"), Failed.CONTRACT),
         (errors.MigrationFailed("x"), Failed.REVISION),
         (errors.ApplicationFailed("x"), Failed.APPLICATION),
         (errors.DataFailed("x"), Failed.DATA),

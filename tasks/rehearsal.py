@@ -1,0 +1,104 @@
+"""Rehearsal: the plan tried on a fresh branch of production, so that opinions become evidence."""
+
+import base64
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+
+from deployments.ledger import StepHandle
+from deployments.repository import Commit
+from deployments.settings import Settings
+from migrations.errors import MigrationError
+from migrations.evidence import Evidence
+from migrations.evidence_report import compatibility, downtime, render, timeline, way_back
+from migrations.plan import Plan
+from migrations.rehearsal import rehearse
+from migrations.session import reader
+from migrations.statements import application_statements
+from tasks import connections
+from tasks.errors import RehearsalFailed
+from tasks.record import recorded
+from tasks.step import step
+
+BRANCH_HOURS = 2
+
+
+def branch_name(release_id: str) -> str:
+    """The name of the branch that a release rehearses on."""
+    return f"rehearsal-{release_id}"
+
+
+@step("rehearsal", timeout_s=3600)
+def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
+    """Try the plan on a branch of production, which is deleted afterwards, and keep the evidence.
+
+    Raises:
+        RehearsalFailed: a revision does not go through on production's rows, a client would wait for longer than the
+            budget, or the application that runs now would break. Production was not touched.
+    """
+    given = connections.settings()
+    production = connections.production_branch(given)
+    with reader(connections.owner_dsn(given, production)) as connection:
+        sent = application_statements(connection, given.neon_app_role)
+    name = branch_name(release_id)
+    with recorded(release_id, "rehearsal", branch=name, plan=plan.digest) as entry:
+        with _branch(given, name, production.id, entry) as dsn:
+            try:
+                evidence = rehearse(dsn, connections.history(given, commit), plan, sent)
+            except MigrationError as error:
+                raise RehearsalFailed(
+                    f"on a branch of production: {error}. Production was not touched.", transient=error.transient
+                ) from error
+        keep(given, release_id, evidence)
+        problems = evidence.problems(blocking_budget_ms=given.blocking_budget_ms)
+        entry.result(
+            {
+                "evidence": evidence.digest,
+                "downtime": downtime(evidence),
+                "way_back": way_back(evidence.way_back),
+                "compatibility": compatibility(evidence.compatibility),
+                "problems": list(problems),
+            }
+        )
+        if problems:
+            raise RehearsalFailed(
+                f"the rehearsal stops the release: {'; '.join(problems)}. Production was not touched."
+            )
+    return evidence
+
+
+@contextmanager
+def _branch(given: Settings, name: str, production_id: str, entry: StepHandle) -> Generator[str]:
+    """A branch of production for as long as the block runs; its owner's DSN."""
+    client = connections.neon(given)
+    expires_at = datetime.now(UTC) + timedelta(hours=BRANCH_HOURS)
+    branch = client.create_branch(name, parent_id=production_id, compute=True, expires_at=expires_at)
+    try:
+        yield connections.owner_dsn(given, branch)
+    finally:
+        client.delete_branch(branch.id)
+        entry.result({"branch_deleted": name})
+
+
+def keep(given: Settings, release_id: str, evidence: Evidence) -> None:
+    """Keep evidence in the ledger under its digest, and show it in the Prefect UI."""
+    with connections.ledger(given) as ledger:
+        ledger.record_evidence(evidence.digest, evidence.plan_digest, evidence.to_json(), release_id=release_id)
+    create_markdown_artifact(
+        render(evidence, blocking_budget_ms=given.blocking_budget_ms),
+        key="rehearsal",
+        description=f"Rehearsal of release {release_id}",
+    )
+    picture = base64.b64encode(timeline(evidence).encode()).decode()
+    create_image_artifact(
+        f"data:image/svg+xml;base64,{picture}", key="rehearsal-locks", description="When each lock was held"
+    )
+
+
+def of_release(release_id: str) -> Evidence | None:
+    """The evidence that a release was judged by; None where it rehearsed nothing."""
+    with connections.ledger(connections.settings()) as ledger:
+        kept = ledger.evidence_of_release(release_id)
+    return Evidence.from_json(kept) if kept else None
