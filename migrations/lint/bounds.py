@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import postgast
 from postgast import nodes
@@ -15,21 +16,120 @@ from migrations.lint.world import World
 _LOWER, _UPPER = frozenset({">", ">="}), frozenset({"<", "<="})
 
 
-def is_bounded(node: nodes.UpdateStmt | nodes.DeleteStmt, world: World) -> bool:
+def is_bounded(node: nodes.UpdateStmt | nodes.DeleteStmt, world: World, *, in_block: bool = False) -> bool:
     """Whether an UPDATE or DELETE says how many rows it can touch.
 
     It does by a unique key, a list of values, a range with two ends, a LIMIT in a subquery or in a CTE that it joins,
     or a cursor.
+
+    Args:
+        node: the statement.
+        world: what is known of keys.
+        in_block: whether a name that it compares with can be a variable of a block.
     """
     if isinstance(node.where_clause, nodes.CurrentOfExpr):
         return True
     joined = node.from_clause if isinstance(node, nodes.UpdateStmt) else node.using_clause
     if any(limited(one) for one in joined) or _joins_limited(node.with_clause, joined):
         return True
+    relation = node.relation
+    target = _Target(
+        Name.of_range(relation),
+        relation.alias.aliasname if relation is not None and relation.alias is not None else "",
+        world,
+        _limited_ctes(node.with_clause),
+        variables=in_block and not joined,
+    )
     conditions = list(conjuncts(node.where_clause))
-    table = Name.of_range(node.relation)
-    limited_ctes = _limited_ctes(node.with_clause)
-    return any(_is_bound(one, table, world, limited_ctes) for one in conditions) or _is_range(conditions)
+    return any(target.bounds(one) for one in conditions) or target.is_range(conditions)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The table that is changed, and what its conditions may compare with.
+
+    Attributes:
+        table: its name.
+        alias: what the statement calls it; empty where it calls it by its name.
+        world: what is known of it.
+        limited_ctes: common table expressions that end after a number of rows.
+        variables: whether a name can be a variable.
+    """
+
+    table: Name
+    alias: str
+    world: World
+    limited_ctes: frozenset[str]
+    variables: bool
+
+    def bounds(self, condition: AstNode) -> bool:
+        """Whether a condition lets a known number of rows through."""
+        if isinstance(condition, nodes.SubLink):
+            return self._among(condition)
+        if not isinstance(condition, nodes.A_Expr):
+            return False
+        operator = strings(condition.name)[-1:]
+        match condition.kind:
+            case pb.AEXPR_IN:
+                return operator == ("=",)
+            case pb.AEXPR_OP_ANY:
+                return self._is_list(condition.rexpr)
+            case pb.AEXPR_BETWEEN:
+                return self._own(condition.lexpr) is not None
+            case pb.AEXPR_OP if operator == ("=",):
+                sides = (condition.lexpr, condition.rexpr), (condition.rexpr, condition.lexpr)
+                return any(self._is_key(one) and self._is_fixed(other) for one, other in sides)
+            case _:
+                return False
+
+    def is_range(self, conditions: list[AstNode]) -> bool:
+        """Whether conditions together give a column two ends."""
+        ends: dict[str, set[str]] = {}
+        for one in conditions:
+            if isinstance(one, nodes.A_Expr) and one.kind == pb.AEXPR_OP and (column := self._own(one.lexpr)):
+                operator = strings(one.name)[-1]
+                side = "lower" if operator in _LOWER else "upper" if operator in _UPPER else ""
+                if side and self._is_fixed(one.rexpr):
+                    ends.setdefault(column, set()).add(side)
+        return any({"lower", "upper"} <= sides for sides in ends.values())
+
+    def _among(self, condition: nodes.SubLink) -> bool:
+        query = condition.subselect
+        if condition.sub_link_type not in {pb.ANY_SUBLINK, pb.EXISTS_SUBLINK}:
+            return False
+        named = query.from_clause if isinstance(query, nodes.SelectStmt) else []
+        return limited(query) or any(
+            isinstance(one, nodes.RangeVar) and one.relname in self.limited_ctes for one in named
+        )
+
+    def _own(self, node: AstNode | None) -> str | None:
+        """The column of the table itself that an expression is."""
+        node = _bare(node)
+        found = strings(node.fields) if isinstance(node, nodes.ColumnRef) else ()
+        *qualified, column = found or ("",)
+        is_own = bool(column) and qualified[-1:] in ([], [self.alias or self.table.name])
+        return column if is_own else None
+
+    def _is_key(self, node: AstNode | None) -> bool:
+        column = self._own(node)
+        return column is not None and _is_unique(column, self.table, self.world)
+
+    def _is_fixed(self, node: AstNode | None) -> bool:
+        """Whether an expression is one value, known before the rows are looked at."""
+        node = _bare(node)
+        if isinstance(node, nodes.SubLink):
+            return node.sub_link_type == pb.EXPR_SUBLINK
+        if node is None:
+            return False
+        return self.variables or not any(isinstance(one, nodes.ColumnRef) for _, one in postgast.walk_typed(node))
+
+    def _is_list(self, node: AstNode | None) -> bool:
+        node = _bare(node)
+        if isinstance(node, nodes.SubLink):
+            return limited(node.subselect)
+        return isinstance(node, nodes.A_ArrayExpr | nodes.ParamRef | nodes.A_Const) or (
+            self.variables and isinstance(node, nodes.ColumnRef)
+        )
 
 
 def limited(node: AstNode | None) -> bool:
@@ -66,66 +166,10 @@ def _joins_limited(clause: nodes.WithClause | None, joined: list[AstNode]) -> bo
     return any(isinstance(one, nodes.RangeVar) and one.relname in ctes for one in joined)
 
 
-def _is_bound(condition: AstNode, table: Name, world: World, limited_ctes: frozenset[str]) -> bool:
-    if isinstance(condition, nodes.SubLink):
-        query = condition.subselect
-        if isinstance(query, nodes.SelectStmt) and condition.sub_link_type in {pb.ANY_SUBLINK, pb.EXISTS_SUBLINK}:
-            return limited(query) or any(
-                isinstance(one, nodes.RangeVar) and one.relname in limited_ctes for one in query.from_clause
-            )
-    if not isinstance(condition, nodes.A_Expr):
-        return False
-    operator = strings(condition.name)[-1:]
-    column = _column(condition.lexpr)
-    match condition.kind:
-        case pb.AEXPR_IN:
-            return condition.rexpr is not None and operator == ("=",)
-        case pb.AEXPR_OP_ANY:
-            return _is_list(condition.rexpr)
-        case pb.AEXPR_BETWEEN:
-            return column is not None
-        case pb.AEXPR_OP if operator == ("=",):
-            other = _column(condition.rexpr)
-            named = column or other
-            against = condition.rexpr if column else condition.lexpr
-            return named is not None and _is_fixed(against) and _is_unique(named, table, world)
-        case _:
-            return False
-
-
-def _is_range(conditions: list[AstNode]) -> bool:
-    ends: dict[str, set[str]] = {}
-    for one in conditions:
-        if isinstance(one, nodes.A_Expr) and one.kind == pb.AEXPR_OP and (column := _column(one.lexpr)):
-            operator = strings(one.name)[-1]
-            side = "lower" if operator in _LOWER else "upper" if operator in _UPPER else ""
-            if side and _is_fixed(one.rexpr):
-                ends.setdefault(column, set()).add(side)
-    return any({"lower", "upper"} <= sides for sides in ends.values())
-
-
-def _column(node: AstNode | None) -> str | None:
+def _bare(node: AstNode | None) -> AstNode | None:
     while isinstance(node, nodes.TypeCast):
         node = node.arg
-    found = strings(node.fields) if isinstance(node, nodes.ColumnRef) else ()
-    return found[-1] if found else None
-
-
-def _is_fixed(node: AstNode | None) -> bool:
-    """Whether an expression is one value: a constant, a parameter, or a variable of the block."""
-    while isinstance(node, nodes.TypeCast):
-        node = node.arg
-    if isinstance(node, nodes.SubLink):
-        return node.sub_link_type == pb.EXPR_SUBLINK
-    return isinstance(node, nodes.A_Const | nodes.ParamRef | nodes.ColumnRef | nodes.A_Expr | nodes.FuncCall)
-
-
-def _is_list(node: AstNode | None) -> bool:
-    while isinstance(node, nodes.TypeCast):
-        node = node.arg
-    if isinstance(node, nodes.SubLink):
-        return limited(node.subselect)
-    return isinstance(node, nodes.A_ArrayExpr | nodes.ParamRef | nodes.A_Const | nodes.ColumnRef)
+    return node
 
 
 def _is_unique(column: str, table: Name, world: World) -> bool:

@@ -254,6 +254,8 @@ def dropped(node: nodes.DropStmt) -> Iterator[Name]:
         parts = one.items if isinstance(one, nodes.List) else [one]
         if isinstance(one, nodes.TypeName):
             parts = one.names
+        elif isinstance(one, nodes.ObjectWithArgs):
+            parts = one.objname
         if node.remove_type in {pb.OBJECT_TRIGGER, pb.OBJECT_POLICY, pb.OBJECT_RULE}:
             parts = parts[:-1]
         yield Name.of_parts(parts)

@@ -27,7 +27,7 @@ def _granted(statement: Statement, _world: World) -> Iterator[Subject]:
     if isinstance(node, nodes.GrantStmt) and node.is_grant:
         wide = _wide(node)
         who = ", ".join(_role(one) for one in node.grantees)
-        for table in tables:
+        for table in tables if wide or node.targtype == pb.ACL_TARGET_ALL_IN_SCHEMA else filter(None, tables):
             yield Subject(None if wide else table, name=wide or _privileges(node), detail=f"{who} on {table or 'all'}")
     elif isinstance(node, nodes.GrantRoleStmt) and node.is_grant:
         names = [one.priv_name for one in node.granted_roles if isinstance(one, nodes.AccessPriv)]

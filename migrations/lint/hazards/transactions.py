@@ -44,7 +44,9 @@ def _works_through(statement: Statement, world: World) -> str:
     node = statement.node
     match node:
         case nodes.UpdateStmt() | nodes.DeleteStmt():
-            tables = frozenset[Name]() if is_bounded(node, world) else read_tables(node)
+            tables = (
+                frozenset[Name]() if is_bounded(node, world, in_block=bool(statement.within)) else read_tables(node)
+            )
         case nodes.InsertStmt():
             source = node.select_stmt
             tables = read_tables(source) if isinstance(source, nodes.SelectStmt) else frozenset[Name]()
