@@ -43,7 +43,7 @@ class TableConstraint:
         validated: whether every row was held against it.
         proves: columns that it proves to hold no NULL.
         text: its condition, as the parser writes it; empty where it has none.
-        transaction: the transaction that added it; None where it stood before.
+        transaction: the transaction that added it, by its place in the history; None where it was there before.
         references: the table that a foreign key points at.
     """
 

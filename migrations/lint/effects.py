@@ -157,7 +157,8 @@ def _alter(world: World, statement: Statement) -> None:
         table = world.table(name)
         _put(world, _commanded(table, command))
     for added in added_constraints(statement.node):
-        _put(world, _with_constraint(world.table(added.table), added, statement.transaction))
+        serial = world.transaction.serial if statement.transaction is not None else None
+        _put(world, _with_constraint(world.table(added.table), added, serial))
     # A command after the ADD of the same statement may validate it.
     for name, command in commands(statement.node):
         if command.subtype == pb.AT_ValidateConstraint:

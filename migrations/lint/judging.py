@@ -8,7 +8,7 @@ from dataclasses import replace
 from postgast import nodes
 
 from migrations.lint import squawk
-from migrations.lint.context import Context
+from migrations.lint.context import Context, Table
 from migrations.lint.effects import apply, dropped
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.hazards import HAZARDS
@@ -54,8 +54,13 @@ def known_after(context: Context, statements: Sequence[LintedStatement]) -> Cont
     for one in reader.read(statements):
         world.enter(one, ())
         apply(world, one)
-    tables = {name: replace(one, is_new=False) for name, one in world.tables.items()}
+    tables = {name: _settled(one) for name, one in world.tables.items()}
     return replace(context, tables=tables, enums=world.enums, domains=world.domains, functions=dict(reader.functions))
+
+
+def _settled(table: Table) -> Table:
+    constraints = tuple(replace(one, transaction=None) for one in table.constraints)
+    return replace(table, is_new=False, constraints=constraints)
 
 
 def waived(

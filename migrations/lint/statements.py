@@ -122,7 +122,8 @@ def _unknown(piece: procedural.Piece, origin: LintedStatement, line: int) -> Sta
 
 
 def _refused(sql: str, origin: LintedStatement, line: int, error: postgast.PgQueryError) -> SqlUnreadable:
-    before = sql.encode()[: max(error.cursorpos - 1, 0)].decode(errors="replace")
+    # Source: PostgreSQL counts the position of an error in characters.
+    before = sql[: max(error.cursorpos - 1, 0)]
     return SqlUnreadable(origin.file, line + before.count("\n"), error.message, " ".join(sql.split())[:200])
 
 

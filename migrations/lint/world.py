@@ -16,7 +16,8 @@ class OpenTransaction:
     """What the transaction that runs has done so far.
 
     Attributes:
-        number: its number; None outside of one.
+        number: its number, as its caller has it; None outside of one.
+        serial: how many there were before, in all of the history.
         locks: the locks that it holds, with the statement that took each.
         enum_values: labels that it added, by type.
         types: enum types that it made.
@@ -24,6 +25,7 @@ class OpenTransaction:
     """
 
     number: int | None = None
+    serial: int = 0
     locks: list[tuple[HeldLock, Statement]] = field(default_factory=list[tuple[HeldLock, Statement]])
     enum_values: set[tuple[Name, str]] = field(default_factory=set[tuple[Name, str]])
     types: set[Name] = field(default_factory=set[Name])
@@ -56,11 +58,12 @@ class World:
             self._step = statement.origin.step
             self.session_lock_timeout = self.context.lock_timeout_set
             self.dropped_indexes = set()
-            self.transaction = OpenTransaction(statement.transaction)
+            self.transaction = OpenTransaction(statement.transaction, self.transaction.serial + 1)
             if not self.context.one_plan:
-                self.tables = {name: replace(one, is_new=False) for name, one in self.tables.items()}
+                for name in [name for name, one in self.tables.items() if one.is_new]:
+                    self.tables[name] = replace(self.tables[name], is_new=False)
         elif statement.transaction != self.transaction.number or statement.transaction is None:
-            self.transaction = OpenTransaction(statement.transaction)
+            self.transaction = OpenTransaction(statement.transaction, self.transaction.serial + 1)
 
     def table(self, name: Name) -> Table:
         """What is known of a table."""

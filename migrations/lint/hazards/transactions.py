@@ -87,7 +87,7 @@ def _validated(statement: Statement, world: World) -> Iterator[Subject]:
 
 def _just_added(table: Name, constraint: str, statement: Statement, world: World) -> bool:
     return statement.transaction is not None and any(
-        one.name == constraint and one.transaction == statement.transaction for one in world.table(table).constraints
+        one.name == constraint and one.transaction == world.transaction.serial for one in world.table(table).constraints
     )
 
 
