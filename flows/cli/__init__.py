@@ -16,8 +16,10 @@ from flows.cli import (
     ledger,
     lint,
     local,
+    merge,
     new,
     release,
+    resolve,
     rollback,
     schema,
     security,
@@ -36,6 +38,8 @@ app.command("check")(check.check)
 app.add_typer(db.app, name="db")
 app.command("new")(new.new)
 app.command("schema")(schema.schema)
+app.command("merge")(merge.merge)
+app.command("resolve")(resolve.resolve)
 app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)

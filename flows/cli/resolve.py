@@ -1,0 +1,46 @@
+"""`pilotage resolve`: a mark set by hand, where the catalogue agrees."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli.database import Environment, owner_dsn
+from flows.cli.failing import CommandFailed, clearly
+from migrations.history import History
+from migrations.marking import Mark, mark_revision
+
+console = Console(highlight=False)
+
+
+def resolve(
+    applied: Annotated[str | None, typer.Option("--applied", help="Say of this revision that it is applied.")] = None,
+    rolled_back: Annotated[
+        str | None, typer.Option("--rolled-back", help="Say of this revision that it is not applied.")
+    ] = None,
+    environment: Annotated[Environment, typer.Option("--environment", help="In which environment.")] = "development",
+    database_url: Annotated[str | None, typer.Option("--database-url", help="In this database.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Mark a revision as applied or rolled back, where the catalogue is what the revisions then promise."""
+    with clearly():
+        revision, mark = _asked(applied, rolled_back)
+        live = owner_dsn(environment, database_url)
+        # Nothing is made on production's server.
+        server = owner_dsn("staging") if environment == "production" and not database_url else live
+        marked = mark_revision(live, server, History.load(), revision, mark)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(marked), indent=2))
+        return
+    console.print(f"{marked.revision} is marked as {marked.mark}", markup=False)
+    console.print(f"stood: {', '.join(marked.before) or 'base'}; stands: {', '.join(marked.after) or 'base'}")
+
+
+def _asked(applied: str | None, rolled_back: str | None) -> tuple[str, Mark]:
+    if applied and not rolled_back:
+        return applied, "applied"
+    if rolled_back and not applied:
+        return rolled_back, "rolled back"
+    raise CommandFailed("say one of --applied REVISION and --rolled-back REVISION")

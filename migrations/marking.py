@@ -1,0 +1,136 @@
+"""Marks in alembic_version: set where the catalogue is what the mark would say, refused otherwise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import psycopg
+
+from migrations import applied
+from migrations.catalog import Catalog, difference, read_catalog
+from migrations.errors import DatabaseRefused
+from migrations.errors_revisions import MarkRefused
+from migrations.history import History, current_revisions
+from migrations.locks import migration_lock
+from migrations.session import connect
+from migrations.throwaway import promised_catalog
+
+Mark = Literal["applied", "rolled back"]
+
+RELEASE = "resolve"
+WAIT_S = 5.0
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS alembic_version (
+    version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)
+"""
+_RECORD = """
+INSERT INTO pilotage.applied_revisions (revision, checksum, release_id, duration_ms) VALUES (%s, %s, %s, 0)
+ON CONFLICT (revision) DO UPDATE
+SET checksum = excluded.checksum, release_id = excluded.release_id, duration_ms = 0,
+    applied_at = clock_timestamp(), applied_by = session_user, xid = pg_current_xact_id()
+"""
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What a mark changed.
+
+    Attributes:
+        revision: the revision that was marked.
+        mark: applied or rolled back.
+        before: the revisions that stood.
+        after: the revisions that stand now.
+        recorded: whether the record of applied revisions was brought along.
+    """
+
+    revision: str
+    mark: Mark
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    recorded: bool
+
+
+def mark_revision(live: str, server: str, history: History, revision: str, mark: Mark) -> Marked:
+    """Say of a revision that it is applied, or that it is not, where the catalogue agrees.
+
+    Args:
+        live: direct connection string of the owner of the database.
+        server: of the server to build on what the revision promises.
+        history: the revisions.
+        revision: the revision.
+        mark: what to say of it.
+
+    Raises:
+        MarkRefused: the mark stands already, leaves a gap, or is not what the catalogue says.
+        AdvisoryLockHeld: another session migrates this database.
+        MigrationError: the database could not be read, or the promise not be built.
+
+    Locks: a session advisory lock; AccessShareLock on the system catalogues; RowExclusiveLock on alembic_version and
+        pilotage.applied_revisions for one transaction.
+    """
+    chosen = history.revision(revision).id
+    with migration_lock(live, wait_s=WAIT_S):
+        try:
+            with connect(live) as connection:
+                stands = current_revisions(connection)
+                after = _after(history, stands, chosen, mark)
+                found = read_catalog(connection).without("grant")
+                promised = promised_catalog(server, history, after).without("grant")
+                _refuse_otherwise(chosen, mark, promised, found)
+                recorded = _write(connection, history, chosen, mark, after)
+        except psycopg.Error as error:
+            raise DatabaseRefused.of(live, "marking a revision", error) from error
+    return Marked(chosen, mark, stands, after, recorded)
+
+
+def _after(history: History, stands: Sequence[str], revision: str, mark: Mark) -> tuple[str, ...]:
+    """What stands when the mark is set."""
+    unknown = [one for one in stands if one not in history]
+    if unknown:
+        raise MarkRefused(
+            revision, f"{', '.join(unknown)} stands, which this history lacks; take the commit that has it"
+        )
+    there = history.path_ids(stands)
+    if mark == "applied":
+        if revision in there:
+            raise MarkRefused(revision, "it is marked as applied already")
+        missing = [one for one in history.path_ids([revision]) if one not in there and one != revision]
+        if missing:
+            raise MarkRefused(revision, f"what it follows is not applied ({', '.join(missing)}): begin with that")
+        left = {*there, revision}
+    else:
+        if revision not in stands:
+            why = "other revisions stand on it" if revision in there else "it is not marked as applied"
+            raise MarkRefused(revision, f"{why}; {', '.join(stands) or 'base'} stands")
+        left = set(there) - {revision}
+    followed = {down for one in left for down in history.revision(one).down_revisions}
+    return tuple(sorted(left - followed))
+
+
+def _refuse_otherwise(revision: str, mark: Mark, promised: Catalog, found: Catalog) -> None:
+    left = [str(one) for one in difference(promised, found)]
+    if left:
+        state = "with it" if mark == "applied" else "without it"
+        advice = "bring the database there by hand, or let the release do it"
+        raise MarkRefused(revision, f"the database is not what the revisions promise {state} ({advice})", left)
+
+
+def _write(connection: psycopg.Connection, history: History, revision: str, mark: Mark, after: Sequence[str]) -> bool:
+    """Set the mark, and bring the record along where one is kept; all in the transaction of the look."""
+    connection.execute(_CREATE)
+    connection.execute("DELETE FROM alembic_version WHERE version_num <> ALL (%s)", (list(after),))
+    for one in after:
+        connection.execute(
+            "INSERT INTO alembic_version (version_num) SELECT %s"
+            " WHERE NOT EXISTS (SELECT FROM alembic_version WHERE version_num = %s)",
+            (one, one),
+        )
+    if not applied.is_kept(connection):
+        return False
+    if mark == "applied":
+        connection.execute(_RECORD, (revision, history.revision(revision).checksum, RELEASE))
+    else:
+        connection.execute("DELETE FROM pilotage.applied_revisions WHERE revision = %s", (revision,))
+    return True

@@ -1,0 +1,138 @@
+"""`pilotage resolve`: marks are set where the catalogue agrees, and refused otherwise."""
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from deployments.local.provision import ProvisionedDatabase
+from flows.cli import app
+from migrations.apply import upgrade
+from migrations.history import History, state
+from migrations.locks import migration_lock
+from migrations.session import reader
+
+REVISION = """from alembic import op
+
+revision = "{id}"
+down_revision = {down!r}
+phase = "expand"
+
+
+def upgrade() -> None:
+    op.execute("{up}")
+
+
+def downgrade() -> None:
+    op.execute("{back}")
+"""
+FIRST, SECOND, THIRD = "20250101_0900", "20250102_0900", "20250103_0900"
+
+
+@pytest.fixture
+def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> History:
+    monkeypatch.setattr("migrations.history.VERSIONS", tmp_path)
+    for id_, down, up, back in (
+        (FIRST, None, "CREATE TABLE things (id integer)", "DROP TABLE things"),
+        (SECOND, FIRST, "ALTER TABLE things ADD a text", "ALTER TABLE things DROP a"),
+        (THIRD, SECOND, "ALTER TABLE things ADD b text", "ALTER TABLE things DROP b"),
+    ):
+        (tmp_path / f"{id_}_add_things.py").write_text(REVISION.format(id=id_, down=down, up=up, back=back))
+    return History.load(tmp_path)
+
+
+def by_hand(database: ProvisionedDatabase, statement: str) -> None:
+    with psycopg.connect(database.owner_dsn) as connection:
+        connection.execute(statement.encode())
+
+
+def stands(database: ProvisionedDatabase, history: History) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The revisions that stand, and those that stand without a record."""
+    with reader(database.owner_dsn) as connection:
+        found = state(connection, history)
+    return found.current, found.unrecorded
+
+
+def resolve(database: ProvisionedDatabase, *arguments: str) -> tuple[int, str]:
+    ran = CliRunner().invoke(app, ["resolve", *arguments, "--database-url", database.owner_dsn])
+    return ran.exit_code, ran.stdout + ran.stderr
+
+
+def test_a_revision_that_was_applied_by_hand_is_marked(database: ProvisionedDatabase, history: History) -> None:
+    upgrade(database.owner_dsn, history, target=FIRST, release_id="r")
+    assert resolve(database, "--applied", SECOND)[1].count("column things.a removed") == 1
+    by_hand(database, "ALTER TABLE things ADD a text")
+    code, said = resolve(database, "--applied", SECOND, "--json")
+    assert code == 0, said
+    assert json.loads(said) == {
+        "revision": SECOND,
+        "mark": "applied",
+        "before": [FIRST],
+        "after": [SECOND],
+        "recorded": True,
+    }
+    assert stands(database, history) == ((SECOND,), ())
+    upgrade(database.owner_dsn, history, release_id="r")
+    assert stands(database, history) == ((THIRD,), ())
+
+
+def test_a_revision_that_was_taken_back_by_hand_is_marked(database: ProvisionedDatabase, history: History) -> None:
+    upgrade(database.owner_dsn, history, release_id="r")
+    code, said = resolve(database, "--rolled-back", THIRD)
+    assert (code, "column things.b added" in said) == (1, True)
+    assert stands(database, history) == ((THIRD,), ())
+    by_hand(database, "ALTER TABLE things DROP b")
+    assert resolve(database, "--rolled-back", THIRD)[0] == 0
+    assert stands(database, history) == ((SECOND,), ())
+    with reader(database.owner_dsn) as connection:
+        assert state(connection, history).pending == (history.revision(THIRD),)
+
+
+def test_the_first_revision_is_marked_in_a_database_that_alembic_never_saw(
+    database: ProvisionedDatabase, history: History
+) -> None:
+    by_hand(database, "CREATE TABLE things (id integer)")
+    code, said = resolve(database, "--applied", FIRST, "--json")
+    assert code == 0, said
+    assert json.loads(said)["recorded"] is False
+    assert stands(database, history)[0] == (FIRST,)
+    by_hand(database, "DROP TABLE things")
+    assert resolve(database, "--rolled-back", FIRST)[0] == 0
+    assert stands(database, history)[0] == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--applied", FIRST), "it is marked as applied already"),
+        (("--applied", THIRD), f"what it follows is not applied ({SECOND}): begin with that"),
+        (("--rolled-back", THIRD), "it is not marked as applied"),
+        (("--applied", "2024"), "revision 2024 is not in the history"),
+        (("--applied", FIRST, "--rolled-back", FIRST), "say one of"),
+        ((), "say one of"),
+    ],
+)
+def test_a_mark_that_makes_no_sense_is_refused(
+    database: ProvisionedDatabase, history: History, arguments: tuple[str, ...], expected: str
+) -> None:
+    upgrade(database.owner_dsn, history, target=FIRST, release_id="r")
+    code, said = resolve(database, *arguments)
+    assert (code, expected in said) == (1, True), said
+    assert stands(database, history) == ((FIRST,), ())
+
+
+def test_what_others_stand_on_cannot_be_rolled_back(database: ProvisionedDatabase, history: History) -> None:
+    upgrade(database.owner_dsn, history, release_id="r")
+    assert "other revisions stand on it" in resolve(database, "--rolled-back", FIRST)[1]
+
+
+def test_no_mark_is_set_while_another_migration_runs(database: ProvisionedDatabase, history: History) -> None:
+    upgrade(database.owner_dsn, history, target=FIRST, release_id="r")
+    by_hand(database, "ALTER TABLE things ADD a text")
+    with migration_lock(database.owner_dsn, wait_s=0), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("migrations.marking.WAIT_S", 0)
+        code, said = resolve(database, "--applied", SECOND)
+    assert (code, "is being migrated by pid" in said) == (1, True)
+    assert stands(database, history) == ((FIRST,), ())
