@@ -6,11 +6,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from sqlalchemy import Column, MetaData, Table, Text
 
 from deployments.local.postgres import Cluster, data_root, free_port, remove_data_root
 from deployments.local.processes import Spawner
 from deployments.local.provision import ProvisionedDatabase
-from migrations.checks.security import Application, State, check_database
+from migrations.checks.security import Application, State, areas, check_database
 from migrations.checks.security.application_role import check_application_role, check_rows_seen
 from migrations.checks.security.audit import check_audit
 from migrations.checks.security.encrypted import check_encrypted, check_masked
@@ -276,6 +277,37 @@ def test_a_trail_that_goes_with_its_user_is_broken(shop: ProvisionedDatabase) ->
         'ALTER TABLE audit_logs ADD CONSTRAINT by_whom FOREIGN KEY ("adminId") REFERENCES users ON DELETE CASCADE',
     )
     assert audit(shop).wrong == ["by_whom deletes the entries of whom adminId names, when that user is deleted"]
+
+
+def test_reads_of_medical_tables_by_services_must_be_recorded(shop: ProvisionedDatabase) -> None:
+    def medical() -> Gathered:
+        with reader(shop.owner_dsn) as connection:
+            return check_audit(connection, shop.app, ("allergies", "later"))
+
+    execute(
+        shop,
+        'CREATE TABLE allergies ("userId" uuid)',
+        "CREATE FUNCTION record_medical_access(accessed text) RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid'",
+    )
+    assert medical().wrong == ["who reads allergies as a service is not recorded"]
+    execute(
+        shop, """CREATE POLICY service ON allergies USING ("userId" > (SELECT record_medical_access('allergies')))"""
+    )
+    assert state(medical()) is State.HOLDS
+
+
+def test_lines_are_about_the_tables_that_the_models_mark() -> None:
+    metadata = MetaData()
+    Table(
+        "allergies", metadata, Column("name", Text, info={"encrypted": True}), info={"protected": True, "medical": True}
+    )
+    Table("debts", metadata, Column("number", Text, info={"encrypted": True}), info={"protected": True})
+    Table("budgets", metadata, Column("name", Text), info={"protected": True})
+    Table("users", metadata, Column("name", Text))
+    assert areas.protected_tables(metadata) == ("allergies", "budgets", "debts")
+    assert areas.medical_tables(metadata) == ("allergies",)
+    assert areas.financial_tables(metadata) == ("budgets", "debts")
+    assert [one.name for one in areas.encrypted_in(areas.financial_tables(metadata), metadata)] == ["debts"]
 
 
 def test_an_application_that_cannot_record_is_broken_and_an_empty_log_cannot_be_told(

@@ -7,7 +7,13 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from migrations.checks.security.application_role import check_application_role, check_rows_seen
-from migrations.checks.security.areas import OAUTH, encrypted_in, tables_of
+from migrations.checks.security.areas import (
+    OAUTH,
+    encrypted_in,
+    financial_tables,
+    medical_tables,
+    protected_tables,
+)
 from migrations.checks.security.audit import check_audit
 from migrations.checks.security.encrypted import check_encrypted, check_masked
 from migrations.checks.security.finding import Finding, Gathered, State
@@ -65,15 +71,15 @@ def check_database(dsn: str, *, ring: KeyRing | None, application: Application) 
 
     Locks: AccessShareLock on the tables that are read, until the last line is checked.
     """
-    protected = tables_of("health", "finance")
-    health, finance = encrypted_in(tables_of("health")), encrypted_in(tables_of("finance"))
+    protected, medical = protected_tables(), medical_tables()
+    health, finance = encrypted_in(medical), encrypted_in(financial_tables())
     strings = {"the owner": dsn} | ({"the application": application.dsn} if application.dsn else {})
     checks: dict[str, Callable[[psycopg.Connection], Gathered]] = {
         "OAuth tokens are encrypted": lambda c: check_encrypted(c, encrypted_in(OAUTH), ring),
         "Medical data is encrypted": lambda c: check_encrypted(c, health, ring),
         "Financial numbers are encrypted, and masked": lambda c: check_masked(c, finance, ring),
         "Row-level security is enabled": lambda c: _row_security(c, protected, application),
-        "Sensitive actions are in the audit log": lambda c: check_audit(c, application.role),
+        "Sensitive actions are in the audit log": lambda c: check_audit(c, application.role, medical),
         "Connections force TLS": lambda c: judge(way(c, strings)),
     }
     with reader(dsn) as connection:

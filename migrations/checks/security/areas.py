@@ -1,4 +1,6 @@
-"""Which tables a line of the checklist is about, as the models have them."""
+"""Which tables a line of the checklist is about, as the models say it in the `info` of a table."""
+
+from sqlalchemy import MetaData
 
 from migrations.encrypted_columns import EncryptedTable, encrypted_tables
 from migrations.models import Base
@@ -6,16 +8,22 @@ from migrations.models import Base
 OAUTH = ("accounts", "mcp_integrations")
 
 
-def tables_of(*areas: str) -> tuple[str, ...]:
-    """The tables of areas, by name; an area is a module of migrations.models, and those whose names go on from it."""
-    found: set[str] = set()
-    for mapper in Base.registry.mappers:
-        module = mapper.class_.__module__.rpartition(".")[2]
-        if any(module == area or module.startswith(f"{area}_") for area in areas):
-            found |= {str(table.name) for table in mapper.tables if hasattr(table, "name")}
-    return tuple(sorted(found))
+def protected_tables(metadata: MetaData = Base.metadata) -> tuple[str, ...]:
+    """The tables whose rows are one user's alone, by name."""
+    return tuple(sorted(table.name for table in metadata.tables.values() if table.info.get("protected")))
 
 
-def encrypted_in(names: tuple[str, ...]) -> tuple[EncryptedTable, ...]:
+def medical_tables(metadata: MetaData = Base.metadata) -> tuple[str, ...]:
+    """Those of them that tell of somebody's health."""
+    return tuple(sorted(table.name for table in metadata.tables.values() if table.info.get("medical")))
+
+
+def financial_tables(metadata: MetaData = Base.metadata) -> tuple[str, ...]:
+    """Those of them that tell of somebody's money: all that are not medical."""
+    medical = medical_tables(metadata)
+    return tuple(name for name in protected_tables(metadata) if name not in medical)
+
+
+def encrypted_in(names: tuple[str, ...], metadata: MetaData = Base.metadata) -> tuple[EncryptedTable, ...]:
     """Those of the tables that have encrypted columns."""
-    return tuple(table for table in encrypted_tables() if table.name in names)
+    return tuple(table for table in encrypted_tables(metadata) if table.name in names)

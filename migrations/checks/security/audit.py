@@ -1,5 +1,6 @@
 """The audit log: written by the application, changed by nobody, and not deleted with whom it tells of."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
@@ -30,13 +31,27 @@ JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
 WHERE k.conrelid = to_regclass('public.audit_logs') AND k.contype = 'f' AND k.confdeltype = 'c' ORDER BY 1
 """
 
+_UNRECORDED = """
+SELECT c.relname FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname = ANY (%s)
+  AND NOT EXISTS (
+    SELECT FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+    JOIN pg_proc f ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = f.oid AND f.proname = %s
+    WHERE p.polrelid = c.oid
+  )
+ORDER BY 1
+"""
+RECORDS: Final = "record_medical_access"
+"""The function that policies of medical tables call, since no trigger sees a read."""
 
-def check_audit(connection: psycopg.Connection, application_role: str | None) -> Gathered:
-    """Look who may change the audit log, and whether anything is recorded in it.
+
+def check_audit(connection: psycopg.Connection, application_role: str | None, medical: Sequence[str] = ()) -> Gathered:
+    """Look who may change the audit log, whether anything is recorded in it, and whether access to health is.
 
     Args:
         connection: a session that reads.
         application_role: the role that the application connects as; None where it is not known.
+        medical: the tables whose reads by services must be recorded; those that are not there are passed over.
 
     Locks: AccessShareLock on audit_logs, for one look.
     """
@@ -48,6 +63,8 @@ def check_audit(connection: psycopg.Connection, application_role: str | None) ->
     gathered.add(_append_only(connection, application_role))
     for name, column in connection.execute(_CASCADES).fetchall():
         gathered.wrong.append(f"{name} deletes the entries of whom {column} names, when that user is deleted")
+    for (table,) in connection.execute(_UNRECORDED, (list(medical), RECORDS)).fetchall():
+        gathered.wrong.append(f"who reads {table} as a service is not recorded")
     newest = connection.execute('SELECT max("timestamp") FROM audit_logs').fetchone()
     if newest is None or newest[0] is None:
         gathered.unknown.append("no action is recorded yet, so that it cannot be told whether actions are")
