@@ -71,7 +71,8 @@ def _column(connection: psycopg.Connection, context: Context, ring: KeyRing | No
         elif key not in ring.key_ids:
             gathered.wrong.append(f"{count} values of {name} have the unknown key {key}")
         elif spoilt := _spoilt(connection, context, str(key), ring):
-            gathered.wrong.append(f"{spoilt} of {SAMPLE} values of {name} do not decrypt with key {key}")
+            tried = min(count, SAMPLE)
+            gathered.wrong.append(f"{spoilt} of the {tried} values of {name} tried do not decrypt with key {key}")
         else:
             gathered.good.append(f"{name}: {count} values of key {key}")
     return gathered
