@@ -19,10 +19,17 @@ class NeonProject(_Value):
     history_retention_seconds: int
 
 
+class Author(_Value):
+    """Who made something."""
+
+    name: str
+
+
 class Branch(_Value):
     """A branch of a project.
 
     Attributes:
+        created_by: None where Neon does not say.
         parent_id: None for a root branch.
         parent_lsn: where in its parent's history it begins.
         current_state: init, ready, resetting or archived.
@@ -39,6 +46,7 @@ class Branch(_Value):
     created_at: datetime
     expires_at: datetime | None = None
     last_reset_at: datetime | None = None
+    created_by: Author | None = None
 
 
 class Endpoint(_Value):

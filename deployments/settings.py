@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -17,10 +17,11 @@ _PLACEHOLDER: Final = re.compile(
 )
 
 Given = Annotated[str, Field(min_length=1)]
+Loaded = TypeVar("Loaded", bound="NeonSettings")
 
 
-class Settings(BaseSettings):
-    """Everything that a run needs to know, from the environment or a file of variables."""
+class NeonSettings(BaseSettings):
+    """What a command needs that works on Neon's branches alone."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_file_encoding="utf-8", env_ignore_empty=True, hide_input_in_errors=True
@@ -34,6 +35,20 @@ class Settings(BaseSettings):
     neon_database: Given
     neon_owner_role: Given
     neon_app_role: Given
+    ledger_url: SecretStr = SecretStr("sqlite:///.pilotage/ledger.db")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_filled_in(cls, value: object) -> object:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and is_placeholder(text):
+            raise PydanticCustomError("placeholder", "still holds a placeholder")
+        return value
+
+
+class Settings(NeonSettings):
+    """Everything that a run needs to know, from the environment or a file of variables."""
+
     app_database_url: SecretStr | None = None
     app_staging_database_url: SecretStr | None = None
 
@@ -47,7 +62,6 @@ class Settings(BaseSettings):
     release_repository: Given
     production_url: AnyHttpUrl
     slack_webhook_url: SecretStr
-    ledger_url: SecretStr = SecretStr("sqlite:///.pilotage/ledger.db")
 
     target_name: str = Field(default="", validation_alias="PILOTAGE_TARGET")
     release_revisions_path: Given = Field(
@@ -68,14 +82,6 @@ class Settings(BaseSettings):
     minimum_users: int = Field(default=10, ge=0, validation_alias="PILOTAGE_MINIMUM_USERS")
     minimum_requests: int = Field(default=100, ge=1, validation_alias="PILOTAGE_MINIMUM_REQUESTS")
     watch_rate: float = Field(default=10, gt=0, le=100, validation_alias="PILOTAGE_WATCH_RATE")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_filled_in(cls, value: object) -> object:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if isinstance(text, str) and is_placeholder(text):
-            raise PydanticCustomError("placeholder", "still holds a placeholder")
-        return value
 
     @property
     def target(self) -> str:
@@ -100,11 +106,24 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: names every variable that is missing, malformed or still a placeholder; never a value.
     """
+    return _load(Settings)
+
+
+def load_neon_settings() -> NeonSettings:
+    """Read what works on Neon's branches alone, as `load_settings` reads all of it.
+
+    Raises:
+        SettingsError: names every variable that is missing, malformed or still a placeholder; never a value.
+    """
+    return _load(NeonSettings)
+
+
+def _load(kind: type[Loaded]) -> Loaded:
     file = os.environ.get("PILOTAGE_ENV_FILE")
     if file and not Path(file).is_file():
         raise SettingsError([f"PILOTAGE_ENV_FILE names {file}, which is no file"])
     try:
-        return Settings(_env_file=file or ".env")  # pyright: ignore[reportCallIssue]
+        return kind(_env_file=file or ".env")  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         raise SettingsError([_problem(one["loc"], one["type"], one["msg"]) for one in error.errors()]) from None
 

@@ -54,6 +54,7 @@ def branch_json(project: Project, branch: Branch) -> Json:
         "current_state": branch.current_state,
         "state_changed_at": moment(branch.state_changed_at),
         "creation_source": "console",
+        "created_by": {"name": "local", "image": ""},
         "default": branch.default,
         "primary": branch.default,
         "protected": branch.protected,

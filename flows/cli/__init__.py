@@ -8,6 +8,7 @@ import typer
 from dotenv import dotenv_values
 
 from flows.cli import (
+    branch,
     check,
     db,
     demo,
@@ -40,6 +41,7 @@ app.command("new")(new.new)
 app.command("schema")(schema.schema)
 app.command("merge")(merge.merge)
 app.command("resolve")(resolve.resolve)
+app.add_typer(branch.app, name="branch")
 app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)

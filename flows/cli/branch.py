@@ -1,0 +1,237 @@
+"""`pilotage branch`: Neon branches for developers and for tests."""
+
+import getpass
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.engine import make_url
+
+from deployments.errors import WrongBranch
+from deployments.ledger import Ledger
+from deployments.ledger.leftovers import leftovers
+from deployments.neon import Branch, NeonClient
+from deployments.settings import NeonSettings, load_neon_settings
+from flows.cli.failing import CommandFailed, clearly
+
+app = typer.Typer(help="Neon branches of one's own, or that expire.", no_args_is_help=True)
+console = Console(highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(help="Name of the branch.")]
+
+_EXPIRY = re.compile(r"([1-9]\d{0,5})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_RELEASES_LOOKED_AT = 50
+
+
+@dataclass(frozen=True)
+class BranchFacts:
+    """A branch as the commands show it.
+
+    Attributes:
+        kind: production, staging, protected, or nothing of these.
+        made_by: None where Neon does not say.
+        expires_at: None where it stays until somebody deletes it.
+    """
+
+    name: str
+    id: str
+    kind: str
+    parent: str | None
+    state: str
+    made_by: str | None
+    created_at: datetime
+    expires_at: datetime | None
+
+
+def default_name() -> str:
+    """The name of this user's own branch."""
+    user = re.sub(r"[^a-z0-9]+", "-", getpass.getuser().lower()).strip("-")
+    return f"dev-{user or 'branch'}"
+
+
+@app.command()
+def create(
+    name: Annotated[str | None, typer.Argument(help="Its name; dev-<user> by default.")] = None,
+    parent: Annotated[Literal["main", "staging"], typer.Option("--from", help="What it is a copy of.")] = "main",
+    expires: Annotated[
+        str | None, typer.Option(help="Let Neon delete it after so long: 90m, 24h, 7d. It stays by default.")
+    ] = None,
+    compute: Annotated[bool, typer.Option("--compute/--no-compute", help="Whether it can be connected to.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Make a branch of production or staging, with all its rows; one that is there already stays as it is."""
+    with clearly():
+        settings = load_neon_settings()
+        client = _client(settings)
+        wanted = name or default_name()
+        above = settings.neon_production_branch if parent == "main" else settings.neon_staging_branch
+        expires_at = datetime.now(UTC) + _span(expires) if expires else None
+        before = next((one for one in client.branches() if one.name == wanted), None)
+        made = client.create_branch(wanted, parent_id=client.branch(above).id, compute=compute, expires_at=expires_at)
+        facts = _facts(made, settings, client.branches())
+    if as_json:
+        typer.echo(json.dumps(asdict(facts) | {"created": before is None}, indent=2, default=_plain))
+        return
+    if before is not None:
+        console.print(f"{wanted} was there already, {_ago(made.created_at)} old; `pilotage branch delete` makes room")
+    else:
+        console.print(f"{wanted} is a copy of {above} as it is now{_until(made.expires_at)}")
+    if compute:
+        console.print(f"connect to it: DATABASE_URL=$(pilotage branch url {wanted})", soft_wrap=True)
+
+
+@app.command(name="list")
+def list_branches(as_json: AsJson = False) -> None:
+    """List the branches: their age, when they expire, who made them."""
+    with clearly():
+        settings = load_neon_settings()
+        every = _client(settings).branches()
+        facts = sorted((_facts(one, settings, every) for one in every), key=lambda one: one.created_at)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in facts], indent=2, default=_plain))
+        return
+    table = Table(box=None)
+    for heading in ("Branch", "Is", "From", "Age", "Expires", "Made by"):
+        table.add_column(heading, no_wrap=heading == "Branch")
+    for one in facts:
+        left = f"in {_span_text(one.expires_at - datetime.now(UTC))}" if one.expires_at else "never"
+        table.add_row(one.name, one.kind, one.parent or "", _ago(one.created_at), left, one.made_by or "?")
+    console.print(table)
+
+
+@app.command()
+def url(
+    name: Name,
+    pooled: Annotated[bool, typer.Option("--pooled", help="Through the pooler, for an application.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print a branch's connection string, of the role that migrates; production's is not handed out."""
+    with clearly():
+        settings = load_neon_settings()
+        found = connection_string(_client(settings), settings, name, pooled=pooled)
+    if as_json:
+        host = make_url(found).host
+        typer.echo(json.dumps({"branch": name, "host": host, "pooled": pooled, "url": found}, indent=2))
+    else:
+        typer.echo(found)
+
+
+@app.command()
+def delete(name: Name, as_json: AsJson = False) -> None:
+    """Delete a branch; not production, staging, a protected one, or one that a running release made."""
+    with clearly():
+        settings = load_neon_settings()
+        client = _client(settings)
+        branch = client.branch(name)
+        _refuse_needed(branch, settings)
+        client.delete_branch(branch.id)
+    if as_json:
+        typer.echo(json.dumps({"deleted": name, "id": branch.id}))
+    else:
+        console.print(f"{name} is deleted")
+
+
+def connection_string(client: NeonClient, settings: NeonSettings, name: str, *, pooled: bool) -> str:
+    """A connection string to a branch that is not production; a secret.
+
+    Raises:
+        CommandFailed: it is production, or has no compute.
+        WrongBranch: Neon handed out the address of another branch.
+    """
+    branch = client.branch(name)
+    production = client.branch(settings.neon_production_branch)
+    if branch.id == production.id or branch.default:
+        raise CommandFailed(f"{name} is production: work on a branch of it (`pilotage branch create`)")
+    if not client.endpoints(branch.id):
+        raise CommandFailed(f"{name} has no compute to connect to: delete it and create it without --no-compute")
+    uri = client.connection_uri(
+        branch.id, database=settings.neon_database, role=settings.neon_owner_role, pooled=pooled
+    ).get_secret_value()
+    address = _address(uri)
+    direct = client.connection_uri(
+        production.id, database=settings.neon_database, role=settings.neon_owner_role, pooled=pooled
+    )
+    if address == _address(direct.get_secret_value()):
+        raise WrongBranch(f"Neon handed out production's address {address} for branch {name}")
+    return uri
+
+
+def _address(uri: str) -> str:
+    parts = make_url(uri)
+    return f"{parts.host}:{parts.port or 5432}"
+
+
+def _client(settings: NeonSettings) -> NeonClient:
+    return NeonClient(settings.neon_api_url, settings.neon_api_key, settings.neon_project_id)
+
+
+def _refuse_needed(branch: Branch, settings: NeonSettings) -> None:
+    kind = _kind(branch, settings)
+    if kind:
+        raise CommandFailed(f"{branch.name} is {kind}: it is not deleted here")
+    with Ledger.open(settings.ledger_url) as ledger:
+        for release in ledger.releases(limit=_RELEASES_LOOKED_AT):
+            if release.state in {"succeeded", "rolled_back", "failed", "abandoned"}:
+                continue
+            if {branch.name, branch.id} & set(leftovers(release, ledger.steps(release.id)).branches):
+                raise CommandFailed(
+                    f"release {release.id} is {release.state} and may need {branch.name} for its way back: "
+                    "end it first (`pilotage ledger` shows it)"
+                )
+
+
+def _kind(branch: Branch, settings: NeonSettings) -> str:
+    if branch.default or branch.name == settings.neon_production_branch:
+        return "production"
+    if branch.name == settings.neon_staging_branch:
+        return "staging"
+    return "protected" if branch.protected else ""
+
+
+def _facts(branch: Branch, settings: NeonSettings, every: Sequence[Branch]) -> BranchFacts:
+    return BranchFacts(
+        name=branch.name,
+        id=branch.id,
+        kind=_kind(branch, settings),
+        parent=next((one.name for one in every if one.id == branch.parent_id), branch.parent_id),
+        state=branch.current_state,
+        made_by=branch.created_by.name if branch.created_by else None,
+        created_at=branch.created_at,
+        expires_at=branch.expires_at,
+    )
+
+
+def _span(text: str) -> timedelta:
+    found = _EXPIRY.fullmatch(text.strip().lower())
+    if found is None:
+        raise CommandFailed(f"--expires {text}: give a number and m, h or d, such as 90m, 24h or 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _ago(moment: datetime) -> str:
+    return _span_text(datetime.now(UTC) - moment)
+
+
+def _until(moment: datetime | None) -> str:
+    return f", and goes in {_span_text(moment - datetime.now(UTC))}" if moment else ", and stays until it is deleted"
+
+
+def _span_text(span: timedelta) -> str:
+    minutes = max(round(span.total_seconds() / 60), 0)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} d"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
