@@ -14,6 +14,7 @@ from flows.cli import (
     demo,
     drift,
     encryption,
+    environment,
     ledger,
     lint,
     local,
@@ -42,6 +43,7 @@ app.command("schema")(schema.schema)
 app.command("merge")(merge.merge)
 app.command("resolve")(resolve.resolve)
 app.add_typer(branch.app, name="branch")
+app.add_typer(environment.app, name="env")
 app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)
