@@ -36,7 +36,7 @@ def security_check(
     with clearly():
         settings = _settings(environment)
         dsn = database.owner_dsn(environment, database_url)
-        theirs = app_database_url or _application_dsn(environment, None if database_url else settings)
+        theirs = app_database_url or (None if database_url else _application_dsn(environment, settings))
         keys = variables.given("ENCRYPTION_KEYS")
         findings = check_security(
             Subject(
@@ -71,7 +71,9 @@ def _settings(environment: str) -> Settings | None:
 
 
 def _application_dsn(environment: database.Environment, settings: Settings | None) -> str | None:
-    if settings is None or environment == "development":
+    if environment == "development":
+        return variables.given("DATABASE_URL_POOLED")
+    if settings is None:
         return None
     try:
         return application_dsn(settings, environment).get_secret_value()

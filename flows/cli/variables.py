@@ -8,7 +8,9 @@ from dotenv import dotenv_values
 from deployments.settings import is_placeholder
 from flows.cli.failing import CommandFailed
 
-Variable = Literal["DATABASE_URL", "ENCRYPTION_KEYS", "NEON_APP_ROLE", "SUPER_ADMIN_EMAIL", "SUPER_ADMIN_NAME"]
+Variable = Literal[
+    "DATABASE_URL", "DATABASE_URL_POOLED", "ENCRYPTION_KEYS", "NEON_APP_ROLE", "SUPER_ADMIN_EMAIL", "SUPER_ADMIN_NAME"
+]
 
 
 def given(name: Variable) -> str | None:

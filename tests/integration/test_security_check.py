@@ -86,7 +86,7 @@ def shop(database: ProvisionedDatabase, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.chdir(tmp_path)
     for name in map(variable, Settings.model_fields):
         monkeypatch.delenv(name, raising=False)
-    for name in ("PILOTAGE_ENV_FILE", "ENCRYPTION_KEYS"):
+    for name in ("PILOTAGE_ENV_FILE", "ENCRYPTION_KEYS", "DATABASE_URL_POOLED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABASE_URL", database.owner_dsn)
     monkeypatch.setenv("NEON_APP_ROLE", database.app)
@@ -113,6 +113,23 @@ def test_every_line_of_the_checklist_is_answered_in_its_order(shop: ProvisionedD
     assert (code, found["Sensitive actions are in the audit log"]) == (1, "broken")
     assert found["Connections force TLS"] == "holds"
     assert found["Backups are encrypted"] == found["Inputs are validated"] == "cannot tell"
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [({"NEON_APP_ROLE": "{app}"}, True), ({"DATABASE_URL_POOLED": "{app_dsn}"}, True), ({}, False)],
+    ids=["by its name", "by its connection string", "not at all"],
+)
+def test_the_application_s_role_is_known_from_what_is_set(
+    shop: ProvisionedDatabase, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], known: bool
+) -> None:
+    monkeypatch.delenv("NEON_APP_ROLE")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value.format(app=shop.app, app_dsn=shop.app_dsn))
+    _, said, _ = run("--environment", "development", "--json")
+    audited = json.loads(said)["findings"][4]["detail"]
+    assert (f"{shop.app} has UPDATE, DELETE on audit_logs" in audited) is known
+    assert ("the application's role is not known" in audited) is not known
 
 
 def test_without_anything_broken_what_cannot_be_told_ends_with_2(shop: ProvisionedDatabase) -> None:
