@@ -21,6 +21,7 @@ from flows.cli import (
     merge,
     new,
     release,
+    reset,
     resolve,
     rollback,
     schema,
@@ -41,6 +42,7 @@ app.add_typer(db.app, name="db")
 app.command("new")(new.new)
 app.command("schema")(schema.schema)
 app.command("merge")(merge.merge)
+app.command("reset")(reset.reset)
 app.command("resolve")(resolve.resolve)
 app.add_typer(branch.app, name="branch")
 app.add_typer(environment.app, name="env")

@@ -1,0 +1,77 @@
+"""Which databases may be dropped: never staging's or production's, whatever was asked for."""
+
+from collections.abc import Iterator
+
+from deployments.connection_uri import foreign_host, is_loopback
+from deployments.errors import SettingsError
+from deployments.neon import NeonClient
+from deployments.settings import Settings, load_settings
+from flows.cli.database import owner_dsn
+from migrations.errors import place
+from migrations.errors_revisions import ResetRefused
+from migrations.resetting import Identity, identify
+
+
+def refuse_unless_disposable(dsn: str) -> None:
+    """Let through only what is surely nobody's: a database on this machine, or a development branch.
+
+    It goes by where the session really leads, and by what stands in the database, not by what it is called.
+
+    Args:
+        dsn: direct connection string of the owner.
+
+    Raises:
+        ResetRefused: it is staging's or production's, or it cannot be told that it is not.
+        DeploymentError: Neon was asked, and did not answer.
+        MigrationError: the database could not be read.
+    """
+    found = identify(dsn)
+    here = is_loopback(found.address) if found.address else found.host.startswith("/")
+    settings = _settings()
+    branch = _branch(settings, found) if settings else None
+    if settings and branch in _environments(settings):
+        raise ResetRefused(f"{place(dsn)} is {branch}'s database, which is never reset")
+    if not here:
+        if branch is None:
+            raise ResetRefused(
+                f"{place(dsn)} is neither on this machine nor on a branch of the project that the settings name, "
+                "so that it could be anybody's: it is not reset"
+            )
+        return
+    if found.releases:
+        raise ResetRefused(
+            f"{place(dsn)} has revisions that releases applied ({', '.join(found.releases[-3:])}): it is an "
+            "environment, or a copy of one, and is not reset; drop it by hand if it is yours"
+        )
+    for name, theirs in _environment_databases(settings):
+        if found.is_same_database(theirs):
+            raise ResetRefused(f"{place(dsn)} leads to {name}'s database, which is never reset")
+
+
+def _settings() -> Settings | None:
+    try:
+        return load_settings()
+    except SettingsError:
+        return None
+
+
+def _environments(settings: Settings) -> tuple[str, str]:
+    return settings.neon_production_branch, settings.neon_staging_branch
+
+
+def _branch(settings: Settings, found: Identity) -> str | None:
+    """The branch of the project that the session leads to; None where it is none."""
+    client = NeonClient(settings.neon_api_url, settings.neon_api_key, settings.neon_project_id)
+    hosts = {found.host, found.address} - {""}
+    for branch in client.branches():
+        known = {endpoint.host for endpoint in client.endpoints(branch.id)}
+        if any(foreign_host(f"postgresql://{host}:{found.port}/", known) is None for host in hosts):
+            return branch.name
+    return None
+
+
+def _environment_databases(settings: Settings | None) -> Iterator[tuple[str, Identity]]:
+    """Production's and staging's own, to which a tunnel may lead that ends on this machine."""
+    if settings is not None:
+        for environment in ("production", "staging"):
+            yield environment, identify(owner_dsn(environment))

@@ -1,0 +1,152 @@
+"""A database made empty, and built again from the revisions."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from migrations import applied
+from migrations.apply import Applied, upgrade
+from migrations.errors import DatabaseRefused
+from migrations.history import History
+from migrations.locks import migration_lock
+from migrations.session import connect, reader
+
+RELEASE = "development"
+LOCK_TIMEOUT_MS = 5_000
+WAIT_S = 5.0
+
+_IDENTITY = """
+SELECT current_database(), pg_postmaster_start_time(), (SELECT system_identifier FROM pg_control_system())
+"""
+_RELEASES = """
+SELECT DISTINCT release_id FROM pilotage.applied_revisions WHERE release_id ~ '^[0-9]{8}-[0-9]{6}' ORDER BY 1
+"""
+# What an extension brought stays, and so do rights on the schema public and default privileges: they are the
+# database's, and no revision's.
+_EMPTY = """
+DO $$
+DECLARE
+  it record;
+BEGIN
+  FOR it IN
+    SELECT format('DROP SCHEMA %I CASCADE', n.nspname) AS statement FROM pg_namespace n
+    WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'public')
+      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid
+                      AND e.deptype = 'e')
+  LOOP
+    EXECUTE it.statement;
+  END LOOP;
+  FOR it IN
+    SELECT format('DROP %s IF EXISTS %s CASCADE',
+                  CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+                       WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END,
+                  c.oid::regclass) AS statement
+    FROM pg_class c
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid
+                      AND e.deptype IN ('e', 'i'))
+    ORDER BY c.relkind IN ('S', 'c')
+  LOOP
+    EXECUTE it.statement;
+  END LOOP;
+  FOR it IN
+    SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure) AS statement FROM pg_proc p
+    WHERE p.pronamespace = 'public'::regnamespace
+      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid
+                      AND e.deptype IN ('e', 'i'))
+  LOOP
+    EXECUTE it.statement;
+  END LOOP;
+  FOR it IN
+    SELECT format('DROP TYPE IF EXISTS %s CASCADE', t.oid::regtype) AS statement FROM pg_type t
+    WHERE t.typnamespace = 'public'::regnamespace AND t.typtype IN ('e', 'd', 'r')
+      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid
+                      AND e.deptype IN ('e', 'i'))
+  LOOP
+    EXECUTE it.statement;
+  END LOOP;
+END $$
+"""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which database this is, however one got to it.
+
+    Attributes:
+        database: its name.
+        server_started: when its server was started.
+        system_identifier: what initdb called the cluster; a copy of one has the same.
+        address: where the session goes, after names were resolved; empty for a socket.
+        host: the host as it was given.
+        port: the port.
+        releases: releases that applied revisions to it, or to what it was copied from.
+    """
+
+    database: str
+    server_started: datetime
+    system_identifier: int
+    address: str
+    host: str
+    port: int
+    releases: tuple[str, ...]
+
+    def is_same_database(self, other: "Identity") -> bool:
+        """Whether both are one database of one running server."""
+        mine, theirs = ((one.database, one.server_started, one.system_identifier) for one in (self, other))
+        return mine == theirs
+
+
+def identify(dsn: str) -> Identity:
+    """Find out which database a connection string leads to.
+
+    Raises:
+        MigrationError: it could not be read.
+
+    Locks: AccessShareLock on pilotage.applied_revisions, where it is kept.
+    """
+    with reader(dsn) as connection:
+        row = connection.execute(_IDENTITY).fetchone()
+        if row is None:  # pragma: no cover - the query has no condition.
+            raise psycopg.DataError("nothing was read")
+        releases = connection.execute(_RELEASES).fetchall() if applied.is_kept(connection) else []
+        info = connection.info
+        # psycopg gives the address as it was given where libpq kept none.
+        return Identity(
+            str(row[0]),
+            row[1],
+            int(row[2]),
+            info.hostaddr,
+            info.host,
+            info.port,
+            tuple(str(one[0]) for one in releases),
+        )
+
+
+def rebuild(dsn: str, history: History) -> tuple[Applied, ...]:
+    """Drop everything that revisions or people made in a database, and apply all revisions.
+
+    Whether it may be dropped is the caller's to know.
+
+    Args:
+        dsn: direct connection string of the owner.
+        history: the revisions.
+
+    Returns:
+        What was applied, in order.
+
+    Raises:
+        AdvisoryLockHeld: another session migrates this database; nothing was dropped.
+        DatabaseRefused: something could not be dropped; nothing was.
+        MigrationError: a revision could not be applied.
+
+    Locks: AccessExclusiveLock on everything, for one transaction.
+    """
+    with migration_lock(dsn, wait_s=WAIT_S):
+        try:
+            with connect(dsn, lock_timeout=LOCK_TIMEOUT_MS) as connection:
+                connection.execute(_EMPTY)
+        except psycopg.Error as error:
+            raise DatabaseRefused.of(dsn, "dropping everything", error) from error
+    return upgrade(dsn, history, target="heads", release_id=RELEASE)
