@@ -11,12 +11,19 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
 from migrations.lint.names import Name, strings
+from migrations.lint.procedural import limited_ctes
 from migrations.lint.world import World
 
 _LOWER, _UPPER = frozenset({">", ">="}), frozenset({"<", "<="})
 
 
-def is_bounded(node: nodes.UpdateStmt | nodes.DeleteStmt, world: World, *, in_block: bool = False) -> bool:
+def is_bounded(
+    node: nodes.UpdateStmt | nodes.DeleteStmt,
+    world: World,
+    *,
+    in_block: bool = False,
+    around: frozenset[str] = frozenset(),
+) -> bool:
     """Whether an UPDATE or DELETE says how many rows it can touch.
 
     It does by a unique key, a list of values, a range with two ends, a LIMIT in a subquery or in a CTE that it joins,
@@ -26,18 +33,20 @@ def is_bounded(node: nodes.UpdateStmt | nodes.DeleteStmt, world: World, *, in_bl
         node: the statement.
         world: what is known of keys.
         in_block: whether a name that it compares with can be a variable of a block.
+        around: common table expressions around it that end after a number of rows.
     """
     if isinstance(node.where_clause, nodes.CurrentOfExpr):
         return True
     joined = node.from_clause if isinstance(node, nodes.UpdateStmt) else node.using_clause
-    if any(limited(one) for one in joined) or _joins_limited(node.with_clause, joined):
+    ctes = limited_ctes(node.with_clause) | around
+    if any(limited(one) or (isinstance(one, nodes.RangeVar) and one.relname in ctes) for one in joined):
         return True
     relation = node.relation
     target = _Target(
         Name.of_range(relation),
         relation.alias.aliasname if relation is not None and relation.alias is not None else "",
         world,
-        _limited_ctes(node.with_clause),
+        ctes,
         variables=in_block and not joined,
     )
     conditions = list(conjuncts(node.where_clause))
@@ -154,16 +163,6 @@ def read_tables(node: AstNode) -> frozenset[Name]:
     named = {one.ctename for one in walked if isinstance(one, nodes.CommonTableExpr)}
     found = (one for one in walked if isinstance(one, nodes.RangeVar))
     return frozenset(Name.of_range(one) for one in found if one.schemaname or one.relname not in named)
-
-
-def _limited_ctes(clause: nodes.WithClause | None) -> frozenset[str]:
-    found = [one for one in clause.ctes if isinstance(one, nodes.CommonTableExpr)] if clause is not None else []
-    return frozenset(one.ctename for one in found if limited(one.ctequery))
-
-
-def _joins_limited(clause: nodes.WithClause | None, joined: list[AstNode]) -> bool:
-    ctes = _limited_ctes(clause)
-    return any(isinstance(one, nodes.RangeVar) and one.relname in ctes for one in joined)
 
 
 def _bare(node: AstNode | None) -> AstNode | None:

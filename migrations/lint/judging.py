@@ -101,6 +101,7 @@ def _mistake(waiver: Waiver, used: Collection[Waiver]) -> Hazard | None:
 
 def _judge(statements: Sequence[Statement], context: Context) -> Iterator[Finding]:
     world = World(context)
+    world.every = tuple(one for one in statements if isinstance(one.node, nodes.IndexStmt))
     seen = squawk.ask(statements, _SQUAWK)
     steps: dict[tuple[str, str], list[Statement]] = {}
     for one in statements:

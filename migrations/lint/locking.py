@@ -127,9 +127,7 @@ def _taken(node: AstNode) -> Iterator[HeldLock]:
         case nodes.AlterTableStmt():
             yield from _altered(node)
         case nodes.CreateStmt():
-            for one in created_constraints(node):
-                if one.references is not None:
-                    yield HeldLock(one.references, SHARE_ROW)
+            yield from _created(node)
         case nodes.IndexStmt():
             yield HeldLock(Name.of_range(node.relation), SHARE_UPDATE if node.concurrent else SHARE)
         case nodes.DropStmt():
@@ -142,12 +140,22 @@ def _taken(node: AstNode) -> Iterator[HeldLock]:
             yield from _attached(node)
 
 
+def _created(node: nodes.CreateStmt) -> Iterator[HeldLock]:
+    # Source: CREATE TABLE ... PARTITION OF takes AccessExclusiveLock on the parent, INHERITS ShareUpdateExclusiveLock.
+    yield from _each(node.inh_relations, ACCESS_EXCLUSIVE if node.partbound is not None else SHARE_UPDATE)
+    for one in created_constraints(node):
+        if one.references is not None:
+            yield HeldLock(one.references, SHARE_ROW)
+
+
 def _attached(node: AstNode) -> Iterator[HeldLock]:
     match node:
         case nodes.CreateTrigStmt():
             yield HeldLock(Name.of_range(node.relation), SHARE_ROW)
         case nodes.CreatePolicyStmt() | nodes.AlterPolicyStmt():
             yield HeldLock(Name.of_range(node.table), ACCESS_EXCLUSIVE)
+        case nodes.ViewStmt() if node.replace:
+            yield HeldLock(Name.of_range(node.view), ACCESS_EXCLUSIVE)
         case nodes.RuleStmt():
             yield HeldLock(Name.of_range(node.relation), ACCESS_EXCLUSIVE)
         case _:

@@ -18,6 +18,7 @@ from migrations.history import Revision
 from migrations.lint.values import LintedStatement
 from migrations.locks import one_migration
 
+_TELLING = 10
 _DOUBLES_PERCENT = frozenset({"format", "pyformat"})
 
 
@@ -152,6 +153,7 @@ class _Run:
 
     def _statements(self, revision: Revision, sent: Sequence[_Sent]) -> Iterator[LintedStatement]:
         transaction: int | None = 0
+        source = revision.path.read_text(encoding="utf-8", errors="replace")
         for number, one in enumerate(sent):
             text = one.text.replace("%%", "%") if self._doubled else one.text
             boundary = _boundary(text)
@@ -159,13 +161,25 @@ class _Run:
                 transaction = number + 1 if boundary else None
                 continue
             yield LintedStatement(
-                text.rstrip(), revision.id, shown(revision.path), one.line, transaction, revision.phase
+                text.rstrip(),
+                revision.id,
+                shown(revision.path),
+                line_of(text, source, one.line),
+                transaction,
+                revision.phase,
             )
 
 
 def _boundary(text: str) -> bool | None:
     """Whether a text begins a transaction, ends one, or does neither."""
     return {"BEGIN": True, "COMMIT": False}.get(text.strip().rstrip(";").upper())
+
+
+def line_of(sql: str, source: str, otherwise: int) -> int:
+    """The line of a file at which a statement stands, where it stands there once as it is sent."""
+    first = next((line.strip() for line in sql.splitlines() if line.strip()), "")
+    at = source.find(first) if len(first) > _TELLING else -1
+    return source.count("\n", 0, at) + 1 if at >= 0 and source.find(first, at + 1) < 0 else otherwise
 
 
 def shown(path: Path) -> str:

@@ -14,6 +14,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
+from migrations.lint.locking import option
 from migrations.lint.names import Name, constant, quoted, strings
 
 COMMENTS = frozenset({int(pb.SQL_COMMENT), int(pb.C_COMMENT)})
@@ -30,6 +31,9 @@ _DYNAMIC = {"PLpgSQL_stmt_dynexecute": "query", "PLpgSQL_stmt_dynfors": "query"}
 _PLACEHOLDER = re.compile(r"%(?:%|(\d+\$)?[sIL])")
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(.*)\bEND\b", re.IGNORECASE | re.DOTALL)
 _MOST_TEXTS = 200
+
+_CHANGES = (nodes.UpdateStmt, nodes.DeleteStmt, nodes.InsertStmt, nodes.MergeStmt)
+_WITH = (nodes.SelectStmt, *_CHANGES)
 
 Json = Mapping[str, Any]
 
@@ -63,13 +67,13 @@ def body(options: Sequence[AstNode], text: str = "") -> tuple[str, str] | None:
         text: the whole statement, where the body may be one of standard SQL.
     """
     language, source = "plpgsql", None
-    for option in options:
-        if not isinstance(option, nodes.DefElem) or option.arg is None:
+    for one in options:
+        if not isinstance(one, nodes.DefElem) or one.arg is None:
             continue
-        given = strings([option.arg])
-        if option.defname == "language" and given:
+        given = strings([one.arg])
+        if one.defname == "language" and given:
             language = given[0].lower()
-        elif option.defname == "as" and len(given) == 1:
+        elif one.defname == "as" and len(given) == 1:
             source = given[0]
     if source is None and (atomic := _ATOMIC.search(text)):
         return "sql", atomic.group(1)
@@ -86,6 +90,36 @@ def pieces(node: AstNode, functions: Mapping[Name, tuple[str, str]]) -> Iterator
         calls = (one for _, one in postgast.walk_typed(node) if isinstance(one, nodes.FuncCall))
         for name in sorted({Name.of_parts(one.funcname) for one in calls} & functions.keys()):
             yield from _of_body(*functions[name], f"function {name}")
+
+
+def nested(node: AstNode) -> Iterator[tuple[AstNode, frozenset[str]]]:
+    """The statements that one runs as parts of its own: those that change rows in WITH, and what EXPLAIN ANALYZE runs.
+
+    Yields:
+        Each with the names of the common table expressions beside it that end after a number of rows.
+    """
+    query = node.query if isinstance(node, nodes.ExplainStmt | nodes.PrepareStmt) else None
+    if query is not None and (isinstance(node, nodes.PrepareStmt) or _analyzes(node)):
+        yield query, frozenset()
+        yield from nested(query)
+    elif isinstance(node, _WITH) and node.with_clause is not None:
+        for one in node.with_clause.ctes:
+            if isinstance(one, nodes.CommonTableExpr) and isinstance(one.ctequery, _CHANGES):
+                yield one.ctequery, limited_ctes(node.with_clause)
+
+
+def _analyzes(node: AstNode) -> bool:
+    return isinstance(node, nodes.ExplainStmt) and option(node.options, "analyze")
+
+
+def limited_ctes(clause: nodes.WithClause | None) -> frozenset[str]:
+    """The common table expressions that end after a number of rows."""
+    found = [one for one in clause.ctes if isinstance(one, nodes.CommonTableExpr)] if clause is not None else []
+    return frozenset(
+        one.ctename
+        for one in found
+        if isinstance(one.ctequery, nodes.SelectStmt) and one.ctequery.limit_count is not None
+    )
 
 
 def _of_body(language: str, source: str, within: str) -> Iterator[Piece]:

@@ -10,7 +10,7 @@ from alembic.config import Config
 from migrations.history import History, Revision
 from migrations.lint.context import Context
 from migrations.lint.judging import judge, known_after, waived
-from migrations.lint.offline import Written, shown, write_offline
+from migrations.lint.offline import Written, line_of, shown, write_offline
 from migrations.lint.revision_files import read_file
 from migrations.lint.values import Finding, LintedStatement
 from migrations.recording import RecordedStatement
@@ -93,9 +93,27 @@ def lint_revisions(
     return tuple(sorted(marked, key=lambda one: (place.get(one.revision or "", -1), one.line, one.hazard)))
 
 
+def lint_recorded(
+    revisions: Sequence[Revision], recorded: Mapping[str, Sequence[RecordedStatement]], context: Context
+) -> tuple[Finding, ...]:
+    """Judge what revisions were recorded to send, as a plan has it.
+
+    Args:
+        revisions: what the plan applies, in order.
+        recorded: their statements, by revision.
+        context: the database that it is for, with `one_plan` and `lock_timeout_set`.
+
+    Raises:
+        SqlUnreadable, RevisionUnreadable: as `lint_history` does.
+    """
+    statements = [each for one in revisions for each in as_linted(one, recorded.get(one.id, ()))]
+    return lint_revisions(revisions, statements, context)
+
+
 def as_linted(revision: Revision, recorded: Iterable[RecordedStatement]) -> tuple[LintedStatement, ...]:
     """Recorded statements of a revision, to be judged; each is looked for in its file."""
     text = revision.path.read_text(encoding="utf-8")
+    upgrade = text.count("\n", 0, max(text.find("def upgrade"), 0)) + 1
     result: list[LintedStatement] = []
     transaction: int | None = 0
     for number, one in enumerate(recorded):
@@ -103,16 +121,9 @@ def as_linted(revision: Revision, recorded: Iterable[RecordedStatement]) -> tupl
             transaction = None
         elif transaction is None:
             transaction = number + 1
-        line = _line_of(one.sql, text)
+        line = line_of(one.sql, text, upgrade)
         result.append(LintedStatement(one.sql, revision.id, shown(revision.path), line, transaction, revision.phase))
     return tuple(result)
-
-
-def _line_of(sql: str, text: str) -> int:
-    first = next((line.strip() for line in sql.splitlines() if line.strip()), "")
-    at = text.find(first) if first else -1
-    at = text.find("def upgrade") if at < 0 else at
-    return text.count("\n", 0, max(at, 0)) + 1
 
 
 def _completed(written: Written, history: History, recorded: Mapping[str, Sequence[RecordedStatement]]) -> Written:

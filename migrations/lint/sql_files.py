@@ -74,7 +74,7 @@ def _joined(first: SqlHistory, second: SqlHistory) -> SqlHistory:
 
 def _section(text: str, whole: LintedStatement) -> SqlHistory:
     # Functions are expanded later: here each statement stands for itself.
-    found = [one for one in Reader().read([whole]) if not one.within and not one.dynamic]
+    found = [one for one in Reader().read([whole]) if not (one.within or one.dynamic or one.nested)]
     statements = tuple(_in_transactions(found))
     return SqlHistory(statements, tuple(_waivers(text, whole, statements)))
 

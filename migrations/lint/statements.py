@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import postgast
 from postgast import nodes
@@ -29,6 +29,8 @@ class Statement:
         within: the block or function that holds it; empty where it stands alone.
         looped: whether it runs in a loop.
         batched: whether it runs in a loop that commits.
+        nested: whether it is a part of the statement before it.
+        limited: common table expressions around it that end after a number of rows.
         dynamic: the expression that its text is put together by at run time, where it cannot be known.
     """
 
@@ -39,6 +41,8 @@ class Statement:
     within: str = ""
     looped: bool = False
     batched: bool = False
+    nested: bool = False
+    limited: frozenset[str] = frozenset()
     dynamic: str = ""
 
     @property
@@ -98,6 +102,8 @@ class Reader:
                 batched=held.batched if held else False,
             )
             yield one
+            for inner, ctes in procedural.nested(node):
+                yield replace(one, node=inner, limited=ctes, nested=True)
             if isinstance(node, nodes.CreateFunctionStmt):
                 self._learn(node, text)
             if depth < _DEEPEST:

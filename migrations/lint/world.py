@@ -33,7 +33,12 @@ class OpenTransaction:
 
 
 class World:
-    """The database as it stands before a statement."""
+    """The database as it stands before a statement.
+
+    Attributes:
+        others: all statements of the step that runs.
+        every: all statements that build an index, those to come included.
+    """
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -44,6 +49,7 @@ class World:
         self.session_lock_timeout = context.lock_timeout_set
         self.dropped_indexes: set[Name] = set()
         self.others: tuple[Statement, ...] = ()
+        self.every: tuple[Statement, ...] = ()
         self._step: tuple[str, str] | None = None
 
     def enter(self, statement: Statement, step: tuple[Statement, ...]) -> None:

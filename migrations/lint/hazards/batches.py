@@ -16,7 +16,7 @@ def _unbounded(statement: Statement, world: World) -> bool:
     if statement.batched or not isinstance(node, nodes.UpdateStmt | nodes.DeleteStmt):
         return False
     # A loop that does not commit keeps the locks of all its batches.
-    return statement.looped or not is_bounded(node, world, in_block=bool(statement.within))
+    return statement.looped or not is_bounded(node, world, in_block=bool(statement.within), around=statement.limited)
 
 
 def _update(statement: Statement, world: World) -> Iterator[Subject]:

@@ -45,7 +45,9 @@ def _works_through(statement: Statement, world: World) -> str:
     match node:
         case nodes.UpdateStmt() | nodes.DeleteStmt():
             tables = (
-                frozenset[Name]() if is_bounded(node, world, in_block=bool(statement.within)) else read_tables(node)
+                frozenset[Name]()
+                if is_bounded(node, world, in_block=bool(statement.within), around=statement.limited)
+                else read_tables(node)
             )
         case nodes.InsertStmt():
             source = node.select_stmt
