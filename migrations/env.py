@@ -65,6 +65,8 @@ def run_offline() -> None:
         target_metadata=Base.metadata,
         transaction_per_migration=True,
         literal_binds=True,
+        # The usual style of parameters would write each percent sign twice.
+        dialect_opts={"paramstyle": "named"},
     )
     with context.begin_transaction():
         context.run_migrations()

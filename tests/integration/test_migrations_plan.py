@@ -159,3 +159,9 @@ def test_offline_and_recorded_agree_on_our_own_history(database: ProvisionedData
     written = offline(history, current=(), target="head")
     for one in plan.revisions:
         assert [" ".join(s.sql.split()) for s in one.statements] == [" ".join(s.sql.split()) for s in written[one.id]]
+
+
+def test_offline_writes_a_percent_sign_as_it_is_sent(tmp_path: Path) -> None:
+    revision(tmp_path, 1, """op.execute("SELECT format('%s%%', 50)")""")
+    (written,) = offline(History.load(tmp_path), current=(), target="head")["r1"]
+    assert written.sql == "SELECT format('%s%%', 50)"
