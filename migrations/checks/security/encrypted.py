@@ -1,5 +1,7 @@
 """Encrypted columns: every value is ciphertext, of a key that is known, and decrypts."""
 
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Final
 
 import psycopg
@@ -26,16 +28,17 @@ def check_encrypted(
 
     Locks: AccessShareLock on each table, for one scan a column.
     """
-    gathered = Gathered()
+    seen = _Seen()
+    stands = standing(connection, tables)
+    for table in stands.tables:
+        for context in table.contexts():
+            _look(connection, context, ring, seen)
+    gathered = seen.gathered()
     if not tables:
         gathered.unknown.append("the models have no such columns yet")
-    stands = standing(connection, tables)
     if stands.missing:
         absent = ", ".join(sorted({table for table, _ in stands.missing}))
         gathered.unknown.append(f"the database has not, at its revision, every encrypted column of {absent}")
-    for table in stands.tables:
-        for context in table.contexts():
-            gathered.add(_column(connection, context, ring))
     return gathered
 
 
@@ -53,29 +56,50 @@ def check_masked(connection: psycopg.Connection, tables: tuple[EncryptedTable, .
     return gathered
 
 
-def _column(connection: psycopg.Connection, context: Context, ring: KeyRing | None) -> Gathered:
-    gathered = Gathered()
+@dataclass
+class _Seen:
+    """What was seen of all columns together, so that many columns make few words."""
+
+    wrong: list[str] = field(default_factory=list[str])
+    proven: Counter[str] = field(default_factory=Counter[str])
+    untried: Counter[str] = field(default_factory=Counter[str])
+    forced: int = 0
+    unforced: list[str] = field(default_factory=list[str])
+
+    def gathered(self) -> Gathered:
+        """What it says, in words."""
+        found = Gathered(wrong=self.wrong)
+        for key, count in sorted(self.untried.items()):
+            found.unknown.append(f"{count} values have key {key}: ENCRYPTION_KEYS is not given to try it")
+        if self.unforced:
+            found.unknown.append(f"empty, and without a CHECK that forces ciphertext: {', '.join(self.unforced)}")
+        for key, count in sorted(self.proven.items()):
+            found.good.append(f"{count} values of key {key}")
+        if self.forced:
+            found.good.append(f"{self.forced} columns are empty, and take ciphertext alone")
+        return found
+
+
+def _look(connection: psycopg.Connection, context: Context, ring: KeyRing | None, seen: _Seen) -> None:
     name = ".".join(context)
     counts = _values_by_key(connection, context)
-    plain = counts.pop(None, 0)
-    if plain:
-        gathered.wrong.append(f"{plain} values of {name} are not encrypted (pilotage rotate-keys)")
-    if not counts and not plain:
+    if not counts:
         if _forced(connection, context):
-            gathered.good.append(f"{name} is empty, and takes ciphertext alone")
+            seen.forced += 1
         else:
-            gathered.unknown.append(f"{name} holds no value yet, and no CHECK says what it may hold")
+            seen.unforced.append(name)
     for key, count in counts.items():
-        if ring is None:
-            gathered.unknown.append(f"{name} has {count} values of key {key}: ENCRYPTION_KEYS is not given to try it")
+        if key is None:
+            seen.wrong.append(f"{count} values of {name} are not encrypted (pilotage rotate-keys)")
+        elif ring is None:
+            seen.untried[key] += count
         elif key not in ring.key_ids:
-            gathered.wrong.append(f"{count} values of {name} have the unknown key {key}")
-        elif spoilt := _spoilt(connection, context, str(key), ring):
+            seen.wrong.append(f"{count} values of {name} have the unknown key {key}")
+        elif spoilt := _spoilt(connection, context, key, ring):
             tried = min(count, SAMPLE)
-            gathered.wrong.append(f"{spoilt} of the {tried} values of {name} tried do not decrypt with key {key}")
+            seen.wrong.append(f"{spoilt} of the {tried} values of {name} tried do not decrypt with key {key}")
         else:
-            gathered.good.append(f"{name}: {count} values of key {key}")
-    return gathered
+            seen.proven[key] += count
 
 
 def _values_by_key(connection: psycopg.Connection, context: Context) -> dict[str | None, int]:
