@@ -3,6 +3,9 @@
 from migrations.models.agents import Agent, Artifact, ChatSession, Conversation, Message, UserAgentPermission
 from migrations.models.audit import AuditLog
 from migrations.models.base import Base
+from migrations.models.care import MedicalAppointment, Medication, MedicationLog
+from migrations.models.finance import Budget, FinancialAccount, FinancialProfile, Transaction, TransactionType
+from migrations.models.health import Allergy, HealthMeasurement, HealthProfile, MeasurementType, MedicalCondition
 from migrations.models.identity import (
     Account,
     AuthSession,
@@ -13,6 +16,10 @@ from migrations.models.identity import (
     UserRole,
     VerificationToken,
 )
+from migrations.models.mcp import McpIntegration, McpSyncLog
+from migrations.models.obligations import Debt, DebtPayment, Investment, RecurringPayment
+from migrations.models.protected import add_policies
+from migrations.models.rag import RagDocument, RagSettings, SyncStatus
 from migrations.models.sharing import FileAccessLog, FileAction, FileShare, ShareType
 from migrations.models.storage import (
     FileAccessLevel,
@@ -30,21 +37,40 @@ __all__ = [
     "Account",
     "Agent",
     "AlertType",
+    "Allergy",
     "Artifact",
     "AuditLog",
     "AuthSession",
     "Base",
+    "Budget",
     "ChatSession",
     "Conversation",
+    "Debt",
+    "DebtPayment",
     "FileAccessLevel",
     "FileAccessLog",
     "FileAction",
     "FileShare",
     "FileUsageContext",
+    "FinancialAccount",
+    "FinancialProfile",
+    "HealthMeasurement",
+    "HealthProfile",
+    "Investment",
     "Invitation",
     "InvitationStatus",
+    "McpIntegration",
+    "McpSyncLog",
+    "MeasurementType",
+    "MedicalAppointment",
+    "MedicalCondition",
+    "Medication",
+    "MedicationLog",
     "Message",
     "MonthlyUsage",
+    "RagDocument",
+    "RagSettings",
+    "RecurringPayment",
     "ShareType",
     "StorageFile",
     "StorageFolder",
@@ -53,9 +79,12 @@ __all__ = [
     "SubscriptionTier",
     "SupportMessage",
     "SupportTicket",
+    "SyncStatus",
     "TicketCategory",
     "TicketPriority",
     "TicketStatus",
+    "Transaction",
+    "TransactionType",
     "UsageAlert",
     "UsageLog",
     "User",
@@ -65,3 +94,4 @@ __all__ = [
 ]
 
 add_triggers(Base.metadata)
+add_policies(Base.metadata)
