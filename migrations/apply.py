@@ -164,7 +164,7 @@ def downgrade(
 
 def _standing(session: psycopg.Connection, dsn: str, history: History) -> tuple[str, ...]:
     try:
-        stands = current_revisions(session)
+        stands = current_revisions(session, history.version_table)
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "reading alembic_version", error) from error
     if unknown := [revision for revision in stands if revision not in history]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import chdir, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationInfo, RevisionStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, pool
+from sqlalchemy import Connection, event
 
 from migrations import applied
+from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each
 from migrations.history import History
-from migrations.locks import MIGRATING, BlockerWatch
-from migrations.session import connect
+from migrations.locks import BlockerWatch
 from migrations.trace import Trace
 
 
@@ -90,34 +90,34 @@ class MigratingSession:
 
     def __init__(self, dsn: str, watch_session: psycopg.Connection, order: Order, trace: Trace | None = None) -> None:
         self.attempt = Attempt()
+        self.watch = BlockerWatch(watch_session, order.lock_timeout_ms)
         self._order = order
         self._trace = trace
-        self._raw = connect(
-            dsn,
-            application_name=MIGRATING,
-            statement_timeout=0,
-            # A server whose client was killed ends the statement within a second, instead of finishing it.
-            client_connection_check_interval=1000,
-        )
-        self._watch = BlockerWatch(watch_session, self._raw.info.backend_pid, order.lock_timeout_ms)
         self._timeout_ms: int | None = None
-        self._engine = self._watched(
-            create_engine("postgresql+psycopg://", creator=self._given, poolclass=pool.StaticPool)
+        self._backends: dict[int, int] = {}
+        config = order.history.alembic_config()
+        environment = order.history.environment
+        with chdir(environment.folder) if environment else nullcontext():
+            self._script = ScriptDirectory.from_config(config)
+        self._runner: Runner = (
+            OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, order.lock_timeout_ms)
         )
-        self._script = ScriptDirectory.from_config(order.history.alembic_config())
-
-    def _given(self) -> psycopg.Connection:
-        return self._raw
-
-    @property
-    def watch(self) -> BlockerWatch:
-        """What stood in the way."""
-        return self._watch
+        self._listeners = {
+            "before_cursor_execute": self._before,
+            "after_cursor_execute": self._after,
+            "handle_error": self._failed,
+            "commit": self._committed,
+            "rollback": self._rolled_back,
+        }
+        for name, listener in self._listeners.items():
+            event.listen(self._runner.engines, name, listener)
 
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""
-        self._raw.close()
-        self._engine.dispose()
+        for name, listener in self._listeners.items():
+            event.remove(self._runner.engines, name, listener)
+        self._runner.close()
+        self.watch.close()
 
     def run(self, on_done: Callable[[str, int], None]) -> None:
         """Run what is missing up to the target.
@@ -134,15 +134,16 @@ class MigratingSession:
             del context
             return self._steps(at, on_done)
 
-        with self._engine.connect() as connection, EnvironmentContext(config, self._script, fn=steps):
-            config.attributes.update(connection=connection, on_version_apply=self._record)
+        config.attributes["on_version_apply"] = self._record
+        with self._runner.entered(config), one_transaction_each(config, self._script, steps):
             self._script.run_env()
 
     def _steps(self, at: Any, on_done: Callable[[str, int], None]) -> Iterable[RevisionStep]:
         for step in self._path(at):
             revision = str(step.revision.revision)
             self.attempt.begin(revision)
-            self._set_timeout(self._order.lock_timeout_ms)
+            # What a rollback took back is not set any more.
+            self._timeout_ms = None
             yield step
             # Alembic asks for the next step after it has committed this one.
             on_done(revision, round((time.monotonic() - self.attempt.started) * 1000))
@@ -172,54 +173,62 @@ class MigratingSession:
             duration_ms=round((time.monotonic() - self.attempt.started) * 1000),
         )
 
-    def _watched(self, engine: Engine) -> Engine:
-        event.listen(engine, "before_cursor_execute", self._before)
-        event.listen(engine, "after_cursor_execute", self._after)
-        event.listen(engine, "handle_error", self._watch_ended)
-        event.listen(engine, "commit", self._committed)
-        event.listen(engine, "rollback", self._rolled_back)
-        return engine
-
-    def _before(self, conn: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
-        del conn, cursor, rest
-        if self.attempt.revision is None:
+    def _before(self, conn: Connection, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        del cursor, rest
+        if self.attempt.revision is None or not self._runner.is_mine(conn):
             return
-        if self._raw.autocommit:
+        session: Any = conn.connection.dbapi_connection
+        outside = bool(session.autocommit)
+        if outside:
             # What came before was committed on the way out of the transaction.
             self.attempt.committed = len(self.attempt.statements)
             self.attempt.outside = True
-        wanted = 0 if self._raw.autocommit else self._order.lock_timeout_ms
+        wanted = 0 if outside else self._order.lock_timeout_ms
         if wanted != self._timeout_ms:
-            self._set_timeout(wanted)
+            _asked(session, f"SET lock_timeout = {int(wanted)}")
+            self._timeout_ms = wanted
         self.attempt.statements.append(statement)
-        self._watch.statement_begins()
+        pid = self._backend(session)
+        self.watch.statement_begins(pid)
         if self._trace is not None:
-            self._trace.statement_begins(self._raw, self.attempt.revision, statement, parameters)
+            self._trace.statement_begins(pid, self.attempt.revision, statement, parameters, outside=outside)
 
-    def _after(self, conn: Any, cursor: Any, *rest: Any) -> None:
-        del conn, rest
-        self._watch.statement_ended()
+    def _backend(self, session: Any) -> int:
+        if id(session) not in self._backends:
+            self._backends[id(session)] = int(_asked(session, "SELECT pg_backend_pid()") or 0)
+        return self._backends[id(session)]
+
+    def _after(self, conn: Connection, cursor: Any, *rest: Any) -> None:
+        del rest
+        if self.attempt.revision is None or not self._runner.is_mine(conn):
+            return
+        self.watch.statement_ended()
         if self._trace is not None:
             self._trace.statement_ended(cursor.rowcount if cursor.rowcount >= 0 else None)
-        if self._raw.autocommit and self.attempt.revision is not None:
+        if self.attempt.outside:
             self.attempt.committed = len(self.attempt.statements)
 
-    def _watch_ended(self, *rest: Any) -> None:
+    def _failed(self, *rest: Any) -> None:
         del rest
-        self._watch.statement_ended()
+        self.watch.statement_ended()
         if self._trace is not None:
             self._trace.statement_failed()
 
-    def _committed(self, *rest: Any) -> None:
-        del rest
-        if self._trace is not None:
+    def _committed(self, conn: Connection) -> None:
+        if self._trace is not None and self._runner.is_mine(conn):
             self._trace.transaction_ended(committed=True)
 
-    def _rolled_back(self, *rest: Any) -> None:
-        del rest
-        if self._trace is not None:
+    def _rolled_back(self, conn: Connection) -> None:
+        if self._trace is not None and self._runner.is_mine(conn):
             self._trace.transaction_ended(committed=False)
 
-    def _set_timeout(self, milliseconds: int) -> None:
-        self._raw.execute(f"SET lock_timeout = {int(milliseconds)}".encode())
-        self._timeout_ms = milliseconds
+
+def _asked(session: Any, statement: str) -> Any:
+    """Send a statement past SQLAlchemy, whatever the driver is; the first column of its first row."""
+    cursor = session.cursor()
+    try:
+        cursor.execute(statement)
+        row = cursor.fetchone() if cursor.description else None
+    finally:
+        cursor.close()
+    return row[0] if row else None

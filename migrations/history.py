@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 
 from migrations import applied
+from migrations.environments import ForeignEnvironment
 from migrations.errors import HistoryUnreadable, SeveralHeads, UnknownRevision
 
 SCRIPT_LOCATION = Path(__file__).parent
 VERSIONS = SCRIPT_LOCATION / "versions"
+VERSION_TABLE = "alembic_version"
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,14 @@ class History:
     Attributes:
         revisions: each after all that it needs.
         folders: where their files lie.
+        environment: whose env.py runs them; None where ours does.
+        version_table: the table that says which revisions stand, quoted and with its schema where it has one.
     """
 
     revisions: tuple[Revision, ...]
     folders: tuple[Path, ...]
+    environment: ForeignEnvironment | None = None
+    version_table: str = VERSION_TABLE
     _by_id: Mapping[str, Revision] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,12 +94,24 @@ class History:
         if absent:
             raise HistoryUnreadable(absent, "there is no such folder")
         directory = ScriptDirectory(str(SCRIPT_LOCATION), version_locations=[str(place) for place in places])
-        try:
-            scripts = list(directory.walk_revisions("base", "heads"))
-            loaded = tuple(Revision.of(script, directory) for script in reversed(scripts))
-        except Exception as error:  # The head of a revision is code of the release: it may raise anything.
-            raise HistoryUnreadable(places, f"{type(error).__name__}: {error}") from error
-        return cls(loaded, places)
+        return cls(_walked(directory, places), places)
+
+    @classmethod
+    def of_project(cls, environment: ForeignEnvironment) -> History:
+        """Read the revisions of a project that is not ours, wherever its configuration says they are.
+
+        Raises:
+            HistoryUnreadable: its configuration, or a revision of it, cannot be read.
+        """
+        with chdir(environment.folder):
+            try:
+                directory = ScriptDirectory.from_config(environment.alembic_config())
+                places = tuple(Path(one).resolve() for one in directory.version_locations or ())
+                places = places or (Path(directory.versions).resolve(),)
+            except Exception as error:
+                shown = environment.config or environment.script_location or environment.folder
+                raise HistoryUnreadable([shown], f"{type(error).__name__}: {error}") from error
+            return cls(_walked(directory, places), places, environment)
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -173,7 +192,9 @@ class History:
         return tuple(one.id for one in self.revisions if not one.path.is_file() or one.checksum != _checksum(one.path))
 
     def alembic_config(self) -> Config:
-        """Alembic's configuration: this project's env.py over these revisions."""
+        """Alembic's configuration: the env.py that they are run by, over these revisions."""
+        if self.environment is not None:
+            return self.environment.alembic_config()
         config = Config()
         for name, given in (
             ("script_location", str(SCRIPT_LOCATION)),
@@ -215,7 +236,7 @@ def state(connection: psycopg.Connection, history: History, *, target: str | Seq
 
     Locks: AccessShareLock on alembic_version and pilotage.applied_revisions.
     """
-    current = current_revisions(connection)
+    current = current_revisions(connection, history.version_table)
     pending = history.path_to(target, current)
     unknown = tuple(revision for revision in current if revision not in history)
     if not applied.is_kept(connection):
@@ -229,13 +250,26 @@ def state(connection: psycopg.Connection, history: History, *, target: str | Seq
     return HistoryState(current, pending, edited, deleted, unknown, unrecorded)
 
 
-def current_revisions(connection: psycopg.Connection) -> tuple[str, ...]:
-    """The revisions that stand in the database, sorted; empty before the first."""
-    there = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+def current_revisions(connection: psycopg.Connection, version_table: str = VERSION_TABLE) -> tuple[str, ...]:
+    """The revisions that stand in the database, sorted; empty before the first.
+
+    Args:
+        connection: a session that reads.
+        version_table: the table that says so, quoted.
+    """
+    there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (version_table,)).fetchone()
     if there is None or not there[0]:
         return ()
-    rows = connection.execute("SELECT version_num FROM alembic_version ORDER BY version_num")
+    rows = connection.execute(f"SELECT version_num FROM {version_table} ORDER BY version_num".encode())  # noqa: S608
     return tuple(str(row[0]) for row in rows)
+
+
+def _walked(directory: ScriptDirectory, places: Sequence[Path]) -> tuple[Revision, ...]:
+    try:
+        scripts = list(directory.walk_revisions("base", "heads"))
+        return tuple(Revision.of(script, directory) for script in reversed(scripts))
+    except Exception as error:  # The head of a revision is code of the release: it may raise anything.
+        raise HistoryUnreadable(places, f"{type(error).__name__}: {error}") from error
 
 
 def _as_tuple(revisions: str | Sequence[str] | None) -> tuple[str, ...]:

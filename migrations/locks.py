@@ -102,37 +102,54 @@ def _sessions(session: psycopg.Connection, query: str, parameters: Mapping[str, 
 
 
 class BlockerWatch:
-    """Looks once into each wait that is about to run into the lock_timeout: afterwards nobody is known to have blocked.
+    """Looks into each wait that is about to run into the lock_timeout: afterwards nobody is known to have blocked.
+
+    One thread looks after all statements: it wakes several times within a lock_timeout, and looks once into a statement
+    that has run for most of it.
 
     Args:
         session: in autocommit, not the one that waits.
-        pid: backend of the session that may wait.
-        lock_timeout_ms: how long it waits.
+        lock_timeout_ms: how long the statements wait.
     """
 
-    def __init__(self, session: psycopg.Connection, pid: int, lock_timeout_ms: int) -> None:
+    def __init__(self, session: psycopg.Connection, lock_timeout_ms: int) -> None:
         self._session = session
-        self._pid = pid
         self._delay_s = lock_timeout_ms * 0.6 / 1000
-        self._timer: threading.Timer | None = None
+        self._waiting: tuple[int, float] | None = None
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
         self.blockers: Sequence[Session] = ()
 
-    def statement_begins(self) -> None:
-        """Look at what the statement waits for, if it still runs when most of the lock_timeout has passed."""
-        self._timer = threading.Timer(self._delay_s, self._look)
-        self._timer.daemon = True
-        self._timer.start()
+    def statement_begins(self, pid: int) -> None:
+        """Note a statement that may have to wait.
+
+        Args:
+            pid: backend of the session that sends it.
+        """
+        self._waiting = (pid, time.monotonic())
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._look_now_and_then, name="blockers", daemon=True)
+            self._thread.start()
 
     def statement_ended(self) -> None:
-        """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer.join()
-            self._timer = None
+        """Look no more into the statement."""
+        self._waiting = None
 
-    def _look(self) -> None:
-        try:
-            found = _sessions(self._session, _BLOCKERS, {"pid": self._pid})
-        except psycopg.Error:
-            return
-        self.blockers = found or self.blockers
+    def close(self) -> None:
+        """End the thread."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _look_now_and_then(self) -> None:
+        looked: tuple[int, float] | None = None
+        while not self._over.wait(max(0.001, self._delay_s / 4)):
+            waiting = self._waiting
+            if waiting is None or waiting == looked or time.monotonic() < waiting[1] + self._delay_s:
+                continue
+            looked = waiting
+            try:
+                found = _sessions(self._session, _BLOCKERS, {"pid": waiting[0]})
+            except psycopg.Error:
+                continue
+            self.blockers = found or self.blockers

@@ -146,17 +146,20 @@ class Trace:
         """The statements whose effect stands, in order."""
         return tuple(self._done)
 
-    def statement_begins(self, migrating: psycopg.Connection, revision: str, sql: str, parameters: object) -> None:
-        """Note a statement that is about to run."""
+    def statement_begins(self, pid: int, revision: str, sql: str, parameters: object, *, outside: bool) -> None:
+        """Note a statement that is about to run.
+
+        Args:
+            pid: backend that runs it.
+            revision: whose it is.
+            sql: its text, as the driver gets it.
+            parameters: its parameters.
+            outside: whether it runs outside of a transaction.
+        """
         if _BOOKKEEPING.match(sql.strip()):
             return
-        self._running = _Running(
-            self._session,
-            migrating.info.backend_pid,
-            revision,
-            written_out(migrating, sql, parameters),
-            outside=migrating.autocommit,
-        )
+        text = written_out(self._session, sql, parameters)
+        self._running = _Running(self._session, pid, revision, text, outside=outside)
 
     def statement_ended(self, rows: int | None = None) -> None:
         """Note a statement that has run, and what it has locked that the ones before it had not."""

@@ -1,6 +1,7 @@
 """The trace of a migration, held against somebody else's look at pg_locks."""
 
 import threading
+import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ WHERE a.application_name = 'pilotage migration' AND a.datname = current_database
   AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'alembic_version'
   AND c.relname <> 'alembic_version_pkc'
   AND NOT (c.relkind = 'i' AND l.mode IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock'))
+"""
+WAITS = """
+SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pilotage migration' AND wait_event_type = 'Lock'
 """
 TABLES = """
 CREATE TABLE parent (id integer PRIMARY KEY, name text, amount integer NOT NULL DEFAULT 1);
@@ -126,22 +130,31 @@ def test_the_trace_has_the_locks_that_an_independent_sample_sees(
     assert (first.sql, first.transaction, first.revision) == (sql, 0, "r1")
 
 
+def let_go_once_waited_for(dsn: str, other: psycopg.Connection) -> None:
+    """End a transaction once the migration waits for it, and has been seen to."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for _ in range(200):
+            if connection.execute(WAITS.encode()).fetchone() != (0,):
+                break
+            time.sleep(0.01)
+        time.sleep(0.05)
+    other.rollback()
+
+
 @pytest.mark.parametrize("sql", OUTSIDE.values(), ids=OUTSIDE.keys())
 def test_the_trace_of_a_statement_outside_of_transactions_is_what_a_sample_sees(
     sql: str, tables: ProvisionedDatabase, tmp_path: Path
 ) -> None:
     body = f'    with op.get_context().autocommit_block():\n        op.execute("{sql}")'
     history = one_revision(tmp_path, body)
-    # Another session makes it wait for a moment, so that who samples cannot miss it.
+    # Another session makes it wait, so that who samples cannot miss it.
     with psycopg.connect(tables.owner_dsn) as other:
-        other.execute("LOCK TABLE parent, child IN ROW EXCLUSIVE MODE")
-        release = threading.Timer(0.15, other.rollback)
         if "VACUUM" not in sql:
-            release.start()
-        else:
-            other.rollback()
+            other.execute("LOCK TABLE parent, child IN ROW EXCLUSIVE MODE")
+        release = threading.Thread(target=let_go_once_waited_for, args=(tables.owner_dsn, other))
+        release.start()
         trace, seen = traced(tables.owner_dsn, history)
-        release.join() if "VACUUM" not in sql else None
+        release.join()
     (statement,) = trace.statements
     assert statement.transaction is None
     found = strongest((held.lock.relation, held.lock.mode) for held in statement.locks)

@@ -1,0 +1,187 @@
+"""Where revisions run: through this project's env.py, or through the env.py of a project that is not ours.
+
+Ours takes the connection that it is handed. A foreign one is left as it is, and makes its own engine: it is told the
+address in the ways that such files read it, and its sessions are set through libpq's environment.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, pool
+
+from migrations.locks import MIGRATING
+from migrations.session import connect
+
+# A server whose client was killed ends the statement within a second, instead of finishing it.
+_CHECK_CLIENT_MS = 1000
+
+
+@dataclass(frozen=True)
+class ForeignEnvironment:
+    """The env.py of a project that is not ours.
+
+    Attributes:
+        config: its alembic.ini or pyproject.toml; None where only a script location was given.
+        script_location: the folder with env.py; None where the configuration names it.
+        folder: where its relative paths begin.
+        url_variable: environment variable that it may read the database's address from.
+    """
+
+    config: Path | None
+    script_location: Path | None
+    folder: Path
+    url_variable: str = "DATABASE_URL"
+
+    def alembic_config(self) -> Config:
+        """Alembic's configuration, as the project has it."""
+        if self.config is not None and self.config.suffix == ".toml":
+            found = Config(toml_file=str(self.config))
+        else:
+            found = Config(str(self.config)) if self.config is not None else Config()
+        if self.script_location is not None:
+            found.set_main_option("script_location", str(self.script_location).replace("%", "%%"))
+        return found
+
+
+class Runner(Protocol):
+    """A way to run revisions."""
+
+    engines: Any
+
+    def is_mine(self, connection: Connection) -> bool:
+        """Whether a connection is one that the revisions run on."""
+        ...
+
+    def entered(self, config: Config) -> Any:
+        """A context in which env.py reaches the database."""
+        ...
+
+    def close(self) -> None:
+        """End what was opened."""
+        ...
+
+
+class OwnRunner:
+    """One session, handed to our env.py."""
+
+    def __init__(self, dsn: str) -> None:
+        self._raw = connect(
+            dsn,
+            application_name=MIGRATING,
+            statement_timeout=0,
+            client_connection_check_interval=_CHECK_CLIENT_MS,
+        )
+        self.engines = create_engine("postgresql+psycopg://", creator=self._given, poolclass=pool.StaticPool)
+
+    def _given(self) -> psycopg.Connection:
+        return self._raw
+
+    def is_mine(self, connection: Connection) -> bool:
+        """Always: the engine is nobody else's."""
+        del connection
+        return True
+
+    @contextmanager
+    def entered(self, config: Config) -> Generator[None]:
+        """Hand the session to env.py."""
+        with self.engines.connect() as connection:
+            config.attributes["connection"] = connection
+            yield
+
+    def close(self) -> None:
+        """End the session; an open transaction is rolled back."""
+        self._raw.close()
+        self.engines.dispose()
+
+
+@dataclass
+class ForeignRunner:
+    """A foreign env.py, told the address in every way that it may read it.
+
+    Every engine of this thread is watched meanwhile, since env.py makes its own.
+    """
+
+    dsn: str
+    environment: ForeignEnvironment
+    lock_timeout_ms: int
+    engines: type[Engine] = Engine
+    _thread: int = field(default_factory=threading.get_ident)
+
+    def is_mine(self, connection: Connection) -> bool:
+        """Whether it was made by this thread: others may use engines of their own meanwhile."""
+        del connection
+        return threading.get_ident() == self._thread
+
+    @contextmanager
+    def entered(self, config: Config) -> Generator[None]:
+        """Set the address, and what its sessions are to be set to."""
+        url = url_of(self.dsn, config.get_main_option("sqlalchemy.url")).render_as_string(hide_password=False)
+        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+        options = f"-c lock_timeout={self.lock_timeout_ms} -c client_connection_check_interval={_CHECK_CLIENT_MS}"
+        given = {self.environment.url_variable: url, "PGAPPNAME": MIGRATING, "PGOPTIONS": options}
+        before = {name: os.environ.get(name) for name in given}
+        os.environ.update(given)
+        try:
+            with chdir(self.environment.folder):
+                yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def one_transaction_each(config: Config, script: ScriptDirectory, fn: Any) -> EnvironmentContext:
+    """An environment in which each revision is a transaction of its own, whatever env.py configures.
+
+    Source: without `transaction_per_migration` Alembic runs all revisions in one transaction, whose locks add up.
+    """
+    environment = EnvironmentContext(config, script, fn=fn)
+    configure = environment.configure
+
+    def configured(*args: Any, **given: Any) -> None:
+        configure(*args, **{**given, "transaction_per_migration": True})
+
+    # Alembic's module of functions is bound to this very class: a subclass would not be called.
+    environment.configure = configured
+    return environment
+
+
+def url_of(dsn: str, configured: str | None) -> URL:
+    """A connection string as an address of SQLAlchemy, with the driver that the project has configured.
+
+    Args:
+        dsn: connection string, as an address or as keywords.
+        configured: the project's own `sqlalchemy.url`; its driver is kept.
+    """
+    try:
+        driver = make_url(configured).drivername if configured else ""
+    except Exception:  # The project's own address may hold a placeholder that is no address at all.
+        driver = ""
+    given = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+    port = given.pop("port", None)
+    return URL.create(
+        driver if driver.startswith("postgresql+") else "postgresql+psycopg",
+        username=given.pop("user", None),
+        password=given.pop("password", None),
+        host=given.pop("host", None),
+        port=int(port) if port else None,
+        database=given.pop("dbname", None),
+        query=given,
+    )
