@@ -63,7 +63,44 @@ END
 $$
 """
 
-FUNCTIONS: Final = (TOUCH_UPDATED_AT, KEEP_STORAGE_USAGE)
+KEEP_CONVERSATION_COUNTS: Final = """
+CREATE FUNCTION keep_conversation_counts() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+DECLARE
+  changed uuid;
+  changes bigint := pg_stat_get_xact_tuples_inserted(TG_RELID) + pg_stat_get_xact_tuples_updated(TG_RELID)
+    + pg_stat_get_xact_tuples_deleted(TG_RELID);
+BEGIN
+  FOR changed IN
+    SELECT DISTINCT m.id FROM unnest(ARRAY[
+      CASE WHEN TG_OP <> 'INSERT' THEN OLD."conversationId" END,
+      CASE WHEN TG_OP <> 'DELETE' THEN NEW."conversationId" END
+    ]) AS m(id)
+    WHERE m.id IS NOT NULL ORDER BY m.id
+  LOOP
+    -- Where many messages of one conversation were written it is counted once: nothing has changed since.
+    CONTINUE WHEN current_setting('pilotage.counted', true) = changed || '@' || changes;
+    -- Whoever else changes its messages waits here, or is waited for and then seen by the next statement.
+    PERFORM 1 FROM conversations WHERE id = changed FOR NO KEY UPDATE;
+    UPDATE conversations c SET "messageCount" = counted.messages, "tokenCount" = counted.tokens
+    FROM (
+      SELECT count(*) AS messages, coalesce(sum(coalesce("tokensInput", 0) + coalesce("tokensOutput", 0)), 0) AS tokens
+      FROM messages WHERE "conversationId" = changed
+    ) counted
+    WHERE c.id = changed AND (c."messageCount", c."tokenCount") IS DISTINCT FROM (counted.messages, counted.tokens);
+    PERFORM set_config('pilotage.counted', changed || '@' || changes, true);
+  END LOOP;
+  RETURN NULL;
+END
+$$
+"""
+
+FUNCTIONS: Final = (TOUCH_UPDATED_AT, KEEP_STORAGE_USAGE, KEEP_CONVERSATION_COUNTS)
+
+_COUNTS: Final = """
+CREATE CONSTRAINT TRIGGER "messages_conversation_counts"
+  AFTER INSERT OR DELETE OR UPDATE OF "conversationId", "tokensInput", "tokensOutput" ON "messages"
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION keep_conversation_counts()
+"""
 
 _STORAGE: Final = (
     """
@@ -88,20 +125,18 @@ CREATE TRIGGER "storage_quotas_usage_insert" BEFORE INSERT ON "storage_quotas"
     """,
 )
 
-# The first tables, which nothing touches yet.
-_UNTOUCHED: Final = {"users", "accounts", "agents", "conversations", "artifacts", "monthly_usage"}
-
 
 def add_triggers(metadata: MetaData) -> None:
     """Let each table of the models be made with its triggers, and the functions before all tables."""
     for function in FUNCTIONS:
         event.listen(metadata, "before_create", _ddl(function.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")))
     for table in metadata.tables.values():
-        if "updatedAt" in table.columns and table.name not in _UNTOUCHED:
+        if "updatedAt" in table.columns:
             event.listen(table, "after_create", _ddl(_touch(table)))
     for trigger in _STORAGE:
         name = "storage_quotas" if "storage_quotas_usage" in trigger else "storage_files"
         event.listen(metadata.tables[name], "after_create", _ddl(trigger))
+    event.listen(metadata.tables["messages"], "after_create", _ddl(_COUNTS))
 
 
 def _touch(table: Table) -> str:

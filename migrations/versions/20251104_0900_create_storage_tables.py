@@ -11,7 +11,7 @@ down_revision = "20251102_0900"
 branch_labels = None
 depends_on = None
 phase = "expand"
-waivers = {"timestamp-without-zone": "every time that the application keeps is of UTC, from its first tables on"}
+waivers = {"timestamp-without-zone": "every time that the application keeps is of UTC"}
 
 ENUMS = (
     """CREATE TYPE "StorageProvider" AS ENUM ('VERCEL_BLOB', 'LOCAL', 'AWS_S3', 'CLOUDFLARE_R2')""",

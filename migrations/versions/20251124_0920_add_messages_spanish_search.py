@@ -1,0 +1,26 @@
+"""Find what was said in conversations by its words in Spanish.
+
+Revision ID: 20251124_0920
+Revises: 20251124_0910
+"""
+
+from alembic import op
+
+revision = "20251124_0920"
+down_revision = "20251124_0910"
+branch_labels = None
+depends_on = None
+phase = "expand"
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.execute(
+            'CREATE INDEX CONCURRENTLY "messages_content_spanish_idx" '
+            """ON "messages" USING GIN (to_tsvector('spanish', "content"))"""
+        )
+
+
+def downgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.execute('DROP INDEX CONCURRENTLY "messages_content_spanish_idx"')

@@ -1,0 +1,54 @@
+"""Fill in who granted each permission.
+
+What was deleted since is named no longer, as a foreign key would have seen to. A text that was never a key is told
+before anything is changed.
+A thousand rows are a transaction of their own: what stops half-way goes on where it was.
+
+Revision ID: 20251126_0930
+Revises: 20251126_0920
+"""
+
+from alembic import op
+
+revision = "20251126_0930"
+down_revision = "20251126_0920"
+branch_labels = None
+depends_on = None
+phase = "expand"
+waivers = {"downgrade-missing": "what it fills in goes with its column, some revisions below"}
+
+FILL = """
+DO $$
+DECLARE
+  pattern constant text := '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+  lost bigint;
+  batch uuid[];
+  last uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+  SELECT count(*) INTO lost FROM user_agent_permissions WHERE "grantedBy" !~* pattern;
+  IF lost > 0 THEN
+    RAISE EXCEPTION USING MESSAGE = lost
+      || ' rows of user_agent_permissions have a "grantedBy" that is no UUID: correct or empty it. They are: '
+      || 'SELECT id, "grantedBy" FROM user_agent_permissions WHERE "grantedBy" !~* ' || quote_literal(pattern);
+  END IF;
+  LOOP
+    batch := ARRAY(SELECT id FROM user_agent_permissions WHERE id > last ORDER BY id LIMIT 1000);
+    EXIT WHEN batch = '{}';
+    UPDATE user_agent_permissions t SET "granterId" = r.id FROM users r
+    WHERE t.id = ANY (batch) AND t."granterId" IS NULL
+      AND r.id = CASE WHEN t."grantedBy" ~* pattern THEN t."grantedBy"::uuid END;
+    COMMIT;
+    last := batch[cardinality(batch)];
+  END LOOP;
+END
+$$
+"""
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.execute(FILL)
+
+
+def downgrade() -> None:
+    """Leave what was filled in: it goes with its column."""
