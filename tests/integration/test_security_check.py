@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from deployments.local.provision import ProvisionedDatabase
+from deployments.local.running import RunningPlatform
 from deployments.settings import Settings, variable
 from flows.cli.security import security_check
 from migrations.apply import upgrade
@@ -165,6 +166,16 @@ def test_the_local_platform_s_copies_are_plain(shop: ProvisionedDatabase, monkey
     assert (code, found["Backups are encrypted"]) == (1, "broken")
     # Its address is known from the settings, and nobody answers there.
     assert found["Inputs are validated"] == "cannot tell"
+
+
+@pytest.mark.parametrize("environment", ["production", "staging"])
+def test_an_environment_is_found_through_neon(
+    platform: RunningPlatform, monkeypatch: pytest.MonkeyPatch, environment: str
+) -> None:
+    for name, value in platform.env.items():
+        monkeypatch.setenv(name, value)
+    code, found = states("--environment", environment)
+    assert (code, found["Backups are encrypted"], found["Connections force TLS"]) == (1, "broken", "holds")
 
 
 def test_keys_that_cannot_be_read_stop_it_and_are_not_told(
