@@ -190,6 +190,16 @@ def test_what_does_not_open_it_holds(shop: Shop, change: str) -> None:
     assert state(shop.protected()) is State.HOLDS
 
 
+def test_a_function_that_acts_past_it_cannot_be_told_unless_the_application_may_not_call_it(shop: Shop) -> None:
+    shop.run(
+        "CREATE FUNCTION total() RETURNS bigint LANGUAGE sql SECURITY DEFINER"
+        " AS 'SELECT count(*) FROM financial_accounts'"
+    )
+    assert shop.protected().unknown == ["total() acts past row-level security, and the application may call it"]
+    shop.run("REVOKE EXECUTE ON FUNCTION total() FROM PUBLIC")
+    assert state(shop.protected()) is State.HOLDS
+
+
 def test_a_policy_for_a_role_that_the_application_is_a_member_of_is_broken(shop: Shop) -> None:
     shop.run(
         "CREATE ROLE {app}_group",
