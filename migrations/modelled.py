@@ -6,7 +6,7 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, MetaData, create_engine, pool
+from sqlalchemy import Connection, MetaData, create_engine, event, pool
 from sqlalchemy.exc import SQLAlchemyError
 
 from migrations.applied import PRODUCT_SCHEMA
@@ -30,14 +30,36 @@ def modelled_catalog(dsn: str, metadata: MetaData = Base.metadata) -> Catalog:
 
     Locks: none outside of the throwaway database.
     """
+    return build_models(dsn, metadata)[0]
+
+
+def build_models(dsn: str, metadata: MetaData) -> tuple[Catalog, tuple[str, ...]]:
+    """What the models build on an empty database, and the statements that did it, in order.
+
+    Args:
+        dsn: direct connection string of the server to build it on; its own database is not touched.
+        metadata: the models' tables.
+
+    Raises:
+        MigrationError: as `modelled_catalog` does.
+
+    Locks: none outside of the throwaway database.
+    """
+    statements: list[str] = []
+
+    def keep(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        del conn, cursor, rest
+        statements.append(statement)
+
     with throwaway_database(dsn) as empty:
         try:
             with _connected(empty) as connection, connection.begin():
+                event.listen(connection, "before_cursor_execute", keep)
                 metadata.create_all(connection)
         except SQLAlchemyError as error:
             raise ModelsUnbuildable(str(error)) from error
         with reader(empty) as connection:
-            return read_catalog(connection)
+            return read_catalog(connection), tuple(one.replace("%%", "%") for one in statements)
 
 
 def alembic_differences(dsn: str, metadata: MetaData = Base.metadata) -> tuple[str, ...]:

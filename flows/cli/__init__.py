@@ -26,6 +26,7 @@ from flows.cli import (
     rollback,
     schema,
     security,
+    studio,
     super_admin,
 )
 
@@ -44,6 +45,7 @@ app.command("schema")(schema.schema)
 app.command("merge")(merge.merge)
 app.command("reset")(reset.reset)
 app.command("resolve")(resolve.resolve)
+app.command("studio")(studio.studio)
 app.add_typer(branch.app, name="branch")
 app.add_typer(environment.app, name="env")
 app.command("ledger")(ledger.ledger)

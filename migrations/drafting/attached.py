@@ -63,7 +63,7 @@ def _attached(compared: Comparison, kind: str, rank: Rank, take: Rank, making: M
             taken = _taken_along(there) if with_table else reverse(there, take, phase)
         if found.after is not None:
             made = making(found.name, found.after)
-            restricts = kind == "policy" and found.after.startswith("restrictive")
+            restricts = kind == "policy" and compared.after.by_name[kind, found.name].definition.startswith("restrict")
             made = replace(made, rank=rank, phase="contract" if restricts and not with_table else "expand")
             made = _brought_along(made) if with_table else made
         yield from paired(taken, made)
@@ -163,6 +163,9 @@ def _trigger(name: str, definition: str) -> Unit:
 
 def _policy(name: str, definition: str) -> Unit:
     table, own = parent(name), last(name)
+    drop = f"DROP POLICY {own} ON {table}"
+    if definition.startswith("CREATE "):
+        return unit(Rank.POLICY, definition, drop, subject=f"policy {name}")
     kind, _, rest = definition.partition(" ")
     command, _, rest = rest.partition(" to ")
     roles, using, check = _policy_parts(rest)
@@ -172,7 +175,7 @@ def _policy(name: str, definition: str) -> Unit:
     words += [f"TO {roles}"] if roles != "public" else []
     words += [f"USING ({unqualified(using)})"] if using else []
     words += [f"WITH CHECK ({unqualified(check)})"] if check else []
-    return unit(Rank.POLICY, " ".join(words), f"DROP POLICY {own} ON {table}", subject=f"policy {name}")
+    return unit(Rank.POLICY, " ".join(words), drop, subject=f"policy {name}")
 
 
 def _policy_parts(rest: str) -> tuple[str, str, str]:

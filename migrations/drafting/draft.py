@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,16 +15,19 @@ from migrations.consistency.naming import ACTIONS, STAMP, is_stamp
 from migrations.drafting.files import revision_text
 from migrations.drafting.names import parent
 from migrations.drafting.parts import Part, parts_of
+from migrations.drafting.sources import Key, sources
 from migrations.drafting.units import Comparison, columns_of
 from migrations.errors import RevisionFailed
 from migrations.errors_revisions import DraftUnproven
 from migrations.history import History
-from migrations.modelled import modelled_catalog
+from migrations.modelled import build_models
+from migrations.recording import record
 from migrations.session import reader
 from migrations.throwaway import throwaway_database
 
 RELEASE = "draft"
 LONGEST_SLUG = 80
+_WRITTEN = {"table", "constraint", "index", "policy", "view", "enum"}
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,11 @@ def draft_revisions(
         if head != "base":
             upgrade(database, history, target=head, release_id=RELEASE, record=False)
         before, owner = _look(database)
-        after = modelled_catalog(dsn, metadata)
+        after, statements = build_models(dsn, metadata)
         order = {table.name: [column.name for column in table.columns] for table in metadata.tables.values()}
-        compared = Comparison(before, after, order, owner)
+        compared = Comparison(before, after, order, owner, written_after=sources(statements))
+        if any(one.before is not None and one.kind in _WRITTEN for one in compared.differences):
+            compared = replace(compared, written_before=_written(dsn, history))
         parts = parts_of(compared)
         if not parts:
             left = [str(one) for one in compared.differences]
@@ -182,6 +187,12 @@ def _must_equal(why: str, wanted: Catalog, found: Catalog) -> None:
     left = [str(one) for one in difference(wanted, found)]
     if left:
         raise DraftUnproven(why, left)
+
+
+def _written(dsn: str, history: History) -> dict[Key, str]:
+    """The words that made what the revisions build: a way back is drafted of them."""
+    recording = record(dsn, history, current=(), target="heads")
+    return sources(one.sql for revision in history.revisions for one in recording.up.get(revision.id, ()))
 
 
 def _look(database: str) -> tuple[Catalog, str]:

@@ -26,11 +26,11 @@ def enum_units(compared: Comparison) -> Iterable[Unit]:
             yield made if found.change == "added" else reverse(made, Rank.TAKE_TYPE, "contract")
             continue
         before, after = _labels(found.before), _labels(found.after)
-        anew_back = _anew(compared.before, found.name, found.before or "", compared.before)
+        anew_back = _anew(compared, found.name, found.before or "", compared.before)
         if not _is_rebuilt(found):
             yield unit(Rank.LABEL, _new_labels(found.name, before, after), anew_back, alone="label", subject=subject)
         else:
-            anew = _anew(compared.before, found.name, found.after or "", compared.after)
+            anew = _anew(compared, found.name, found.after or "", compared.after)
             yield unit(Rank.LABEL, anew, anew_back, phase="contract", alone="label", subject=subject)
 
 
@@ -61,11 +61,12 @@ def _new_labels(name: str, before: Sequence[str], after: Sequence[str]) -> list[
     return statements
 
 
-def _anew(catalog: Catalog, name: str, labels: str, wanted: Catalog) -> tuple[str, ...]:
+def _anew(compared: Comparison, name: str, labels: str, wanted: Catalog) -> tuple[str, ...]:
     """Make an enum anew, and everything that says its name; a value that it lacks then stops this.
 
     The columns get the defaults of the wanted catalogue, since those of the other may be labels that are no more.
     """
+    catalog = compared.before
     old = f'"{plain(last(name))} before"'
     users = [
         (one.name, ColumnDefinition(one.definition))
@@ -73,7 +74,7 @@ def _anew(catalog: Catalog, name: str, labels: str, wanted: Catalog) -> tuple[st
         if ColumnDefinition(one.definition).type in {name, f"{name}[]"}
     ]
     leaning = [
-        one
+        compared.first.by_name[one.kind, one.name]
         for one in catalog.objects
         if one.kind in {"constraint", "index"}
         and re.search(rf'::{re.escape(name)}(?![\w"])', unqualified(one.definition))

@@ -53,7 +53,7 @@ def literal(text: str) -> str:
 
 def table_of_index(definition: str) -> str:
     """The table that an index is on."""
-    found = re.search(rf" ON (?:ONLY )?({IDENTIFIER}(?:\.{IDENTIFIER})?) USING ", definition)
+    found = re.search(rf" ON (?:ONLY )?({IDENTIFIER}(?:\.{IDENTIFIER})?)(?: USING |\s*\()", definition)
     return unqualified(found[1]) if found else ""
 
 

@@ -101,6 +101,9 @@ def _function(definition: str) -> str:
 
 
 def _view(name: str, definition: str) -> Unit:
+    if definition.startswith("CREATE "):
+        kind = "MATERIALIZED VIEW" if definition.startswith("CREATE MATERIALIZED") else "VIEW"
+        return unit(Rank.VIEW, definition, f"DROP {kind} {name}", subject=f"view {name}")
     kind = "MATERIALIZED VIEW" if definition.startswith("materialized") else "VIEW"
     rest = definition.removeprefix("materialized").strip()
     found = re.match(r"with \((.*?)\) ", rest)

@@ -18,9 +18,9 @@ def table_units(compared: Comparison) -> Iterable[Unit]:
     """What it takes to make, change and drop tables; foreign keys, indexes and the rest are made on their own."""
     for found in compared.of_kind("table"):
         if found.change == "added":
-            yield _made(compared.after, found.name, found.after or "", compared)
+            yield _made(compared.second, found.name, found.after or "", compared)
         elif found.change == "removed":
-            made = _made(compared.before, found.name, found.before or "", compared)
+            made = _made(compared.first, found.name, found.before or "", compared)
             yield reverse(made, Rank.TAKE_TABLE, "contract")
         else:
             yield from _settings(found)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from migrations.catalog import Catalog, Difference, difference
 from migrations.drafting.names import last, parent
+from migrations.drafting.sources import Key, as_written
 
 Phase = Literal["expand", "contract"]
 
@@ -96,17 +97,38 @@ class Comparison:
         after: what the models say.
         column_order: the columns of a table in the order in which the models name them, by the table's name.
         owner: the role that both were built by, as it is quoted.
+        written_before: definitions of the first as somebody wrote them.
+        written_after: definitions of the second as somebody wrote them.
     """
 
     before: Catalog
     after: Catalog
     column_order: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     owner: str = ""
+    written_before: Mapping[Key, str] = field(default_factory=dict[Key, str])
+    written_after: Mapping[Key, str] = field(default_factory=dict[Key, str])
+
+    @cached_property
+    def first(self) -> Catalog:
+        """The first catalogue, in the words that made it where they are known."""
+        return as_written(self.before, self.written_before)
+
+    @cached_property
+    def second(self) -> Catalog:
+        """The second catalogue, in the words that made it where they are known."""
+        return as_written(self.after, self.written_after)
 
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
-        """All that differs."""
-        return difference(self.before, self.after)
+        """All that differs; by what PostgreSQL says, told in the words that made it."""
+        return tuple(
+            replace(
+                one,
+                before=None if one.before is None else self.first.by_name[one.kind, one.name].definition,
+                after=None if one.after is None else self.second.by_name[one.kind, one.name].definition,
+            )
+            for one in difference(self.before, self.after)
+        )
 
     @cached_property
     def added_tables(self) -> frozenset[str]:

@@ -34,10 +34,11 @@ from migrations.catalog import Catalog, CatalogObject
 from migrations.consistency.naming import check_names
 from migrations.drafting import Draft, draft_revisions, revision_text, write
 from migrations.drafting.parts import parts_of
+from migrations.drafting.sources import sources
 from migrations.drafting.units import Comparison
 from migrations.errors_revisions import DraftUnproven
 from migrations.history import History
-from migrations.modelled import modelled_catalog
+from migrations.modelled import build_models
 from migrations.models import Base
 
 ROOT = Path(__file__).parents[2]
@@ -176,6 +177,18 @@ CASES: dict[str, tuple[Callable[[], MetaData], Callable[[], MetaData], list[tupl
         lambda: models(Column("age", Integer), CheckConstraint("age > 0", name="pets_age_check")),
         [("expand", "ALTER TABLE pets ADD", "ALTER TABLE pets ADD"), ("expand", "ALTER TABLE pets VALIDATE")],
     ),
+    "a check that PostgreSQL reads back as another one": (
+        lambda: models(CheckConstraint("name IN ('a', 'b')", name="pets_name_check")),
+        lambda: models(
+            CheckConstraint("name IN ('a', 'c')", name="pets_name_check"),
+            Index("pets_name_idx", "id", postgresql_where=text("name IN ('a', 'b')")),
+        ),
+        [
+            ("expand", "CREATE INDEX CONCURRENTLY pets_name_idx"),
+            ("contract", "ALTER TABLE pets DROP", "ALTER TABLE pets ADD"),
+            ("contract", "ALTER TABLE pets VALIDATE"),
+        ],
+    ),
     "unique": (
         models,
         lambda: models(UniqueConstraint("name", name="pets_name_key")),
@@ -307,7 +320,8 @@ def test_a_difference_is_drafted_with_its_way_back(server_dsn: str, tmp_path: Pa
 
 def standing(folder: Path, dsn: str, metadata: MetaData) -> History:
     """A history that builds these models, whatever it is written of."""
-    (part,) = parts_of(Comparison(EMPTY, modelled_catalog(dsn, metadata), owner="cloud_admin"))
+    built, statements = build_models(dsn, metadata)
+    (part,) = parts_of(Comparison(EMPTY, built, owner="cloud_admin", written_after=sources(statements)))
     text = revision_text(part, revision="20250101_0900", below=(), message="init models")
     (folder / "20250101_0900_init_models.py").write_text(text)
     return History.load(folder)

@@ -1,0 +1,33 @@
+"""`pilotage studio`: a page to browse, edit and query a development database."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli.database import owner_dsn
+from flows.cli.failing import CommandFailed, clearly
+
+
+def studio(
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="Where it listens, on 127.0.0.1.")] = 5555,
+    database_url: Annotated[
+        str | None, typer.Option("--database-url", help="The database; DATABASE_URL's by default.")
+    ] = None,
+) -> None:
+    """Serve a page over the models, on this machine alone: browse, filter, edit, and run read-only queries."""
+    # A web framework, which the other commands need not wait for.
+    import uvicorn
+
+    from deployments.local.postgres import is_free
+    from flows.cli.studio.development import refuse_beyond_development
+    from flows.cli.studio.page import studio_app
+
+    console = Console(highlight=False)
+    with clearly():
+        dsn = owner_dsn("development", database_url)
+        where = refuse_beyond_development(dsn)
+        if not is_free(port):
+            raise CommandFailed(f"port {port} of 127.0.0.1 is taken: name another (--port)")
+    console.print(f"{where} at http://127.0.0.1:{port}; Ctrl-C ends it", soft_wrap=True, markup=False)
+    uvicorn.run(studio_app(dsn), host="127.0.0.1", port=port, log_level="warning", server_header=False)
