@@ -6,7 +6,7 @@ SOURCES := flows tasks migrations deployments tests
 SCENARIO ?= release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typecheck imports format bench lock all
+.PHONY: help demo test lint typecheck imports check apply format bench lock all
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
@@ -34,6 +34,12 @@ typecheck: $(VENV)/.installed ## Check the types, strictly
 
 imports: $(VENV)/.installed ## Check which room imports which
 	$(BIN)/lint-imports
+
+check: $(VENV)/.installed ## Check that the revisions are in order, return, and build what the models say
+	$(BIN)/pilotage check
+
+apply: $(VENV)/.installed ## Apply the revisions to the database that DATABASE_URL names
+	$(BIN)/alembic upgrade heads
 
 format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff check --fix .
