@@ -69,10 +69,11 @@ def _plainly(_script: ScriptDirectory, environment: EnvironmentContext) -> None:
 
 @dataclass
 class _Sent:
-    """A text that a revision wrote, and the line of its file that did."""
+    """A text that a revision wrote, the line of its file that did, and whether Alembic drew a transaction with it."""
 
     text: str
     line: int
+    boundary: bool
 
 
 class _Buffer(io.StringIO):
@@ -85,14 +86,17 @@ class _Buffer(io.StringIO):
 
     def write(self, text: str, /) -> int:
         if self.path and text.strip():
-            self.sent.append(_Sent(text, self._line()))
+            self.sent.append(_Sent(text, *self._place()))
         return len(text)
 
-    def _line(self) -> int:
+    def _place(self) -> tuple[int, bool]:
+        """The line of the revision that sends it, and whether Alembic draws a transaction there."""
+        boundary = False
         frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         while frame is not None and frame.f_code.co_filename != self.path:
+            boundary = boundary or frame.f_code.co_name == "autocommit_block"
             frame = frame.f_back
-        return 1 if frame is None else frame.f_lineno
+        return (1, boundary) if frame is None else (frame.f_lineno, boundary)
 
 
 class _Run:
@@ -156,9 +160,10 @@ class _Run:
         source = revision.path.read_text(encoding="utf-8", errors="replace")
         for number, one in enumerate(sent):
             text = one.text.replace("%%", "%") if self._doubled else one.text
-            boundary = _boundary(text)
-            if boundary is not None:
-                transaction = number + 1 if boundary else None
+            begins = _boundary(text)
+            if begins is not None:
+                transaction = number + 1 if begins else None
+            if one.boundary and begins is not None:
                 continue
             yield LintedStatement(
                 text.rstrip(),

@@ -84,16 +84,22 @@ def _in_transactions(found: Sequence[Statement]) -> Iterator[LintedStatement]:
     working = [one for one in found if not isinstance(one.node, nodes.VariableSetStmt)]
     alone = bool(working) and all(works_outside(one) for one in working)
     current: int | None = None if explicit or alone or not found else found[0].line
+    begun: Statement | None = None
     for one in found:
         node = one.node
-        if isinstance(node, nodes.TransactionStmt):
-            if node.kind in _BEGINS:
-                current = one.line
-            elif node.kind in _ENDS:
-                current = one.line if node.chain else None
-            continue
-        origin = one.origin
-        yield replace(origin, sql=one.sql, line=one.line, transaction=current)
+        said = replace(one.origin, sql=one.sql, line=one.line, transaction=current)
+        if not isinstance(node, nodes.TransactionStmt):
+            yield said
+        elif node.kind in _BEGINS:
+            if begun is not None:
+                yield said
+            current, begun = one.line, one
+        elif node.kind in _ENDS:
+            if begun is None:
+                yield said
+            current, begun = (one.line, one) if node.chain else (None, None)
+    if begun is not None:
+        yield replace(begun.origin, sql=begun.sql, line=begun.line, transaction=current)
 
 
 def works_outside(statement: Statement) -> bool:

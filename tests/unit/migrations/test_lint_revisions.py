@@ -83,6 +83,8 @@ OPERATIONS = [
     ('op.rename_table("orders", "purchases")', "table-renamed"),
     ('op.drop_column("orders", "a")', "column-dropped"),
     ('op.drop_table("orders")', "table-dropped"),
+    ('op.execute("BEGIN; UPDATE t SET a = 1 WHERE id = 1; COMMIT")', "transaction-by-hand"),
+    ('op.execute("COMMIT")', "transaction-by-hand"),
     ('op.add_column("orders", sa.Column("a", sa.Text(), nullable=False))', "required-column"),
     ('op.add_column("orders", sa.Column("a", sa.JSON()))', "json-column"),
     (
