@@ -23,6 +23,7 @@ class Column:
         not_null: whether it refuses NULL.
         has_default: whether a row may leave it out and still get a value.
         generated: whether its value is computed.
+        made: whether the history makes it, and does not merely name one that was there.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Column:
     not_null: bool = False
     has_default: bool = False
     generated: bool = False
+    made: bool = False
 
 
 @dataclass(frozen=True)

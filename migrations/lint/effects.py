@@ -122,6 +122,7 @@ def made_column(node: nodes.ColumnDef) -> Column:
         not_null=serial or bool(kinds & {pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY, pb.CONSTR_IDENTITY}),
         has_default=is_serial(node) or default_of(node) is not None or pb.CONSTR_GENERATED in kinds,
         generated=pb.CONSTR_GENERATED in kinds,
+        made=True,
     )
 
 

@@ -35,7 +35,7 @@ class Written:
     unknown: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def write_offline(config: Config, revisions: Sequence[Revision]) -> Written:
+def write_offline(config: Config, revisions: Sequence[Revision], *, back: bool = False) -> Written:
     """Run revisions without a database, and keep what they would send.
 
     The history's own env.py sets the run up, since it may bring operations of its own; where it cannot run here, plain
@@ -44,15 +44,16 @@ def write_offline(config: Config, revisions: Sequence[Revision]) -> Written:
     Args:
         config: Alembic's configuration.
         revisions: the whole history, oldest first.
+        back: whether their way back is written, instead of their way up.
     """
     with one_migration():
-        run = _Run(config, revisions)
+        run = _Run(config, revisions, back=back)
         try:
             run.by(_by_env)
         except (Exception, SystemExit) as error:  # env.py is code of the release: it may raise anything.
             if run.begun:
                 return run.written(f"{type(error).__name__}: {error}")
-            run = _Run(config, revisions)
+            run = _Run(config, revisions, back=back)
             run.by(_plainly)
     return run.written("it was not reached")
 
@@ -65,6 +66,10 @@ def _plainly(_script: ScriptDirectory, environment: EnvironmentContext) -> None:
     environment.configure(dialect_name="postgresql", literal_binds=True, transaction_per_migration=True)
     with environment.begin_transaction():
         environment.run_migrations()
+
+
+def _no_way_back() -> None:
+    raise NotImplementedError("it has no downgrade")
 
 
 @dataclass
@@ -102,8 +107,9 @@ class _Buffer(io.StringIO):
 class _Run:
     """One run of a history."""
 
-    def __init__(self, config: Config, revisions: Sequence[Revision]) -> None:
+    def __init__(self, config: Config, revisions: Sequence[Revision], *, back: bool) -> None:
         self._config = config
+        self._back = back
         self._revisions = {one.id: one for one in revisions}
         self._buffer = _Buffer()
         self._sent: dict[str, list[_Sent]] = {}
@@ -122,13 +128,22 @@ class _Run:
 
         def steps(at: Any, context: Any) -> Iterator[RevisionStep]:
             self._doubled = context.dialect.paramstyle in _DOUBLES_PERCENT
-            # Source: Alembic's documentation of EnvironmentContext shows it as the way to make a `fn`.
-            for step in script._upgrade_revs("heads", at):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            for step in self._steps(script, at):
                 step.migration_fn = self._guarded(step)
                 yield step
 
-        with EnvironmentContext(self._config, script, fn=steps, as_sql=True, destination_rev="heads") as environment:
+        ends = {"starting_rev": script.get_heads(), "destination_rev": "base"} if self._back else {}
+        with EnvironmentContext(self._config, script, fn=steps, as_sql=True, **ends) as environment:
             way(script, environment)
+
+    def _steps(self, script: ScriptDirectory, at: Any) -> Sequence[RevisionStep]:
+        # Source: Alembic's documentation of EnvironmentContext shows these two as the way to make a `fn`.
+        if self._back:
+            for one in script.walk_revisions():
+                # Alembic makes all steps at once, and would stop at the first that has none.
+                vars(one.module).setdefault("downgrade", _no_way_back)
+            return script._downgrade_revs("base", script.get_heads())  # noqa: SLF001  # pyright: ignore
+        return script._upgrade_revs("heads", at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def _guarded(self, step: RevisionStep) -> Callable[..., None]:
         revision, upgrade = str(step.revision.revision), step.migration_fn

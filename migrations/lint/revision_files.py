@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from migrations.errors_lint import RevisionUnreadable
 from migrations.history import Revision
 from migrations.lint.hazard import Subject
-from migrations.lint.hazards.downgrade_missing import HAZARD
+from migrations.lint.hazards.downgrade import MISSING
 from migrations.lint.offline import shown
 from migrations.lint.values import Finding, Waiver
 
@@ -73,8 +73,8 @@ def _downgrade(tree: ast.Module, revision: Revision) -> Iterator[Finding]:
     fault = _fault(downgrade)
     if fault:
         line = downgrade.lineno if downgrade is not None else upgrade.lineno
-        text = HAZARD.message(Subject(name=revision.id, detail=fault))
-        yield Finding(HAZARD.id, revision.id, shown(revision.path), line, "", text)
+        text = MISSING.message(Subject(name=revision.id, detail=fault))
+        yield Finding(MISSING.id, revision.id, shown(revision.path), line, "", text)
 
 
 def _fault(downgrade: ast.FunctionDef | None) -> str:

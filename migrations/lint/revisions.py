@@ -13,6 +13,7 @@ from migrations.lint.judging import judge, known_after, waived
 from migrations.lint.offline import Written, line_of, shown, write_offline
 from migrations.lint.revision_files import read_file
 from migrations.lint.values import Finding, LintedStatement
+from migrations.lint.ways_back import ways_back
 from migrations.recording import RecordedStatement
 
 # What runs revisions somewhere, and tells what they sent.
@@ -63,7 +64,9 @@ def lint_history(
         written = _completed(written, history, record())
     before = [one for one in history.revisions if one.id not in ids]
     assumed = known_after(Context(lock_timeout_set=True, one_plan=one_plan), _in_order(before, written))
-    findings = lint_revisions(judged, _in_order(judged, written), context or assumed, assumed)
+    back = write_offline(config, history.revisions, back=True)
+    lies = tuple(ways_back(history.revisions, written.statements, back.statements, frozenset(ids)))
+    findings = lint_revisions(judged, _in_order(judged, written), context or assumed, assumed, lies)
     unknown = {one.id: written.unknown[one.id] for one in judged if one.id in written.unknown}
     return LintReport(findings, tuple(one.id for one in judged), unknown)
 
@@ -73,6 +76,7 @@ def lint_revisions(
     statements: Sequence[LintedStatement],
     context: Context,
     assumed: Context | None = None,
+    lies: Sequence[Finding] = (),
 ) -> tuple[Finding, ...]:
     """Judge the statements of revisions, with the waivers and the downgrade that their files have.
 
@@ -80,13 +84,14 @@ def lint_revisions(
         revisions: what is judged, in order.
         statements: all that they send.
         context: the database that they will run on.
+        lies: downgrades that were seen not to return.
         assumed: what is known of any database that they may run on; a waiver may cover what is a hazard there alone.
 
     Raises:
         SqlUnreadable, RevisionUnreadable: as `lint_history` does.
     """
     files = [read_file(one) for one in revisions]
-    found = [*judge(statements, context), *(finding for file in files for finding in file.findings)]
+    found = [*judge(statements, context), *(finding for file in files for finding in file.findings), *lies]
     place = {revision.id: number for number, revision in enumerate(revisions)}
     waivers = [waiver for file in files for waiver in file.waivers]
     marked = waived(found, waivers, lambda: judge(statements, assumed or Context(lock_timeout_set=True)))

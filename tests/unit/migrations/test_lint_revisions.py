@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from migrations.errors_lint import RevisionUnreadable, SqlUnreadable
-from migrations.lint import HAZARDS, Context
+from migrations.lint import HAZARDS, Context, Finding
 from migrations.lint.locations import alembic_config, load
 from migrations.lint.revisions import LintReport, lint_history
 
@@ -67,7 +67,12 @@ def judge(folder: Path, since: str | None = None, context: Context | None = None
 
 
 def unwaived(report: LintReport) -> set[tuple[str, str | None]]:
-    return {(one.hazard, one.revision) for one in report.findings if one.waived_by is None}
+    """What is not waived; that the downgrade of these revisions does nothing has tests of its own."""
+    return {(one.hazard, one.revision) for one in honest(report) if one.waived_by is None}
+
+
+def honest(report: LintReport) -> list[Finding]:
+    return [one for one in report.findings if one.hazard != "downgrade-lies"]
 
 
 OPERATIONS = [
@@ -140,7 +145,7 @@ def test_concurrently_alone_in_its_block_is_silent(write: Write, tmp_path: Path)
 
 def test_a_finding_says_the_line_of_the_call(write: Write, tmp_path: Path) -> None:
     write('op.add_column("orders", sa.Column("b", sa.Text()))\nop.drop_column(\n    "orders", "a"\n)')
-    (found,) = judge(tmp_path).findings
+    (found,) = honest(judge(tmp_path))
     lines = Path(found.file).read_text().splitlines()
     assert lines[found.line - 1].strip() == "op.drop_column("
 
@@ -172,7 +177,7 @@ def test_a_waiver_covers_its_hazard_in_its_revision_alone(write: Write, tmp_path
     other = write('op.drop_column("orders", "b")')
     report = judge(tmp_path)
     assert unwaived(report) == {("column-dropped", other)}
-    assert [one.waived_by for one in report.findings] == ["nothing reads it", None]
+    assert [one.waived_by for one in honest(report)] == ["nothing reads it", None]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +196,7 @@ def test_a_waiver_that_is_a_mistake_is_told(write: Write, tmp_path: Path, waiver
 def test_a_waiver_of_a_hazard_that_only_this_database_lacks_is_no_mistake(write: Write, tmp_path: Path) -> None:
     write('op.create_index("i", "orders", ["a"])', attributes='waivers = {"index-not-concurrent": "at night"}')
     report = judge(tmp_path, context=Context(lock_timeout_set=True))
-    assert [one.waived_by for one in report.findings] == ["at night"]
+    assert [one.waived_by for one in honest(report)] == ["at night"]
     new_everywhere = write('op.create_table("orders", sa.Column("id", sa.BigInteger()))')
     assert new_everywhere == "r1"
     small = Context(lock_timeout_set=True, tables={})
@@ -226,7 +231,7 @@ def test_an_env_py_that_cannot_run_here_is_done_without(write: Write, tmp_path: 
 
 def test_a_percent_sign_is_read_as_it_is_sent(write: Write, tmp_path: Path) -> None:
     write("op.execute(\"DELETE FROM orders WHERE note LIKE '%old%'\")")
-    (found,) = judge(tmp_path).findings
+    (found,) = honest(judge(tmp_path))
     assert "'%old%'" in found.statement
 
 
@@ -264,5 +269,38 @@ def test_the_examples_of_hazards_of_revision_files(tmp_path: Path, kind: str) ->
         folder = tmp_path / hazard.id / "versions"
         folder.mkdir(parents=True)
         (folder / "20260101_0900_example.py").write_text(hazard.bad if kind == "bad" else hazard.good)
-        found = {one for one, _ in unwaived(judge(folder.parent))}
+        found = {one.hazard for one in judge(folder.parent).findings}
         assert found == ({hazard.id} if kind == "bad" else set())
+
+
+WAYS_BACK = [
+    ('op.add_column("orders", sa.Column("a", sa.Text()))', 'op.drop_column("orders", "a")', None),
+    ('op.add_column("orders", sa.Column("a", sa.Text()))', 'op.drop_column("orders", "b")', "column orders.a stays"),
+    ('op.create_table("t", sa.Column("a", sa.Text()))', 'op.drop_table("t")', None),
+    ('op.create_table("t", sa.Column("a", sa.Text()))', 'op.execute("SELECT 1")', "table t stays"),
+    ('op.drop_column("known", "a")', 'op.add_column("known", sa.Column("a", sa.Text()))', None),
+    ('op.drop_column("known", "a")', 'op.execute("SELECT 1")', "column known.a does not come back"),
+    ('op.drop_table("known")', 'op.execute("SELECT 1")', "known does not come back"),
+    ('op.rename_table("known", "k")', 'op.rename_table("k", "known")', None),
+    ('op.alter_column("known", "a", type_=sa.JSON())', 'op.alter_column("known", "a", type_=sa.Text())', None),
+    ('op.alter_column("known", "a", type_=sa.JSON())', 'op.execute("SELECT 1")', "known.a stays json"),
+    ('op.create_index("i", "known", ["a"])', 'op.drop_index("i")', None),
+    ('op.create_index("i", "known", ["a"])', 'op.drop_index("j")', "index known.i stays"),
+    ("op.execute(\"ALTER TYPE mood ADD VALUE 'calm'\")", 'op.execute("SELECT 1")', "labels of mood stay: calm"),
+    ('op.alter_column("known", "a", nullable=False)', 'op.alter_column("known", "a", nullable=True)', None),
+    ('op.alter_column("orders", "a", nullable=False)', 'op.execute("SELECT 1")', None),
+    ('op.execute("UPDATE known SET a = 1")', 'op.execute("SELECT 1")', None),
+    ('op.drop_column("known", "a")', "op.execute(\"DO $$ BEGIN EXECUTE current_setting('x.y'); END $$\")", None),
+]
+
+
+@pytest.mark.parametrize(("upgrade", "downgrade", "fault"), WAYS_BACK)
+def test_a_downgrade_that_does_not_return_is_told_with_what_differs(
+    write: Write, tmp_path: Path, upgrade: str, downgrade: str, fault: str | None
+) -> None:
+    write("op.execute(\"CREATE TABLE known (a text); CREATE TYPE mood AS ENUM ('glad')\")")
+    name = write(upgrade)
+    (path,) = (tmp_path / "versions").glob(f"{name}_x.py")
+    path.write_text(path.read_text().replace('op.execute("SELECT 1")', downgrade))
+    said = [one.message for one in judge(tmp_path, since="r0").findings if one.hazard == "downgrade-lies"]
+    assert (len(said) == 1 and fault in said[0]) if fault else said == []

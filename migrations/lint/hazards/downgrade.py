@@ -1,4 +1,4 @@
-"""A revision that cannot be taken back."""
+"""A revision that cannot be taken back, or not to where it came from."""
 
 from migrations.lint.hazard import Hazard
 
@@ -17,12 +17,25 @@ def upgrade() -> None:
 
 """
 
-HAZARD = Hazard(
+MISSING = Hazard(
     id="downgrade-missing",
     condition="A revision changes something, and its downgrade is missing, empty, or raises.",
     effect="{detail}: a release that has applied {name} cannot be rolled back without restoring the database.",
     safe="Write a downgrade that brings back what stood before; where there can be none, waive this with the reason.",
     bad=f"{_HEAD}def downgrade() -> None:\n    pass\n",
+    good=f'{_HEAD}def downgrade() -> None:\n    op.execute("ALTER TABLE orders DROP COLUMN note")\n',
+    concern="any",
+    language="python",
+)
+
+LIES = Hazard(
+    id="downgrade-lies",
+    condition="A revision's downgrade does not bring back what stood before it, as far as its statements tell.",
+    effect="After a rollback of {name}, {detail}: the next upgrade fails on it, or the application meets a schema that "
+    "never was.",
+    safe="Take back in the downgrade all that the upgrade does, in the opposite order; where that cannot be, waive "
+    "this with the reason.",
+    bad=f'{_HEAD}def downgrade() -> None:\n    op.execute("ALTER TABLE orders DROP COLUMN remark")\n',
     good=f'{_HEAD}def downgrade() -> None:\n    op.execute("ALTER TABLE orders DROP COLUMN note")\n',
     concern="any",
     language="python",

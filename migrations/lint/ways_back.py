@@ -1,0 +1,115 @@
+"""Downgrades that do not bring back what stood before, as far as their statements tell.
+
+A rehearsal tells for certain; this tells while the revision is being written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from migrations.history import Revision
+from migrations.lint.context import Context, Table
+from migrations.lint.effects import apply
+from migrations.lint.hazard import Subject
+from migrations.lint.hazards.downgrade import LIES
+from migrations.lint.names import Name
+from migrations.lint.offline import shown
+from migrations.lint.statements import Reader
+from migrations.lint.values import Finding, LintedStatement
+from migrations.lint.world import World
+
+Sent = Mapping[str, Sequence[LintedStatement]]
+
+
+@dataclass(frozen=True)
+class _State:
+    """What stands at a point: relations, and the labels of enum types."""
+
+    tables: Mapping[Name, Table]
+    enums: Mapping[Name, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, world: World) -> _State:
+        return cls(dict(world.tables), dict(world.enums))
+
+
+def ways_back(revisions: Sequence[Revision], up: Sent, down: Sent, judged: frozenset[str]) -> Iterator[Finding]:
+    """Take each revision back on paper, and tell what is not as it was.
+
+    Args:
+        revisions: the history, oldest first.
+        up: what each sends on its way up.
+        down: what it sends on its way back; a revision without an entry is not judged.
+        judged: the revisions to judge.
+    """
+    reader, world = Reader(), World(Context())
+    for revision in revisions:
+        before = _State.of(world)
+        sure = _run(world, reader, up.get(revision.id, ())) and revision.id in up
+        after = _State.of(world)
+        if revision.id not in judged or not sure or not down.get(revision.id):
+            continue
+        back = World(Context(tables=after.tables, enums=after.enums, domains=world.domains))
+        if not _run(back, Reader.knowing(reader.functions), down[revision.id]):
+            continue
+        faults = list(_faults(before, after, _State.of(back)))
+        if faults:
+            text = LIES.message(Subject(name=revision.id, detail="; ".join(faults[:5])))
+            line = min(one.line for one in down[revision.id])
+            yield Finding(LIES.id, revision.id, shown(revision.path), line, "", text)
+
+
+def _run(world: World, reader: Reader, sent: Sequence[LintedStatement]) -> bool:
+    """Let statements have happened; False where what one does cannot be told."""
+    sure = True
+    for one in reader.read(sent):
+        world.enter(one, ())
+        apply(world, one)
+        sure = sure and not one.dynamic
+    return sure
+
+
+def _faults(before: _State, after: _State, back: _State) -> Iterator[str]:
+    for name in sorted(after.tables.keys() | before.tables.keys()):
+        was, then, now = (state.tables.get(name) for state in (before, after, back))
+        if was is then and then is now:
+            continue
+        made, gone = was is None and _is_made(then), was is not None and was.complete
+        if made and now is not None:
+            yield f"{now.kind} {name} stays"
+        elif gone and now is None:
+            yield f"{name} does not come back"
+        elif now is not None:
+            yield from _inside(was or Table(name), then or Table(name), now)
+    for name in sorted(after.enums):
+        labels = set(back.enums.get(name, ())) - set(before.enums.get(name, ()))
+        if name in before.enums and labels:
+            yield f"labels of {name} stay: {', '.join(sorted(labels))}"
+
+
+def _is_made(table: Table | None) -> bool:
+    """Whether the history makes a relation, and does not merely name one that was there."""
+    return table is not None and (table.complete or table.kind != "table")
+
+
+def _inside(was: Table, then: Table, now: Table) -> Iterator[str]:
+    """What differs within a table; of one that was there before the history, only what the upgrade added is known."""
+    parts: tuple[tuple[str, Callable[[Table], frozenset[str]]], ...] = (
+        ("column", lambda table: frozenset(name for name, one in table.columns.items() if one.made)),
+        ("index", lambda table: frozenset(table.indexes)),
+        ("policy", lambda table: table.policies),
+    )
+    for kind, names in parts:
+        stays = names(now) & names(then) - names(was)
+        lost = names(was) - names(now) if was.complete else frozenset[str]()
+        yield from (f"{kind} {was.name}.{one} stays" for one in sorted(stays))
+        yield from (f"{kind} {was.name}.{one} does not come back" for one in sorted(lost))
+    for column, one in was.columns.items():
+        other = now.columns.get(column)
+        if was.complete and other is not None and one.type != other.type and other.type != then.columns[column].type:
+            yield f"{was.name}.{column} comes back as {other.type}, not {one.type}"
+        elif was.complete and other is not None and one.type != other.type:
+            yield f"{was.name}.{column} stays {other.type}"
+    if was.complete and now.row_security != was.row_security:
+        yield f"row-level security of {was.name} stays {'on' if now.row_security else 'off'}"
