@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import postgast
 from postgast import nodes
@@ -30,6 +31,8 @@ _ENDINGS: dict[ConstraintKind, str] = {
     "exclude": "excl",
     "not null": "not_null",
 }
+# Every rule asks the same of one statement, one after the other.
+_RECENT = 16
 SERIALS = {"smallserial": "int2", "serial": "int4", "bigserial": "int8"}
 
 
@@ -70,8 +73,13 @@ class AddedConstraint:
         return self.kind in {"unique", "primary key", "exclude"} and not self.node.indexname
 
 
-def commands(node: AstNode) -> Iterator[tuple[Name, nodes.AlterTableCmd]]:
+@lru_cache(maxsize=_RECENT)
+def commands(node: AstNode) -> tuple[tuple[Name, nodes.AlterTableCmd], ...]:
     """Each command of an ALTER TABLE."""
+    return tuple(_commands(node))
+
+
+def _commands(node: AstNode) -> Iterator[tuple[Name, nodes.AlterTableCmd]]:
     if isinstance(node, nodes.AlterTableStmt) and node.objtype in {
         pb.OBJECT_TABLE,
         pb.OBJECT_MATVIEW,
@@ -83,15 +91,25 @@ def commands(node: AstNode) -> Iterator[tuple[Name, nodes.AlterTableCmd]]:
                 yield table, one
 
 
-def added_columns(node: AstNode) -> Iterator[tuple[Name, nodes.ColumnDef]]:
+@lru_cache(maxsize=_RECENT)
+def added_columns(node: AstNode) -> tuple[tuple[Name, nodes.ColumnDef], ...]:
     """Each column that an ALTER TABLE adds."""
+    return tuple(_added_columns(node))
+
+
+def _added_columns(node: AstNode) -> Iterator[tuple[Name, nodes.ColumnDef]]:
     for table, command in commands(node):
         if command.subtype == pb.AT_AddColumn and isinstance(command.def_, nodes.ColumnDef):
             yield table, command.def_
 
 
-def created_columns(node: AstNode) -> Iterator[tuple[Name, nodes.ColumnDef]]:
+@lru_cache(maxsize=_RECENT)
+def created_columns(node: AstNode) -> tuple[tuple[Name, nodes.ColumnDef], ...]:
     """Each column that a CREATE TABLE has."""
+    return tuple(_created_columns(node))
+
+
+def _created_columns(node: AstNode) -> Iterator[tuple[Name, nodes.ColumnDef]]:
     if isinstance(node, nodes.CreateStmt):
         for one in node.table_elts:
             if isinstance(one, nodes.ColumnDef):
@@ -104,8 +122,13 @@ def every_new_column(node: AstNode) -> Iterator[tuple[Name, nodes.ColumnDef]]:
     yield from created_columns(node)
 
 
-def added_constraints(node: AstNode) -> Iterator[AddedConstraint]:
+@lru_cache(maxsize=_RECENT)
+def added_constraints(node: AstNode) -> tuple[AddedConstraint, ...]:
     """Each constraint that an ALTER TABLE adds."""
+    return tuple(_added_constraints(node))
+
+
+def _added_constraints(node: AstNode) -> Iterator[AddedConstraint]:
     for table, command in commands(node):
         given = command.def_
         if command.subtype == pb.AT_AddConstraint and isinstance(given, nodes.Constraint):
@@ -114,8 +137,13 @@ def added_constraints(node: AstNode) -> Iterator[AddedConstraint]:
             yield from _constraints(table, given.constraints, given)
 
 
-def created_constraints(node: AstNode) -> Iterator[AddedConstraint]:
+@lru_cache(maxsize=_RECENT)
+def created_constraints(node: AstNode) -> tuple[AddedConstraint, ...]:
     """Each constraint that a CREATE TABLE has."""
+    return tuple(_created_constraints(node))
+
+
+def _created_constraints(node: AstNode) -> Iterator[AddedConstraint]:
     if isinstance(node, nodes.CreateStmt):
         table = Name.of_range(node.relation)
         for one in node.table_elts:

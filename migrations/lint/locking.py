@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -82,6 +83,7 @@ class HeldLock:
         return self.mode == ACCESS_EXCLUSIVE
 
 
+@lru_cache(maxsize=16)
 def locks(node: AstNode) -> tuple[HeldLock, ...]:
     """The strongest lock that a statement takes on each table that it names."""
     strongest: dict[Name, str] = {}

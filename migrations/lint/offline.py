@@ -35,7 +35,9 @@ class Written:
     unknown: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def write_offline(config: Config, revisions: Sequence[Revision], *, back: bool = False) -> Written:
+def write_offline(
+    config: Config, revisions: Sequence[Revision], *, back: bool = False, script: ScriptDirectory | None = None
+) -> Written:
     """Run revisions without a database, and keep what they would send.
 
     The history's own env.py sets the run up, since it may bring operations of its own; where it cannot run here, plain
@@ -45,15 +47,17 @@ def write_offline(config: Config, revisions: Sequence[Revision], *, back: bool =
         config: Alembic's configuration.
         revisions: the whole history, oldest first.
         back: whether their way back is written, instead of their way up.
+        script: the history as Alembic has it; it is read afresh without.
     """
     with one_migration():
-        run = _Run(config, revisions, back=back)
+        script = script or ScriptDirectory.from_config(config)
+        run = _Run(config, script, revisions, back=back)
         try:
             run.by(_by_env)
         except (Exception, SystemExit) as error:  # env.py is code of the release: it may raise anything.
             if run.begun:
                 return run.written(f"{type(error).__name__}: {error}")
-            run = _Run(config, revisions, back=back)
+            run = _Run(config, script, revisions, back=back)
             run.by(_plainly)
     return run.written("it was not reached")
 
@@ -107,8 +111,9 @@ class _Buffer(io.StringIO):
 class _Run:
     """One run of a history."""
 
-    def __init__(self, config: Config, revisions: Sequence[Revision], *, back: bool) -> None:
+    def __init__(self, config: Config, script: ScriptDirectory, revisions: Sequence[Revision], *, back: bool) -> None:
         self._config = config
+        self._script = script
         self._back = back
         self._revisions = {one.id: one for one in revisions}
         self._buffer = _Buffer()
@@ -123,7 +128,7 @@ class _Run:
 
     def by(self, way: Callable[[ScriptDirectory, EnvironmentContext], None]) -> None:
         """Run them all."""
-        script = ScriptDirectory.from_config(self._config)
+        script = self._script
         self._config.output_buffer = self._buffer
 
         def steps(at: Any, context: Any) -> Iterator[RevisionStep]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from migrations.history import History, Revision
 from migrations.lint.context import Context
@@ -58,13 +59,14 @@ def lint_history(
         SqlUnreadable: a revision sends what PostgreSQL's parser refuses.
         RevisionUnreadable: a revision's waivers cannot be read.
     """
-    written = write_offline(config, history.revisions)
+    script = ScriptDirectory.from_config(config)
+    written = write_offline(config, history.revisions, script=script)
     ids = {one.id for one in judged}
     if record is not None and ids & written.unknown.keys():
         written = _completed(written, history, record())
     before = [one for one in history.revisions if one.id not in ids]
     assumed = known_after(Context(lock_timeout_set=True, one_plan=one_plan), _in_order(before, written))
-    back = write_offline(config, history.revisions, back=True)
+    back = write_offline(config, history.revisions, back=True, script=script)
     lies = tuple(ways_back(history.revisions, written.statements, back.statements, frozenset(ids)))
     findings = lint_revisions(judged, _in_order(judged, written), context or assumed, assumed, lies)
     unknown = {one.id: written.unknown[one.id] for one in judged if one.id in written.unknown}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import postgast
 from postgast import nodes
@@ -84,7 +85,7 @@ class Reader:
         self, sql: str, origin: LintedStatement, line: int, held: procedural.Piece | None = None, depth: int = 0
     ) -> Iterator[Statement]:
         try:
-            parts = tuple(_split(sql))
+            parts = _split(sql)
         except postgast.PgQueryError as error:
             if held is None:
                 raise _refused(sql, origin, line, error) from error
@@ -133,12 +134,14 @@ def _refused(sql: str, origin: LintedStatement, line: int, error: postgast.PgQue
     return SqlUnreadable(origin.file, line + before.count("\n"), error.message, " ".join(sql.split())[:200])
 
 
-def _split(sql: str) -> Iterator[tuple[AstNode, str, int]]:
+@lru_cache(maxsize=50_000)
+def _split(sql: str) -> tuple[tuple[AstNode, str, int], ...]:
     """Each statement of a text with the number of lines before it."""
-    encoded = sql.encode()
     tree = postgast.wrap(postgast.parse(sql))
-    if not isinstance(tree, nodes.ParseResult):
-        return
+    return tuple(_parts(sql.encode(), tree)) if isinstance(tree, nodes.ParseResult) else ()
+
+
+def _parts(encoded: bytes, tree: nodes.ParseResult) -> Iterator[tuple[AstNode, str, int]]:
     for raw in tree.stmts:
         if raw.stmt is None:
             continue

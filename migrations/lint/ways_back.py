@@ -71,10 +71,8 @@ def _run(world: World, reader: Reader, sent: Sequence[LintedStatement]) -> bool:
 
 
 def _faults(before: _State, after: _State, back: _State) -> Iterator[str]:
-    for name in sorted(after.tables.keys() | before.tables.keys()):
+    for name in sorted(_touched(before, after) | _touched(after, back)):
         was, then, now = (state.tables.get(name) for state in (before, after, back))
-        if was is then and then is now:
-            continue
         made, gone = was is None and _is_made(then), was is not None and was.complete
         if made and now is not None:
             yield f"{now.kind} {name} stays"
@@ -86,6 +84,13 @@ def _faults(before: _State, after: _State, back: _State) -> Iterator[str]:
         labels = set(back.enums.get(name, ())) - set(before.enums.get(name, ()))
         if name in before.enums and labels:
             yield f"labels of {name} stay: {', '.join(sorted(labels))}"
+
+
+def _touched(first: _State, second: _State) -> set[Name]:
+    if first.tables.keys() != second.tables.keys():
+        names = first.tables.keys() | second.tables.keys()
+        return {name for name in names if first.tables.get(name) is not second.tables.get(name)}
+    return {name for name, table in first.tables.items() if second.tables[name] is not table}
 
 
 def _is_made(table: Table | None) -> bool:
