@@ -1,16 +1,15 @@
 """What a git repository keeps that should be a secret: files with settings, and connection strings with a password."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from dulwich.errors import NotGitRepository
-from dulwich.repo import Repo
-
 from deployments.connection_uri import is_loopback
 from deployments.defence import Defence
+from deployments.errors import RepositoryUnreachable
 from deployments.settings import is_placeholder
+from deployments.worktree import Worktree
 
 ALLOWED: Final = "pragma: allowlist secret"
 """What a line says that holds a password on purpose; other tools look for the same words."""
@@ -37,16 +36,19 @@ def no_secrets_tracked(folder: Path) -> Defence:
         somewhere: to no loopback address, reserved name or name without a dot. Passwords are never told.
     """
     try:
-        with Repo.discover(str(folder)) as repo:
-            root = Path(repo.path)
-            names = sorted(name.decode(errors="surrogateescape") for name in repo.open_index())
-    except NotGitRepository:
+        worktree = Worktree.around(folder)
+    except RepositoryUnreachable as error:
+        return Defence(None, str(error))
+    if worktree is None:
         return Defence(None, f"{folder} is in no git repository: name the application's (--repository)")
+    root, names = worktree.root, worktree.tracked
     found = [f"{name} is kept in git" for name in names if _holds_settings(name)]
     found += [f"{place} holds a connection string with a password" for place in _strings(root, names)]
     if found:
         more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        return Defence(False, f"{'; '.join(found[:_SHOWN])}{more}: take it out and change the secret")
+        return Defence(
+            False, f"{'; '.join(found[:_SHOWN])}{more}: take it out and change the secret, or say {ALLOWED!r} there"
+        )
     return Defence(True, f"{len(names)} files in git: no .env, no connection string with a password")
 
 
@@ -55,7 +57,7 @@ def _holds_settings(name: str) -> bool:
     return (file == ".env" or file.startswith(".env.")) and not file.endswith(_EXAMPLES)
 
 
-def _strings(root: Path, names: list[str]) -> Iterator[str]:
+def _strings(root: Path, names: Sequence[str]) -> Iterator[str]:
     for name in names:
         for number, line in enumerate(_text(root / name).splitlines(), start=1):
             if ALLOWED not in line and any(_leads_somewhere(*match.groups()) for match in _STRING.finditer(line)):

@@ -107,7 +107,7 @@ def test_settings_that_others_can_read_are_found(clone: Path) -> None:
         ("ENCRYPTION_KEYS", "k1:hunter2", "cannot be read"),
         ("ENCRYPTION_KEYS", f"{KEYS},{KEYS}", "given twice"),
         ("DATABASE_URL", "mysql://u:hunter2@h/db", "no address of a PostgreSQL database"),
-        ("DATABASE_URL", "postgresql://u:hunter2@ep-cool-pooler.neon.tech/db", "leads through a pooler"),
+        ("DATABASE_URL", "postgresql://u:hunter2@ep-cool-pooler.example/db", "leads through a pooler"),
         ("DATABASE_URL", f"{DEVELOPMENT}?pgbouncer=true&connection_limit=10", "connection_limit, pgbouncer"),
     ],
 )

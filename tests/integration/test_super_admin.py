@@ -53,8 +53,9 @@ def test_the_super_admin_has_the_role_and_the_audit_log_says_who_asked(shop: Pro
     assert entry["details"] == {"email": EMAIL, "requestedBy": "ops"}
 
 
-def test_the_first_revision_is_enough(database: ProvisionedDatabase) -> None:
-    made = create(at(database, "20250122_1030"))
+@pytest.mark.parametrize("revision", ["20250122_1030", "head"])
+def test_the_first_revision_is_enough_and_the_last_one_will_do(database: ProvisionedDatabase, revision: str) -> None:
+    made = create(at(database, revision))
     assert [entry["targetId"] for entry in rows(database, "audit_logs")] == [made.id]
 
 

@@ -100,6 +100,12 @@ def test_a_folder_outside_of_git_cannot_be_told(tmp_path: Path) -> None:
     assert (seen.holds, "--repository" in seen.detail) == (None, True)
 
 
+def test_a_repository_that_cannot_be_read_cannot_be_told(tree: Tree) -> None:
+    tree.add("README.md")
+    (tree.root / ".git" / "index").write_bytes(b"damaged")
+    assert no_secrets_tracked(tree.root).holds is None
+
+
 def test_this_repository_keeps_no_secret() -> None:
     seen = no_secrets_tracked(Path(__file__).parent)
     # A copy without git, such as an archive, has nothing to look through.
