@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from migrations import applied
 from migrations.attempt import Applied, MigratingSession, Order
 from migrations.errors import (
+    AppliedElsewhere,
     DatabaseRefused,
     DatabaseUnreachable,
     HistoryUnreadable,
@@ -27,6 +28,7 @@ from migrations.errors import (
 )
 from migrations.history import History, current_revisions
 from migrations.locks import migration_lock, one_migration
+from migrations.project import history_for
 from migrations.trace import Trace
 
 __all__ = ["Applied", "Progress", "downgrade", "upgrade"]
@@ -102,19 +104,22 @@ def upgrade(
 
     Locks: those of the revisions, each until its transaction ends; a session advisory lock.
     """
+    history = history_for(dsn, history)
     targets = history.targets(target)
     if changed := history.changed_files():
         raise HistoryUnreadable(history.folders, f"{', '.join(changed)} changed after the plan was read")
     done: tuple[Applied, ...] = ()
     with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as watch:
         stands = _standing(watch, dsn, history)
-        kept = _records(watch, dsn, record=record)
+        kept = _records(watch, dsn, record=record and history.environment is None)
         for one in targets:
             if not history.path_to(one, stands):
                 continue
             order = Order(history, one, True, release_id, kept, lock_timeout_ms)
             done += _Run(dsn, watch, order, budget_s, on_event, trace).walk()
             stands = _standing(watch, dsn, history)
+        if missing := history.path_to(targets, stands):
+            raise AppliedElsewhere(place(dsn), [one.id for one in missing])
     return done
 
 
@@ -151,6 +156,7 @@ def downgrade(
 
     Locks: those of the revisions, each until its transaction ends; a session advisory lock.
     """
+    history = history_for(dsn, history)
     resolved = target if target == "base" else history.resolve(target)
     with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as watch:
         stands = _standing(watch, dsn, history)
@@ -158,7 +164,14 @@ def downgrade(
             return ()
         if resolved != "base" and resolved not in history.path_ids(stands):
             raise OutOfStep(place(dsn), stands, f"{resolved} is not below it")
-        order = Order(history, resolved, False, release_id, _records(watch, dsn, record=True), lock_timeout_ms)
+        order = Order(
+            history,
+            resolved,
+            False,
+            release_id,
+            _records(watch, dsn, record=history.environment is None),
+            lock_timeout_ms,
+        )
         return _Run(dsn, watch, order, budget_s, on_event, trace).walk()
 
 

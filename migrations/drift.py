@@ -46,7 +46,7 @@ def find_drift(live: Catalog, recorded: Catalog | None, state: HistoryState) -> 
     Returns:
         The findings in order of kind and subject; pending revisions are among them.
     """
-    return tuple(sorted((*_revisions(state), *_catalogue(live, recorded))))
+    return tuple(sorted((*revision_findings(state), *_catalogue(live, recorded))))
 
 
 def drift_digest(findings: Iterable[DriftFinding]) -> str:
@@ -79,7 +79,8 @@ def _short(before: str | None, after: str | None, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
-def _revisions(state: HistoryState) -> Iterable[DriftFinding]:
+def revision_findings(state: HistoryState) -> Iterable[DriftFinding]:
+    """What is wrong with the revisions of a database, or still to be done to it."""
     for revision in state.unknown:
         yield DriftFinding(
             "unknown",

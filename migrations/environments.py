@@ -52,6 +52,8 @@ class ForeignEnvironment:
             found = Config(str(self.config)) if self.config is not None else Config()
         if self.script_location is not None:
             found.set_main_option("script_location", str(self.script_location).replace("%", "%%"))
+        if found.get_alembic_option("path_separator") is None:
+            found.set_main_option("path_separator", "os")
         return found
 
 

@@ -9,6 +9,7 @@ MigrationError                  transient: whether the same call may work a mome
 ├── SeveralHeads                the history ends in more than one revision, and none was named
 ├── ContractBelowExpand         a plan would have to contract before it expands
 ├── OutOfStep                   what stands in the database is not a point of the history
+├── AppliedElsewhere            what was applied is not seen in the database that was named
 ├── MigrationRunning            transient: this process migrates another database already
 ├── AdvisoryLockHeld            transient: another session migrates this database
 ├── LockBudgetExceeded          transient: other sessions held a table for longer than the budget
@@ -144,6 +145,17 @@ class OutOfStep(MigrationError):
     def __init__(self, where: str, revisions: Sequence[str], why: str) -> None:
         self.revisions = tuple(revisions)
         super().__init__(f"{where} stands at {', '.join(revisions) or 'base'}: {why}")
+
+
+class AppliedElsewhere(MigrationError):
+    """What was applied is not seen in the database that was named."""
+
+    def __init__(self, where: str, missing: Sequence[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"{where} still lacks {', '.join(missing)}: the project's env.py works on another database. Make it read"
+            " sqlalchemy.url of its configuration, or name the environment variable that it reads (--url-variable)"
+        )
 
 
 class MigrationRunning(MigrationError):

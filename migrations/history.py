@@ -103,15 +103,28 @@ class History:
         Raises:
             HistoryUnreadable: its configuration, or a revision of it, cannot be read.
         """
+        places = cls.folders_of(environment)
+        with chdir(environment.folder):
+            directory = ScriptDirectory.from_config(environment.alembic_config())
+            return cls(_walked(directory, places), places, environment)
+
+    @staticmethod
+    def folders_of(environment: ForeignEnvironment | None) -> tuple[Path, ...]:
+        """Where the files of revisions lie; of our own where no environment is named.
+
+        Raises:
+            HistoryUnreadable: the configuration names no place that is there.
+        """
+        if environment is None:
+            return (VERSIONS,)
         with chdir(environment.folder):
             try:
                 directory = ScriptDirectory.from_config(environment.alembic_config())
                 places = tuple(Path(one).resolve() for one in directory.version_locations or ())
-                places = places or (Path(directory.versions).resolve(),)
             except Exception as error:
                 shown = environment.config or environment.script_location or environment.folder
                 raise HistoryUnreadable([shown], f"{type(error).__name__}: {error}") from error
-            return cls(_walked(directory, places), places, environment)
+            return places or (Path(directory.versions).resolve(),)
 
     @property
     def heads(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import typer
 from dotenv import dotenv_values
 
 from flows.cli import (
+    apply,
     branch,
     check,
     db,
@@ -15,6 +16,7 @@ from flows.cli import (
     drift,
     encryption,
     environment,
+    history,
     ledger,
     lint,
     local,
@@ -26,6 +28,7 @@ from flows.cli import (
     rollback,
     schema,
     security,
+    status,
     studio,
     super_admin,
 )
@@ -38,6 +41,9 @@ app = typer.Typer(
 )
 app.add_typer(release.app, name="release")
 app.add_typer(local.app, name="local")
+app.command("status")(status.status)
+app.command("history")(history.history)
+app.command("apply")(apply.apply)
 app.command("check")(check.check)
 app.add_typer(db.app, name="db")
 app.command("new")(new.new)

@@ -10,11 +10,12 @@ from migrations.consistency.models import CHECK as MODELS
 from migrations.consistency.models import check_models
 from migrations.consistency.naming import check_names, check_phases_declared
 from migrations.consistency.order import check_heads, check_order
+from migrations.consistency.parents import check_parents
 from migrations.consistency.walk import walk
 from migrations.history import History
 from migrations.throwaway import throwaway_database
 
-__all__ = ["CheckResult", "Finding", "check_live", "check_revisions"]
+__all__ = ["CheckResult", "Finding", "check_heads", "check_live", "check_parents", "check_revisions"]
 
 
 def check_revisions(

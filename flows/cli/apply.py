@@ -1,0 +1,54 @@
+"""`pilotage apply`: bring a database to a revision, without making its users wait."""
+
+import dataclasses
+import getpass
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli.database import Environment, owner_dsn
+from flows.cli.failing import CommandFailed, clearly
+from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
+from migrations.apply import Progress, upgrade
+
+LockTimeout = Annotated[int, typer.Option(min=1, help="Milliseconds that a statement waits for a lock.")]
+Budget = Annotated[float, typer.Option(min=0.1, help="Seconds that a revision is tried again while others hold locks.")]
+
+
+def apply(
+    environment: Environment = "development",
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    script_location: ScriptLocation = None,
+    url_variable: UrlVariable = "DATABASE_URL",
+    target: Annotated[str, typer.Option(help="head, heads, or a revision.")] = "head",
+    lock_timeout_ms: LockTimeout = 100,
+    budget_s: Budget = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Apply what is missing: a revision a transaction, never waiting long for a lock."""
+    console = Console(stderr=as_json, highlight=False)
+    with clearly():
+        if environment == "production" and database_url is None:
+            raise CommandFailed("production is migrated by a release, which can take it back: pilotage release start")
+        dsn = owner_dsn(environment, database_url)
+
+        def tell(event: Progress) -> None:
+            console.print(f"  {event.kind} {event.revision}" + (f" (try {event.attempt})" if event.attempt > 1 else ""))
+
+        done = upgrade(
+            dsn,
+            chosen(config, script_location, url_variable),
+            target=target,
+            release_id=f"by hand: {getpass.getuser()} {datetime.now(UTC):%Y-%m-%d %H:%M}",
+            lock_timeout_ms=lock_timeout_ms,
+            budget_s=budget_s,
+            on_event=tell,
+        )
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(one) for one in done], indent=2))
+    else:
+        console.print(f"{len(done)} revisions applied" if done else "nothing to apply")

@@ -1,0 +1,101 @@
+"""`pilotage status`: how a database stands to the revisions."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from flows.cli.database import Environment, owner_dsn
+from flows.cli.failing import clearly
+from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen, revision_folders
+from migrations.consistency import Finding, check_heads, check_parents
+from migrations.drift import CHECKSUMS, revision_findings
+from migrations.errors import place
+from migrations.history import HistoryState, state
+from migrations.project import history_for
+from migrations.session import reader
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """How a database stands to the revisions.
+
+    Attributes:
+        where: the database, without its password.
+        state: what stands and what is pending; None where the revisions cannot be read.
+        findings: what is wrong, with what to do.
+    """
+
+    where: str
+    state: HistoryState | None
+    findings: tuple[Finding, ...]
+
+
+def status(
+    environment: Environment = "development",
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    script_location: ScriptLocation = None,
+    url_variable: UrlVariable = "DATABASE_URL",
+    as_json: AsJson = False,
+) -> None:
+    """Show what stands and what is pending; exit 1 where anything is wrong, each named with what to do."""
+    with clearly():
+        found = look(owner_dsn(environment, database_url), config, script_location, url_variable)
+    if as_json:
+        typer.echo(json.dumps(as_document(found), indent=2))
+    else:
+        show(found, Console(highlight=False))
+    if found.findings:
+        raise typer.Exit(1)
+
+
+def look(dsn: str, config: Path | None, script_location: Path | None, url_variable: str) -> Standing:
+    """Hold a database against the revisions.
+
+    Raises:
+        MigrationError: one of them cannot be read.
+    """
+    parents = check_parents(revision_folders(config, script_location))
+    if parents.findings:
+        return Standing(place(dsn), None, parents.findings)
+    history = history_for(dsn, chosen(config, script_location, url_variable))
+    with reader(dsn) as connection:
+        stands = state(connection, history)
+    wrong = [
+        Finding(one.subject, one.detail, one.advice)
+        for one in revision_findings(stands)
+        if one.kind != "pending" and one.subject != CHECKSUMS
+    ]
+    return Standing(place(dsn), stands, (*check_heads(history).findings, *wrong))
+
+
+def as_document(found: Standing) -> dict[str, object]:
+    """The standing for a machine; `ok` is false as soon as anything is wrong."""
+    stands = found.state
+    return {
+        "database": found.where,
+        "ok": not found.findings,
+        "current": list(stands.current) if stands else None,
+        "pending": [one.id for one in stands.pending] if stands else None,
+        "recorded": stands is not None and stands.edited is not None,
+        "findings": [dataclasses.asdict(one) for one in found.findings],
+    }
+
+
+def show(found: Standing, console: Console) -> None:
+    """The standing for people."""
+    if found.state is not None:
+        console.print(f"{escape(found.where)} stands at {', '.join(found.state.current) or 'nothing: it is empty'}")
+        for one in found.state.pending:
+            console.print(f"  pending {one.id} ({one.phase or 'expand'}): {escape(one.message)}", soft_wrap=True)
+        if not found.state.pending:
+            console.print("  nothing is pending")
+        if found.state.edited is None:
+            console.print("  [dim]edited and deleted files cannot be told: there is no record of what was applied[/]")
+    for one in found.findings:
+        console.print(f"[red]\u2718[/] {escape(one.subject)}: {escape(one.detail)}", soft_wrap=True)
+        console.print(f"    {escape(one.advice)}", soft_wrap=True, style="dim")

@@ -1,0 +1,72 @@
+"""Any Alembic project on PostgreSQL: its history, run through its own env.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from psycopg import sql
+
+from migrations.environments import ForeignEnvironment, ForeignRunner
+from migrations.errors import HistoryUnreadable
+from migrations.history import History
+from migrations.locks import one_migration
+
+
+def environment_of(
+    config: Path | None, script_location: Path | None, *, url_variable: str = "DATABASE_URL"
+) -> ForeignEnvironment | None:
+    """The env.py of a project by its configuration or its folder; None where neither is given: ours is meant.
+
+    Args:
+        config: its alembic.ini, or its pyproject.toml.
+        script_location: the folder with its env.py; it goes before what the configuration says.
+        url_variable: environment variable that its env.py may read the database's address from.
+
+    Raises:
+        HistoryUnreadable: there is no such file or folder.
+    """
+    if config is None and script_location is None:
+        return None
+    absent = [one for one in (config, script_location) if one is not None and not one.exists()]
+    if absent:
+        raise HistoryUnreadable(absent, "there is none")
+    location = None if script_location is None else script_location.resolve()
+    folder = config.resolve().parent if config is not None else Path.cwd()
+    return ForeignEnvironment(config and config.resolve(), location, folder, url_variable)
+
+
+def history_for(dsn: str, history: History) -> History:
+    """A history with the version table that its env.py keeps; ours is known.
+
+    Args:
+        dsn: connection string of a database; env.py connects to it, and nothing is run.
+        history: the revisions.
+
+    Raises:
+        HistoryUnreadable: its env.py raises.
+    """
+    if history.environment is None:
+        return history
+    found: list[sql.Identifier] = []
+
+    def look(at: object, context: Any) -> tuple[()]:
+        del at
+        found.append(sql.Identifier(*filter(None, (context.version_table_schema, context.version_table))))
+        return ()
+
+    runner = ForeignRunner(dsn, history.environment, 0)
+    config = history.alembic_config()
+    try:
+        with one_migration(), runner.entered(config):
+            script = ScriptDirectory.from_config(config)
+            with EnvironmentContext(config, script, fn=look):
+                script.run_env()
+    except Exception as error:  # A foreign env.py may raise anything.
+        raise HistoryUnreadable(history.folders, f"its env.py: {type(error).__name__}: {error}") from error
+    if not found:
+        raise HistoryUnreadable(history.folders, "its env.py runs no migrations")
+    return replace(history, version_table=found[0].as_string(None))

@@ -1,0 +1,258 @@
+"""Alembic projects that are not ours: their env.py as it is, their branches, their version table."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from deployments.local.provision import ProvisionedDatabase
+from flows.cli import app
+from migrations.apply import downgrade, upgrade
+from migrations.environments import ForeignEnvironment
+from migrations.errors import AppliedElsewhere, HistoryUnreadable, LockBudgetExceeded, RevisionFailed
+from migrations.history import History, state
+from migrations.plan import make_plan
+from migrations.project import history_for
+from migrations.session import reader
+
+SYNC = """
+from alembic import context
+from sqlalchemy import engine_from_config, pool
+
+config = context.config
+section = config.get_section(config.config_ini_section)
+engine = engine_from_config(section, prefix="sqlalchemy.", poolclass=pool.NullPool)
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=None)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+FROM_A_VARIABLE = """
+import os
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+engine = create_engine(os.environ["APP_DB"], poolclass=pool.NullPool)
+with engine.connect() as connection:
+    connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS meta")
+    connection.commit()
+    context.configure(connection=connection, version_table="Applied", version_table_schema="meta")
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+ASYNC = """
+import asyncio
+from alembic import context
+from sqlalchemy import pool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+def run(connection):
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def main():
+    engine = create_async_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=pool.NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+ELSEWHERE = SYNC.replace("config.get_section(config.config_ini_section)", '{"sqlalchemy.url": "OTHER"}')
+INI = "[alembic]\nscript_location = %(here)s/db\nsqlalchemy.url = postgresql+psycopg://nobody@localhost/nothing\n"
+
+# A branch point, two branches, one that depends on the other's, and their merge.
+BRANCHED = {
+    "aaa": (None, None, "CREATE TABLE a (id int)", "DROP TABLE a"),
+    "bbb": ('"aaa"', None, "CREATE TABLE b (id int)", "DROP TABLE b"),
+    "ccc": ('"aaa"', '"bbb"', "ALTER TABLE b ADD COLUMN c int", "ALTER TABLE b DROP COLUMN c"),
+    "ddd": ('("bbb", "ccc")', None, "CREATE TABLE d (id int)", "DROP TABLE d"),
+}
+
+Make = Callable[..., History]
+
+
+def write(folder: Path, revision: str, down: str | None, depends: str | None, up: str, back: str) -> None:
+    (folder / f"{revision}_step.py").write_text(
+        f'"""Step {revision}."""\nfrom alembic import op\nrevision = "{revision}"\ndown_revision = {down}\n'
+        f'branch_labels = None\ndepends_on = {depends}\n\n\ndef upgrade():\n    op.execute("""{up}""")\n\n\n'
+        f'def downgrade():\n    op.execute("""{back}""")\n'
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Path]:
+    """Write a project; its alembic.ini."""
+
+    def make(env: str, revisions: Mapping[str, tuple[str | None, str | None, str, str]] = BRANCHED) -> Path:
+        versions = tmp_path / "db" / "versions"
+        versions.mkdir(parents=True)
+        (tmp_path / "db" / "env.py").write_text(env)
+        for revision, parts in revisions.items():
+            write(versions, revision, *parts)
+        (tmp_path / "alembic.ini").write_text(INI)
+        return tmp_path / "alembic.ini"
+
+    return make
+
+
+def history(ini: Path, url_variable: str = "DATABASE_URL") -> History:
+    return History.of_project(ForeignEnvironment(ini, None, ini.parent, url_variable))
+
+
+def asked(database: ProvisionedDatabase, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(database.owner_dsn) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+@pytest.mark.parametrize("env", [SYNC, ASYNC], ids=["sync", "async"])
+def test_a_foreign_history_with_branches_is_applied_and_taken_back(
+    env: str, database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    read = history(project(env))
+    assert ([one.id for one in read.revisions], read.heads) == (["aaa", "bbb", "ccc", "ddd"], ("ddd",))
+    done = upgrade(database.owner_dsn, read, release_id="r")
+    assert [(one.revision, one.recorded) for one in done] == [(one, False) for one in ("aaa", "bbb", "ccc", "ddd")]
+    assert asked(database, "SELECT version_num FROM alembic_version") == [("ddd",)]
+    assert asked(database, "SELECT nspname FROM pg_namespace WHERE nspname = 'pilotage'") == []
+    assert [one.revision for one in downgrade(database.owner_dsn, read, "base")] == ["ddd", "ccc", "bbb", "aaa"]
+    assert asked(database, "SELECT to_regclass('a')") == [(None,)]
+
+
+def test_each_revision_is_a_transaction_of_its_own(database: ProvisionedDatabase, project: Callable[..., Path]) -> None:
+    broken = {**BRANCHED, "ddd": ('("bbb", "ccc")', None, "SELECT 1 / 0", "SELECT 1")}
+    with pytest.raises(RevisionFailed, match="division by zero"):
+        upgrade(database.owner_dsn, history(project(SYNC, broken)), release_id="r")
+    assert sorted(asked(database, "SELECT version_num FROM alembic_version")) == [("bbb",), ("ccc",)] or asked(
+        database, "SELECT version_num FROM alembic_version"
+    ) == [("ccc",)]
+    assert asked(database, "SELECT count(*) FROM information_schema.columns WHERE table_name = 'b'") == [(2,)]
+
+
+def test_its_version_table_may_be_anywhere(database: ProvisionedDatabase, project: Callable[..., Path]) -> None:
+    read = history(project(FROM_A_VARIABLE), "APP_DB")
+    upgrade(database.owner_dsn, read, release_id="r")
+    assert asked(database, 'SELECT version_num FROM meta."Applied"') == [("ddd",)]
+    located = history_for(database.owner_dsn, read)
+    assert located.version_table == '"meta"."Applied"'
+    with reader(database.owner_dsn) as connection:
+        stands = state(connection, located)
+    assert (stands.current, stands.pending, stands.edited) == (("ddd",), (), None)
+
+
+def test_an_env_py_that_works_on_another_database_is_found_out(
+    database: ProvisionedDatabase, project: Callable[..., Path], server: object
+) -> None:
+    other = f"{database.superuser_dsn.rsplit('/', 1)[0]}/postgres".replace("postgresql://", "postgresql+psycopg://")
+    ini = project(ELSEWHERE.replace("OTHER", other), {"aaa": (None, None, "SELECT 1", "SELECT 1")})
+    try:
+        with pytest.raises(AppliedElsewhere, match="works on another database"):
+            upgrade(database.owner_dsn, history(ini), release_id="r")
+    finally:
+        with psycopg.connect(other.replace("+psycopg", "")) as connection:
+            connection.execute("DROP TABLE IF EXISTS alembic_version")
+
+
+def test_a_lock_is_not_waited_for_in_a_foreign_project_either(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    read = history(project(SYNC))
+    upgrade(database.owner_dsn, read, target="aaa", release_id="r")
+    write(read.folders[0], "eee", '"ddd"', None, "ALTER TABLE a ADD COLUMN e int", "SELECT 1")
+    with psycopg.connect(database.owner_dsn) as other:
+        other.execute("SELECT * FROM a")
+        with pytest.raises(LockBudgetExceeded, match="SELECT \\* FROM a"):
+            upgrade(
+                database.owner_dsn, history(read.folders[0].parents[1] / "alembic.ini"), release_id="r", budget_s=0.5
+            )
+
+
+def test_an_env_py_that_raises_is_an_error_that_says_so(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    with pytest.raises(HistoryUnreadable, match="KeyError: 'SECRET_KEY'"):
+        upgrade(database.owner_dsn, history(project("import os\nos.environ['SECRET_KEY']")), release_id="r")
+
+
+def test_a_history_of_more_than_a_hundred_revisions_is_planned_and_applied(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    many = {
+        f"r{n:03}": (f'"r{n - 1:03}"' if n else None, None, f"CREATE TABLE t{n} (id int)", f"DROP TABLE t{n}")
+        for n in range(120)
+    }
+    read = history(project(SYNC, many))
+    plan = make_plan(database.owner_dsn, read, current=())
+    assert len(plan.revisions) == 120
+    assert plan.revisions[-1].way_back is not None
+    assert [one.sql for one in plan.revisions[7].statements] == ["CREATE TABLE t7 (id int)"]
+    assert len(upgrade(database.owner_dsn, read, release_id="r")) == 120
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, arguments)
+    return done.exit_code, done.output
+
+
+def test_status_names_what_is_wrong_with_what_to_do(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    ini = project(SYNC)
+    url = ("--database-url", database.owner_dsn, "--config", str(ini))
+    assert run("apply", *url)[0] == 0
+    assert run("status", *url)[0] == 0
+    versions = ini.parent / "db" / "versions"
+    write(versions, "eee", '"ddd"', None, "SELECT 1", "SELECT 1")
+    code, told = run("status", *url, "--json")
+    assert (code, json.loads(told)["pending"]) == (0, ["eee"])
+    write(versions, "fff", '"ddd"', None, "SELECT 1", "SELECT 1")
+    code, told = run("status", *url)
+    assert code == 1
+    assert "the history diverged: it has 2 heads" in told
+    assert "pilotage merge" in told
+    (versions / "ddd_step.py").unlink()
+    code, told = run("status", *url)
+    assert code == 1
+    assert "revision eee stands on ddd, and no file has that revision" in told
+    for name in ("eee", "fff"):
+        (versions / f"{name}_step.py").unlink()
+    code, told = run("status", *url, "--json")
+    (finding,) = [one for one in json.loads(told)["findings"] if one["subject"] == "ddd"]
+    assert code == 1
+    assert finding["detail"] == "stands in the database, but this commit has no such revision"
+
+
+def test_status_of_our_own_history_names_edited_and_deleted_files(
+    database: ProvisionedDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, down in (("r1", None), ("r2", '"r1"')):
+        write(tmp_path, name, down, None, "SELECT 1", "SELECT 1")
+    monkeypatch.setattr("migrations.history.VERSIONS", tmp_path)
+    url = ("--database-url", database.owner_dsn)
+    assert run("apply", *url)[0] == 0
+    (tmp_path / "r1_step.py").write_text((tmp_path / "r1_step.py").read_text() + "# edited\n")
+    code, told = run("status", *url)
+    assert code == 1
+    assert "r1_step.py changed after it was applied" in told
+    (tmp_path / "r2_step.py").unlink()
+    code, told = run("status", *url, "--json")
+    found = {(one["subject"], one["detail"]) for one in json.loads(told)["findings"]}
+    assert ("r2", "was applied, but its file is gone") in found
+
+
+def test_history_shows_branch_points_merges_and_heads(project: Callable[..., Path]) -> None:
+    ini = project(SYNC)
+    code, told = run("history", "--config", str(ini))
+    assert code == 0
+    assert [word for word in ("branch point", "merge", "head") if word not in told] == []
+    code, told = run("history", "--script-location", str(ini.parent / "db"), "--json")
+    assert [one["down_revisions"] for one in json.loads(told)["revisions"]] == [
+        [],
+        ["aaa"],
+        ["aaa", "bbb"],
+        ["bbb", "ccc"],
+    ]
