@@ -19,7 +19,7 @@ from migrations.errors_encryption import KeyRingMalformed
 Environment = Literal["development", "staging", "production"]
 
 EXAMPLE = ".env.example"
-_SECRETS = {"DATABASE_URL", "ENCRYPTION_KEYS"}
+_SECRETS = {"DATABASE_URL", "DATABASE_URL_POOLED", "ENCRYPTION_KEYS"}
 # Parameters of an ORM's own, which libpq refuses.
 _FOREIGN = {"pgbouncer", "connection_limit", "pool_timeout", "schema"}
 
