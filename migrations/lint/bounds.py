@@ -157,6 +157,11 @@ def conjuncts(condition: AstNode | None) -> Iterator[AstNode]:
         yield condition
 
 
+def is_catalogue(name: Name) -> bool:
+    """Whether a relation is PostgreSQL's own, and so small."""
+    return name.schema == "information_schema" or name.name.startswith("pg_")
+
+
 def read_tables(node: AstNode) -> frozenset[Name]:
     """The relations that a statement names, its common table expressions left out."""
     walked = [one for _, one in postgast.walk_typed(node)]

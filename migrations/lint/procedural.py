@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,8 +14,10 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
+from migrations.lint.dynamic_text import expression as parse_expression
+from migrations.lint.dynamic_text import possible, texts
 from migrations.lint.locking import option
-from migrations.lint.names import Name, constant, quoted, strings
+from migrations.lint.names import Name, strings
 
 COMMENTS = frozenset({int(pb.SQL_COMMENT), int(pb.C_COMMENT)})
 
@@ -28,9 +30,7 @@ _STATIC = {
     "PLpgSQL_stmt_return_query": "query",
 }
 _DYNAMIC = {"PLpgSQL_stmt_dynexecute": "query", "PLpgSQL_stmt_dynfors": "query"}
-_PLACEHOLDER = re.compile(r"%(?:%|(\d+\$)?[sIL])")
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(.*)\bEND\b", re.IGNORECASE | re.DOTALL)
-_MOST_TEXTS = 200
 
 _CHANGES = (nodes.UpdateStmt, nodes.DeleteStmt, nodes.InsertStmt, nodes.MergeStmt)
 _WITH = (nodes.SelectStmt, *_CHANGES)
@@ -169,8 +169,8 @@ class _Block:
     def _hold(self, name: str, expression: str, *, each: bool = False) -> None:
         if not name or not expression:
             return
-        node = _expression(expression)
-        found = self._elements(node) if each else self._texts(node)
+        node = parse_expression(expression)
+        found = self._elements(node) if each else texts(node, self.values)
         before = self.values.get(name, [])
         self.values[name] = None if found is None or before is None else [*before, *found]
 
@@ -179,7 +179,7 @@ class _Block:
             return self._elements(node.arg)
         if not isinstance(node, nodes.A_ArrayExpr):
             return None
-        each = [self._texts(one) for one in node.elements]
+        each = [texts(one, self.values) for one in node.elements]
         return None if any(one is None for one in each) else [text for one in each for text in one or []]
 
     def statements(self, tree: object, *, looped: bool, batched: bool) -> Iterator[Piece]:
@@ -202,83 +202,11 @@ class _Block:
             yield Piece(sql, line, self.within, looped, batched)
         elif kind in _DYNAMIC or (kind == "PLpgSQL_stmt_return_query" and "dynquery" in one):
             expression = _query(one, _DYNAMIC.get(kind, "dynquery"))
-            texts = self._texts(_expression(expression))
-            for text in dict.fromkeys(texts or []):
+            found = possible(parse_expression(expression), self.values)
+            for text in dict.fromkeys(found or []):
                 yield Piece(text, line, self.within, looped, batched)
-            if texts is None:
+            if found is None:
                 yield Piece(expression, line, self.within, looped, batched, dynamic=True)
-
-    def _texts(self, node: AstNode | None) -> list[str] | None:
-        """Every text that an expression can be; None where it cannot be known."""
-        match node:
-            case nodes.A_Const():
-                value = constant(node)
-                return None if value is None else [str(value)]
-            case nodes.TypeCast():
-                return self._texts(node.arg)
-            case nodes.ColumnRef():
-                return self.values.get(".".join(strings(node.fields)))
-            case nodes.A_Expr() if strings(node.name) == ("||",):
-                return _joined([self._texts(node.lexpr), self._texts(node.rexpr)], "{}{}".format)
-            case nodes.FuncCall():
-                return self._called(strings(node.funcname)[-1], node.args)
-            case _:
-                return None
-
-    def _called(self, name: str, arguments: Sequence[AstNode]) -> list[str] | None:
-        given = [self._texts(one) for one in arguments]
-        if name == "quote_ident" and len(given) == 1:
-            return _joined(given, quoted)
-        if name in {"quote_literal", "quote_nullable"} and len(given) == 1:
-            return _joined(given, _literal)
-        if name == "concat":
-            return _joined(given, _concatenated)
-        return _joined(given, _formatted) if name == "format" else None
-
-
-def _formatted(template: str, *arguments: str) -> str:
-    waiting = iter(arguments)
-
-    def put(found: re.Match[str]) -> str:
-        if found.group() == "%%":
-            return "%"
-        position = found.group(1)
-        given = arguments[int(position[:-1]) - 1] if position else next(waiting)
-        return {"I": quoted, "L": _literal, "s": str}[found.group()[-1]](given)
-
-    return _PLACEHOLDER.sub(put, template)
-
-
-def _joined(given: Sequence[list[str] | None], join: Callable[..., str]) -> list[str] | None:
-    known = [one for one in given if one is not None]
-    if len(known) < len(given):
-        return None
-    every = itertools.islice(itertools.product(*known), _MOST_TEXTS)
-    try:
-        return [join(*texts) for texts in every]
-    except (IndexError, StopIteration, RuntimeError):
-        return None
-
-
-def _concatenated(*texts: str) -> str:
-    return "".join(texts)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _expression(text: str) -> AstNode | None:
-    if not text.strip():
-        return None
-    try:
-        tree = postgast.wrap(postgast.parse(f"SELECT {text}"))
-    except postgast.PgQueryError:
-        return None
-    for _, node in postgast.walk_typed(tree):
-        if isinstance(node, nodes.ResTarget):
-            return node.val
-    return None
 
 
 def _query(one: Json, key: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from migrations.lint.bounds import is_bounded, limited, read_tables
+from migrations.lint.bounds import is_bounded, is_catalogue, limited, read_tables
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.names import Name
 from migrations.lint.statements import Statement
@@ -38,7 +38,7 @@ def _insert(statement: Statement, _world: World) -> Iterator[Subject]:
         return
     source = node.select_stmt
     if isinstance(source, nodes.SelectStmt) and not limited(source):
-        for table in sorted(read_tables(source)):
+        for table in sorted(one for one in read_tables(source) if not is_catalogue(one)):
             yield Subject(table, name=str(Name.of_range(node.relation)))
 
 

@@ -8,7 +8,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from migrations.lint.alterations import added_constraints, commands
-from migrations.lint.bounds import is_bounded, read_tables
+from migrations.lint.bounds import is_bounded, is_catalogue, read_tables
 from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.locking import is_concurrent, locks
@@ -35,8 +35,8 @@ def _slow(statement: Statement, world: World) -> Iterator[Subject]:
     held = {one.table: one for one, by in world.transaction.locks if by is not statement}
     slow = _works_through(statement, world) if held else ""
     if slow:
-        for one in held.values():
-            yield Subject(one.table, name=slow, detail=one.mode)
+        first = next(iter(held.values()))
+        yield Subject(first.table, name=slow, detail=f"{first.mode} on {', '.join(f'`{one}`' for one in held)}")
 
 
 def _works_through(statement: Statement, world: World) -> str:
@@ -69,7 +69,7 @@ def _works_through(statement: Statement, world: World) -> str:
             )
         case _:
             tables = frozenset[Name]()
-    return ", ".join(str(one) for one in sorted(tables) if world.is_large(one))
+    return ", ".join(str(one) for one in sorted(tables) if not is_catalogue(one) and world.is_large(one))
 
 
 def _sleeps(node: nodes.SelectStmt) -> bool:
@@ -175,7 +175,7 @@ ALTER TABLE customers ADD COLUMN note text;
 SLOW = Hazard(
     id="lock-held-while-slow",
     condition="After a statement that locks a table out, the same transaction reads or writes all of a large table.",
-    effect="The {detail} on `{table}` is held until the transaction ends, and before that it works through {name}: "
+    effect="The {detail} is held until the transaction ends, and before that it works through {name}: "
     "whoever needs `{table}` waits all that time.",
     safe="Put the slow statement into a revision of its own, so that the lock is let go before.",
     bad="""SET lock_timeout = '2s';

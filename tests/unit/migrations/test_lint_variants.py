@@ -143,6 +143,12 @@ CAUGHT = [
     ),
     ("DO $$ BEGIN EXCEPTION WHEN others THEN DROP TABLE orders; END $$", "table-dropped"),
     ("DO $$ DECLARE r record; BEGIN FOR r IN SELECT 1 LOOP EXECUTE r.q; END LOOP; END $$", "dynamic-sql"),
+    ("DO $$ DECLARE r text; BEGIN EXECUTE format('GRANT SELECT ON orders TO %I', r); END $$", "dynamic-sql"),
+    ("DO $$ DECLARE r text; BEGIN EXECUTE 'ALTER TABLE ' || r || ' SET LOGGED'; END $$", "dynamic-sql"),
+    (
+        "DO $$ DECLARE r text; BEGIN EXECUTE format('ALTER TABLE orders ALTER %I SET NOT NULL', r); END $$",
+        "not-null-scans",
+    ),
     ("DO $$ plpy.execute('x') $$ LANGUAGE plpython3u", "dynamic-sql"),
     (
         (
@@ -230,6 +236,8 @@ SILENT = [
     "REFRESH MATERIALIZED VIEW v WITH NO DATA",
     "GRANT USAGE ON SCHEMA shop TO app",
     "REVOKE ALL ON orders FROM PUBLIC",
+    "DO $$ DECLARE r text; BEGIN EXECUTE format('REVOKE ALL ON orders FROM %I', r); END $$",
+    "ALTER TABLE orders ADD COLUMN b text; SELECT 1 FROM pg_class; INSERT INTO t SELECT oid FROM pg_catalog.pg_class",
     "DO $$ BEGIN RAISE NOTICE 'DROP TABLE orders'; END $$",
 ]
 
