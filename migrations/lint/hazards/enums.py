@@ -68,6 +68,7 @@ RENAMED = Hazard(
     good="ALTER TYPE mood ADD VALUE 'quiet';\n",
     concern="any",
     rule=_renamed,
+    squawk=("renaming-object",),
 )
 
 CATALOG = Hazard(

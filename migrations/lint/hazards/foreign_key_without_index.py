@@ -61,4 +61,5 @@ CREATE INDEX lines_order_idx ON lines (order_id);
 """,
     concern="any",
     rule=_rule,
+    squawk=("adding-foreign-key-constraint",),
 )

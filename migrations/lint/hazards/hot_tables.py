@@ -66,5 +66,5 @@ CREATE POLICY notes_own ON notes USING (owner = current_setting('app.user_id', t
 """,
     concern="live",
     rule=_policy,
-    squawk=("ban-create-policy", "ban-alter-policy-condition"),
+    squawk=("ban-create-policy", "ban-alter-policy-condition", "ban-alter-row-level-security"),
 )

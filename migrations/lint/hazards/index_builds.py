@@ -78,7 +78,7 @@ SET lock_timeout = '2s';
 ALTER TABLE orders ADD CONSTRAINT orders_number_key UNIQUE USING INDEX orders_number_key;
 """,
     rule=_constraint,
-    squawk=("disallowed-unique-constraint", "adding-serial-primary-key-field"),
+    squawk=("disallowed-unique-constraint", "adding-serial-primary-key-field", "constraint-missing-not-valid"),
 )
 
 EXCLUSION = Hazard(
@@ -98,6 +98,7 @@ CREATE TABLE bookings_new (
 );
 """,
     rule=_exclusion,
+    squawk=("constraint-missing-not-valid",),
 )
 
 DROP = Hazard(

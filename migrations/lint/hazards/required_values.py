@@ -50,4 +50,5 @@ DEFAULT = Hazard(
     good="-- phase: contract\nSET lock_timeout = '2s';\nALTER TABLE orders ALTER COLUMN currency DROP DEFAULT;\n",
     concern="live",
     rule=_default,
+    squawk=("ban-drop-default",),
 )

@@ -157,6 +157,7 @@ NUMBERED = Hazard(
     bad="SET lock_timeout = '2s';\nALTER TABLE orders ADD COLUMN number bigserial;\n",
     good="SET lock_timeout = '2s';\nALTER TABLE orders ADD COLUMN number bigint;\n",
     rule=_numbered,
+    squawk=("adding-field-with-default",),
 )
 
 GENERATED = Hazard(

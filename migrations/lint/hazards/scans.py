@@ -87,7 +87,7 @@ SET lock_timeout = '2s';
 ALTER TABLE orders VALIDATE CONSTRAINT orders_customer_fkey;
 """,
     rule=_foreign_key,
-    squawk=("adding-foreign-key-constraint",),
+    squawk=("adding-foreign-key-constraint", "constraint-missing-not-valid"),
 )
 
 NOT_NULL = Hazard(
@@ -109,5 +109,5 @@ ALTER TABLE orders ALTER COLUMN customer_id SET NOT NULL;
 ALTER TABLE orders DROP CONSTRAINT orders_customer_known;
 """,
     rule=_not_null,
-    squawk=("adding-not-nullable-field",),
+    squawk=("adding-not-nullable-field", "constraint-missing-not-valid"),
 )
