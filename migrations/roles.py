@@ -19,9 +19,8 @@ def ensure_roles(connection: psycopg.Connection, *, application: str, read_only:
     """Make the reading role and the service's where they are missing, and give all three what they need, no more.
 
     The application and the service read and write rows; the other one reads. None of them may change the schema, none
-    goes round row-level security, and none may change what audit_logs holds, once the revisions say so. Roles that are
-    made may not log in: that, and a password, is to be given to them, or to members of theirs. Doing it twice changes
-    nothing.
+    goes round row-level security, and none may change what audit_logs holds. Roles that are made may not log in: that,
+    and a password, is to be given to them, or to members of theirs. Doing it twice changes nothing.
 
     Args:
         connection: of the owner of the tables, who may make roles.
@@ -72,8 +71,7 @@ def _grant(connection: psycopg.Connection, role: str, tables: sql.SQL, *, sequen
 
 
 def _let_audit_logs_only_grow(connection: psycopg.Connection, *roles: str) -> None:
-    # The revision that makes it so makes this function too: before it, the log is what the revisions say it is.
-    row = connection.execute("SELECT to_regprocedure('public.record_medical_access(text)')").fetchone()
+    row = connection.execute("SELECT to_regclass('public.audit_logs')").fetchone()
     if row is None or row[0] is None:
         return
     for role in dict.fromkeys(roles):

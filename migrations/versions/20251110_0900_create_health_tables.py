@@ -4,6 +4,10 @@ What a row says of somebody's health is ciphertext. Row-level security is enable
 that no row was ever unprotected: a user's rows are seen by who says with `app.user_id` that it acts for the user, by
 the owner of the tables, and by members of the role pilotage_service where there is one.
 
+PostgreSQL has no trigger on SELECT, but a policy is asked on every access. That of services calls a function, once a
+statement, which writes to audit_logs who acted (`app.user_id`), as which role, on which table; a service that does not
+say for whom it acts sees nothing. A read-only transaction is refused: what cannot be recorded is not shown.
+
 Revision ID: 20251110_0900
 Revises: 20251108_0900
 """
@@ -15,6 +19,7 @@ down_revision = "20251108_0900"
 branch_labels = None
 depends_on = None
 phase = "expand"
+waivers = {"timestamp-without-zone": "every time that the application keeps is of UTC"}
 
 ENUMS = (
     """
@@ -309,6 +314,23 @@ CREATED_TABLES = (
 )
 CREATED_TYPES = ("MeasurementType",)
 
+RECORD_MEDICAL_ACCESS = """
+CREATE FUNCTION record_medical_access(accessed text) RETURNS uuid LANGUAGE plpgsql SET search_path = public AS $$
+DECLARE
+  reader uuid := NULLIF(current_setting('app.user_id', true), '')::uuid;
+BEGIN
+  IF reader IS NULL THEN
+    RETURN NULL;
+  END IF;
+  INSERT INTO audit_logs ("adminId", action, "targetType", details, "ipAddress")
+  VALUES (reader, 'health.access', accessed,
+          jsonb_build_object('role', current_user, 'application', current_setting('application_name')),
+          inet_client_addr());
+  RETURN '00000000-0000-0000-0000-000000000000';
+END
+$$
+"""
+
 # A policy is a range of "userId" whose bounds are looked up once a query, so that the index on "userId" serves it.
 LOWEST = "'00000000-0000-0000-0000-000000000000'::uuid"
 HIGHEST = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
@@ -320,9 +342,11 @@ FROM pg_catalog.pg_roles r WHERE r.rolname = 'pilotage_service' AND pg_has_role(
 """
 APPLICATION = """"userId" = (SELECT NULLIF(current_setting('app.user_id', true), '')::uuid)"""
 SERVICE = f'"userId" BETWEEN (SELECT {LOWEST} {OF_A_SERVICE.strip()}) AND {HIGHEST}'
+RECORDED = SERVICE.replace(LOWEST, "record_medical_access('{table}')")
 
 
 def upgrade() -> None:
+    op.execute(RECORD_MEDICAL_ACCESS)
     for statement in (*ENUMS, *TABLES, *INDEXES, *COMMENTS):
         op.execute(statement)
     for table in CREATED_TABLES:
@@ -337,8 +361,10 @@ def protect(table: str) -> None:
     owner = f'"userId" BETWEEN (SELECT {LOWEST} {OF_THE_OWNER.format(table=table).strip()}) AND {HIGHEST}'
     op.execute(f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY')
     op.execute(f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY')
-    for name, rows in (("owner", owner), ("application", APPLICATION), ("service", SERVICE)):
+    for name, rows in (("owner", owner), ("application", APPLICATION)):
         op.execute(f'CREATE POLICY "{table}_{name}" ON "{table}" USING ({rows}) WITH CHECK ({rows})')
+    seen = RECORDED.format(table=table)
+    op.execute(f'CREATE POLICY "{table}_service" ON "{table}" USING ({seen}) WITH CHECK ({SERVICE})')
 
 
 def downgrade() -> None:
@@ -346,3 +372,4 @@ def downgrade() -> None:
         op.execute(f'DROP TABLE "{table}"')
     for name in CREATED_TYPES:
         op.execute(f'DROP TYPE "{name}"')
+    op.execute("DROP FUNCTION record_medical_access(text)")

@@ -14,6 +14,7 @@ down_revision = "20251110_0900"
 branch_labels = None
 depends_on = None
 phase = "expand"
+waivers = {"timestamp-without-zone": "every time that the application keeps is of UTC"}
 
 ENUMS = ("""CREATE TYPE "TransactionType" AS ENUM ('INCOME', 'EXPENSE', 'TRANSFER')""",)
 

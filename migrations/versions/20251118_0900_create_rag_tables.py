@@ -11,6 +11,7 @@ down_revision = "20251111_0900"
 branch_labels = None
 depends_on = None
 phase = "expand"
+waivers = {"timestamp-without-zone": "every time that the application keeps is of UTC"}
 
 ENUMS = ("""CREATE TYPE "SyncStatus" AS ENUM ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED')""",)
 

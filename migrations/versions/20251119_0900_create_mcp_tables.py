@@ -11,6 +11,7 @@ down_revision = "20251118_0900"
 branch_labels = None
 depends_on = None
 phase = "expand"
+waivers = {"timestamp-without-zone": "every time that the application keeps is of UTC"}
 
 TABLES = (
     """
