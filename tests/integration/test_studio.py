@@ -1,11 +1,15 @@
 """`pilotage studio`: pages over a real database, for this machine alone."""
 
 import re
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 
 import httpx
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import NullPool, create_engine
 from typer.testing import CliRunner
 
@@ -200,6 +204,37 @@ def test_a_change_that_another_sites_page_sends_is_refused(studio: httpx.Client,
     assert value(owner_dsn, "SELECT count(*) FROM accounts") == 0
 
 
+@contextmanager
+def tunnelled(dsn: str, listener: socket.socket) -> Generator[None]:
+    """Pass one connection after another on to a database, until the listener is closed."""
+    port = conninfo_to_dict(dsn)["port"]
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                near = listener.accept()[0]
+                with near, socket.create_connection(("127.0.0.1", int(str(port)))) as far:
+                    back = threading.Thread(target=copy, args=(far, near))
+                    back.start()
+                    copy(near, far)
+                    back.join()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
 def test_production_and_staging_are_refused_and_a_branch_is_not(
     platform: RunningPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +244,9 @@ def test_production_and_staging_are_refused_and_a_branch_is_not(
     for branch in (connections.production_branch(settings), connections.staging_branch(settings)):
         with pytest.raises(CommandFailed, match=f"is {branch.name}: the studio is for development"):
             refuse_beyond_development(connections.owner_dsn(settings, branch))
+    tunnel, ends = socket.create_server(("127.0.0.1", 0)), connections.owner_dsn(settings, branch)
+    with tunnelled(ends, tunnel), pytest.raises(CommandFailed, match="is staging: the studio is for development"):
+        refuse_beyond_development(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{tunnel.getsockname()[1]}", ends))
     client = connections.neon(settings)
     mine = client.create_branch("dev-studio", parent_id=connections.staging_branch(settings).id, compute=True)
     try:

@@ -1,22 +1,18 @@
 """Whether a database is one for development: rows of production and staging are not edited by hand."""
 
-import ipaddress
-
-from psycopg import Connection
-
-from deployments.connection_uri import foreign_host
+from deployments.connection_uri import foreign_host, is_loopback
 from deployments.errors import BranchNotFound, SettingsError
-from deployments.neon import NeonClient
+from deployments.neon import Branch, NeonClient
 from deployments.settings import NeonSettings, load_neon_settings
 from flows.cli.failing import CommandFailed
-from migrations.session import connect
+from migrations.resetting import Identity, identify
 
 
 def refuse_beyond_development(dsn: str) -> str:
     """Make sure that a database is neither production's nor staging's.
 
     Args:
-        dsn: direct connection string; where it leads is asked of the connection, not read from the string.
+        dsn: direct connection string; it goes by where the session really leads, through a tunnel too.
 
     Returns:
         The database and the server, to be shown.
@@ -24,45 +20,41 @@ def refuse_beyond_development(dsn: str) -> str:
     Raises:
         CommandFailed: it is, or it could not be told.
         DeploymentError: Neon did not answer.
-        DatabaseUnreachable: the database did not.
+        MigrationError: a database did not.
     """
-    with connect(dsn, application_name="pilotage studio") as connection:
-        host, port, name = connection.info.host, connection.info.port, connection.info.dbname
-        nearby = _is_loopback(connection)
+    found = identify(dsn)
+    shown = f"{found.database} on {found.host}:{found.port}"
     try:
         settings = load_neon_settings()
     except SettingsError as error:
-        if nearby:
-            return f"{name} on {host}:{port}"
-        raise CommandFailed(f"whether {host} is production or staging could not be told: {error}") from error
-    # A database on this machine is no branch of the real service, whether that can be reached or not.
-    if not nearby or _is_here(settings.neon_api_url.host or ""):
-        _refuse_branches(settings, host, port)
-    return f"{name} on {host}:{port}"
-
-
-def _refuse_branches(settings: NeonSettings, host: str, port: int) -> None:
+        if _is_nearby(found):
+            return shown
+        raise CommandFailed(f"whether {shown} is production or staging could not be told: {error}") from error
     client = NeonClient(settings.neon_api_url, settings.neon_api_key, settings.neon_project_id)
     for name in (settings.neon_production_branch, settings.neon_staging_branch):
         try:
             branch = client.branch(name)
         except BranchNotFound:
             continue
-        hosts = {endpoint.host for endpoint in client.endpoints(branch.id)}
-        if foreign_host(f"postgresql://{host}:{port}/", hosts) is None:
+        if _leads_to(found, branch, client, settings):
             raise CommandFailed(
-                f"{host}:{port} is {name}: the studio is for development; take a branch (`pilotage branch create`) "
+                f"{shown} is {name}: the studio is for development; take a branch (`pilotage branch create`) "
                 "or a database of your own (`pilotage db up`)"
             )
+    return shown
 
 
-def _is_loopback(connection: Connection) -> bool:
-    info = connection.info
-    return info.host.startswith("/") or _is_here(info.hostaddr or info.host)
+def _leads_to(found: Identity, branch: Branch, client: NeonClient, settings: NeonSettings) -> bool:
+    hosts = {endpoint.host for endpoint in client.endpoints(branch.id)}
+    if not hosts:
+        return False
+    ways = {found.host, found.address} - {""}
+    if any(foreign_host(f"postgresql://{way}:{found.port}/", hosts) is None for way in ways):
+        return True
+    # A tunnel or a proxy has another address, but the same server behind it.
+    uri = client.connection_uri(branch.id, database=settings.neon_database, role=settings.neon_owner_role, pooled=False)
+    return found.is_same_database(identify(uri.get_secret_value()))
 
 
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _is_nearby(found: Identity) -> bool:
+    return is_loopback(found.address) if found.address else found.host.startswith("/")
