@@ -52,6 +52,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     port: int
+    binaries: Path
     owner_password: SecretStr
     app_password: SecretStr
 
@@ -76,7 +77,7 @@ def up(state: Path, *, port: int | None = None) -> DevelopmentDatabase:
         cluster, record = _made(state, port)
         if cluster.foreign_pid() is None:
             record = _at_port(state, record, port)
-            _start(cluster, record.port)
+            _start(cluster, record)
         elif port not in {None, record.port}:
             raise PortTakenError(record.port, "the development database runs there: `pilotage db down` stops it first")
         return _described(cluster, record)
@@ -143,12 +144,13 @@ def _made(state: Path, port: int | None) -> tuple[Cluster, _Record]:
     remove_data_root(state)
     record = _Record(
         port=port or free_port(),
+        binaries=binaries(),
         owner_password=SecretStr(secrets.token_urlsafe(18)),
         app_password=SecretStr(secrets.token_urlsafe(18)),
     )
     _refuse_taken(record.port)
     cluster = Cluster.create(data_root(state) / _DATABASE, spawner=cluster.spawner)
-    _start(cluster, record.port)
+    _start(cluster, record)
     _provision(cluster, record)
     _write(state, record)
     return cluster, record
@@ -175,11 +177,13 @@ def _refuse_taken(port: int) -> None:
         raise PortTakenError(port, "somebody else listens there: name another (--port), or end that server")
 
 
-def _start(cluster: Cluster, port: int) -> None:
+def _start(cluster: Cluster, record: _Record) -> None:
     """Start the server by pg_ctl, which detaches it, and wait until it takes queries."""
-    cluster.configure(port, durable=True, settings={"archive_mode": "off"})
+    cluster.configure(record.port, durable=True, settings={"archive_mode": "off"})
     log = cluster.folder / "server.log"
-    argv: list[str | Path] = [binaries() / "pg_ctl", "start", "--wait", f"--timeout={_WAIT_S}", "--silent"]
+    # Data of one version are nothing to another one's server, whatever PG_BIN says today.
+    made_by = record.binaries if (record.binaries / "pg_ctl").exists() else binaries()
+    argv: list[str | Path] = [made_by / "pg_ctl", "start", "--wait", f"--timeout={_WAIT_S}", "--silent"]
     try:
         run([*argv, "--pgdata", cluster.data, "--log", log], as_server=True, env=server_environment())
     except CommandError as error:

@@ -119,3 +119,15 @@ def test_status_fails_where_none_was_made(folder: Path) -> None:
     told = pilotage("db", "status", "--state", folder)
     assert told.returncode == 1
     assert told.stderr.startswith("error: no development database was made in ")
+
+
+def test_it_keeps_the_version_that_it_was_made_by(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = Path("/usr/lib/postgresql/15/bin")
+    if not older.is_dir():
+        pytest.skip("PostgreSQL 15 is not installed")
+    monkeypatch.setenv("PG_BIN", str(older))
+    first = development.up(folder)
+    development.down(folder)
+    monkeypatch.delenv("PG_BIN")
+    development.up(folder)
+    assert str(ask(first.owner_dsn, "SHOW server_version")).startswith("15.")

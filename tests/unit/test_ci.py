@@ -5,6 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from flows.cli import app
 
 HOUSE = Path(__file__).resolve().parents[2]
 WORKFLOW = HOUSE / ".github" / "workflows" / "database.yml"
@@ -56,3 +60,15 @@ def test_no_password_and_no_address_of_a_registry_is_written_down() -> None:
     assert "http" not in text
     assert re.findall(r"(?i)password: (?!\$\{\{ secrets\.).*", text) == []
     assert [url for url in re.findall(r"postgresql://\S+?:(.+)@", text) if not url.startswith("${{ secrets.")] == []
+
+
+def test_a_developers_day_names_commands_and_targets_that_exist() -> None:
+    text = (HOUSE / "docs" / "development.md").read_text()
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    named = set(re.findall(r"pilotage (?!COMMAND)([a-z]+(?:-[a-z]+)*)", text))
+    assert len(named) > 8
+    assert named - set(command.commands) == set()
+    made_here = {target for line in re.findall(r"\bmake ((?:[a-z]+ ?)+)(?=`|  )", text) for target in line.split()}
+    assert made_here
+    assert made_here <= targets()
