@@ -12,10 +12,12 @@ from rich.markup import escape
 
 from flows.cli.database import Environment, owner_dsn
 from flows.cli.failing import clearly
+from flows.cli.project import AsJson, Config, ScriptLocation, UrlVariable, chosen, revision_folders
 from flows.cli.throwaway_server import server_for_throwaways
-from migrations.consistency import CheckResult, check_live, check_revisions
+from migrations.consistency import CheckResult, check_live, check_parents, check_revisions
 from migrations.history import History
 from migrations.models import Base
+from migrations.project import history_for
 
 Since = Annotated[
     list[str] | None, typer.Option("--since", help="What is released, or base: the revisions above it are one plan.")
@@ -28,7 +30,6 @@ Live = Annotated[bool, typer.Option("--live", help="Look at the database of --da
 InEnvironment = Annotated[
     Environment | None, typer.Option("--environment", help="Look at the database of this environment too.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def check(
@@ -36,25 +37,45 @@ def check(
     since: Since = None,
     live: Live = False,
     environment: InEnvironment = None,
+    config: Config = None,
+    script_location: ScriptLocation = None,
+    url_variable: UrlVariable = "DATABASE_URL",
     as_json: AsJson = False,
 ) -> None:
     """Check that the revisions are in order, return, and build what the models say; exit 1 where they do not."""
     with clearly():
-        history = History.load()
-        stands = None if since is None else tuple(history.resolve(one) for one in since if one != "base")
-        with ExitStack() as ends:
-            looked_at, server = _places(ends, database_url, environment, live=live)
-            on_it: tuple[CheckResult, ...] = ()
-            if looked_at is not None:
-                found, standing = check_live(looked_at, server, history)
-                on_it, stands = (found,), standing.current if stands is None else stands
-            results = (*check_revisions(server, history, metadata=Base.metadata, stands=stands), *on_it)
+        parents = check_parents(revision_folders(config, script_location))
+        if parents.findings:
+            results: tuple[CheckResult, ...] = (parents,)
+        else:
+            history = chosen(config, script_location, url_variable)
+            results = _results(history, database_url, since, environment, live=live)
     if as_json:
         typer.echo(json.dumps(as_document(results), indent=2))
     else:
         show(results, Console(highlight=False))
     if any(one.findings for one in results):
         raise typer.Exit(1)
+
+
+def _results(
+    history: History,
+    database_url: str | None,
+    since: list[str] | None,
+    environment: str | None,
+    *,
+    live: bool,
+) -> tuple[CheckResult, ...]:
+    stands = None if since is None else tuple(history.resolve(one) for one in since if one != "base")
+    metadata = Base.metadata if history.environment is None else None
+    on_it: tuple[CheckResult, ...] = ()
+    with ExitStack() as ends:
+        looked_at, server = _places(ends, database_url, environment, live=live)
+        if looked_at is not None:
+            history = history_for(looked_at, history)
+            found, standing = check_live(looked_at, server, history)
+            on_it, stands = (found,), standing.current if stands is None else stands
+        return (*check_revisions(server, history, metadata=metadata, stands=stands), *on_it)
 
 
 def as_document(results: Sequence[CheckResult]) -> dict[str, object]:

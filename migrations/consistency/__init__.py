@@ -7,7 +7,7 @@ from sqlalchemy import MetaData
 from migrations.consistency.finding import CheckResult, Finding
 from migrations.consistency.live import check_live
 from migrations.consistency.models import CHECK as MODELS
-from migrations.consistency.models import check_models
+from migrations.consistency.models import check_foreign_models, check_models
 from migrations.consistency.naming import check_names, check_phases_declared
 from migrations.consistency.order import check_heads, check_order
 from migrations.consistency.parents import check_parents
@@ -26,7 +26,7 @@ def check_revisions(
     Args:
         dsn: direct connection string of a server where throwaway databases may be made.
         history: the revisions.
-        metadata: the models; None where the history has none that could be read.
+        metadata: the models; None for a project that is not ours, whose env.py knows them.
         stands: the revisions that are released already; None where that is not known.
 
     Returns:
@@ -37,13 +37,18 @@ def check_revisions(
 
     Locks: none outside of the throwaway databases.
     """
-    read = (check_heads(history), check_names(history), check_phases_declared(history), check_order(history, stands))
+    ours = history.environment is None
+    read = [check_parents(history.folders), check_heads(history)]
+    read += [check_names(history), check_phases_declared(history)] if ours else []
+    read.append(check_order(history, stands))
     with throwaway_database(dsn) as empty:
         walked = walk(empty, history)
-        if metadata is None:
-            models = CheckResult.cannot_tell(MODELS, "no models were named")
-        elif walked.head is None:
+        if walked.head is None:
             models = CheckResult.cannot_tell(MODELS, "the revisions cannot be applied to an empty database")
-        else:
+        elif metadata is not None:
             models = check_models(empty, walked.head, metadata)
+        elif history.environment is not None:
+            models = check_foreign_models(empty, history.environment)
+        else:
+            models = CheckResult.cannot_tell(MODELS, "no models were named")
     return (*read, models, walked.result)

@@ -1,5 +1,6 @@
 """Up, down, up: whether each revision's way back returns to what stood before it, and the way up to what it made."""
 
+import re
 from dataclasses import dataclass, field
 
 from migrations.apply import Progress, downgrade, upgrade
@@ -7,6 +8,7 @@ from migrations.catalog import Catalog, Difference, difference, read_catalog
 from migrations.consistency.finding import CheckResult, Finding, shortened
 from migrations.errors import RevisionFailed
 from migrations.history import History
+from migrations.project import history_for
 from migrations.session import reader
 
 RELEASE = "check"
@@ -44,7 +46,7 @@ def walk(dsn: str, history: History) -> Walk:
 
     Locks: those of the revisions, each for its transaction.
     """
-    walker = _Walker(dsn, history)
+    walker = _Walker(dsn, history_for(dsn, history))
     walker.look()
     if not walker.up():
         return Walk(None, walker.told())
@@ -70,7 +72,10 @@ class _Walker:
 
     def now(self) -> Catalog:
         with reader(self.dsn) as connection:
-            return read_catalog(connection)
+            found = read_catalog(connection)
+        # Another project's version table, which Alembic makes and leaves.
+        table = self.history.version_table
+        return Catalog(tuple(one for one in found.objects if not re.match(rf"{re.escape(table)}($|\.| to )", one.name)))
 
     def told(self) -> CheckResult:
         return CheckResult.of("up, down, up", self.findings, self.note or f"{len(self.history.revisions)} revisions")
