@@ -141,6 +141,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # To drop a foreign key locks the table that it refers to: in the order in which the application takes them.
+    op.execute('LOCK TABLE "agents", "storage_files", "users" IN ACCESS EXCLUSIVE MODE')
     for table in reversed(CREATED_TABLES):
         op.execute(f'DROP TABLE "{table}"')
     for name in CREATED_TYPES:
