@@ -1,4 +1,4 @@
-"""`make bench`: a platform of its own, everything measured on it, and gone again."""
+"""`make bench`: revisions on a server of their own, then everything else on a platform of its own, and gone again."""
 
 import os
 import subprocess
@@ -10,7 +10,8 @@ from deployments.local import platform
 
 
 def main() -> int:
-    """Bring a platform up, measure, and take it down."""
+    """Measure the revisions; bring a platform up, measure on it, and take it down."""
+    revisions = subprocess.run([sys.executable, Path(__file__).with_name("revisions.py")], check=False).returncode
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-", ignore_cleanup_errors=True) as folder:
         state = Path(folder)
         platform.up(state, detach=True, pipeline=True)
@@ -18,7 +19,7 @@ def main() -> int:
             # Prefect reads where its server is when it is imported: hence a process of its own.
             environment = {**os.environ, **platform.read_env(state)}
             measure = Path(__file__).with_name("measure.py")
-            return subprocess.run([sys.executable, measure], env=environment, check=False).returncode
+            return subprocess.run([sys.executable, measure], env=environment, check=False).returncode or revisions
         finally:
             platform.down(state)
 
