@@ -45,7 +45,7 @@ format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed ## Measure branches, restores and releases
+bench: $(VENV)/.installed ## Measure revisions, branches, restores and releases
 	$(BIN)/python tests/bench
 
 lock: ## Pin the dependencies again (needs uv)
