@@ -52,15 +52,7 @@ TABLES = (
       CONSTRAINT "support_tickets_resolvedAt_check" CHECK (status <> 'RESOLVED' OR "resolvedAt" IS NOT NULL),
       CONSTRAINT "support_tickets_closedAt_check"
         CHECK (status NOT IN ('CLOSED', 'CANCELLED') OR "closedAt" IS NOT NULL),
-      CONSTRAINT "support_tickets_tags_check" CHECK (jsonb_typeof(tags) = 'array'),
-      CONSTRAINT "support_tickets_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
-      CONSTRAINT "support_tickets_assignedTo_fkey"
-        FOREIGN KEY ("assignedTo") REFERENCES "users" ("id") ON DELETE SET NULL ON UPDATE CASCADE,
-      CONSTRAINT "support_tickets_agentId_fkey"
-        FOREIGN KEY ("agentId") REFERENCES "agents" ("id") ON DELETE SET NULL ON UPDATE CASCADE,
-      CONSTRAINT "support_tickets_conversationId_fkey"
-        FOREIGN KEY ("conversationId") REFERENCES "conversations" ("id") ON DELETE SET NULL ON UPDATE CASCADE
+      CONSTRAINT "support_tickets_tags_check" CHECK (jsonb_typeof(tags) = 'array')
     )
     """,
     """
@@ -78,12 +70,36 @@ TABLES = (
       CONSTRAINT "support_messages_author_check" CHECK (num_nonnulls("authorId", "agentId") <= 1),
       CONSTRAINT "support_messages_content_check" CHECK (content <> ''),
       CONSTRAINT "support_messages_ticketId_fkey"
-        FOREIGN KEY ("ticketId") REFERENCES "support_tickets" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
-      CONSTRAINT "support_messages_authorId_fkey"
-        FOREIGN KEY ("authorId") REFERENCES "users" ("id") ON DELETE SET NULL ON UPDATE CASCADE,
-      CONSTRAINT "support_messages_agentId_fkey"
-        FOREIGN KEY ("agentId") REFERENCES "agents" ("id") ON DELETE SET NULL ON UPDATE CASCADE
+        FOREIGN KEY ("ticketId") REFERENCES "support_tickets" ("id") ON DELETE CASCADE ON UPDATE CASCADE
     )
+    """,
+)
+
+# A reference locks its target against writes until the transaction ends: these come last.
+REFERENCES = (
+    """
+    ALTER TABLE "support_tickets" ADD CONSTRAINT "support_tickets_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "support_tickets" ADD CONSTRAINT "support_tickets_assignedTo_fkey"
+      FOREIGN KEY ("assignedTo") REFERENCES "users" ("id") ON DELETE SET NULL ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "support_tickets" ADD CONSTRAINT "support_tickets_agentId_fkey"
+      FOREIGN KEY ("agentId") REFERENCES "agents" ("id") ON DELETE SET NULL ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "support_tickets" ADD CONSTRAINT "support_tickets_conversationId_fkey"
+      FOREIGN KEY ("conversationId") REFERENCES "conversations" ("id") ON DELETE SET NULL ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "support_messages" ADD CONSTRAINT "support_messages_authorId_fkey"
+      FOREIGN KEY ("authorId") REFERENCES "users" ("id") ON DELETE SET NULL ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "support_messages" ADD CONSTRAINT "support_messages_agentId_fkey"
+      FOREIGN KEY ("agentId") REFERENCES "agents" ("id") ON DELETE SET NULL ON UPDATE CASCADE
     """,
 )
 
@@ -144,6 +160,8 @@ def upgrade() -> None:
         op.execute(statement)
     for table in TOUCHED:
         op.execute(TOUCH.format(table=table))
+    for statement in REFERENCES:
+        op.execute(statement)
 
 
 def downgrade() -> None:

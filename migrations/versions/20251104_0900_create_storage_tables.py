@@ -37,8 +37,6 @@ TABLES = (
       CONSTRAINT "storage_folders_pkey" PRIMARY KEY ("id"),
       CONSTRAINT "storage_folders_name_check" CHECK (name <> '' AND name !~ '/'),
       CONSTRAINT "storage_folders_parentId_check" CHECK ("parentId" <> id),
-      CONSTRAINT "storage_folders_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "storage_folders_parentId_fkey"
         FOREIGN KEY ("parentId") REFERENCES "storage_folders" ("id") ON DELETE CASCADE ON UPDATE CASCADE
     )
@@ -69,8 +67,6 @@ TABLES = (
       CONSTRAINT "storage_files_checksum_check" CHECK (checksum ~ '^[0-9a-f]{64}$'),
       CONSTRAINT "storage_files_expiresAt_check" CHECK ("usageContext" <> 'TEMP' OR "expiresAt" IS NOT NULL),
       CONSTRAINT "storage_files_tags_check" CHECK (jsonb_typeof(tags) = 'array'),
-      CONSTRAINT "storage_files_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "storage_files_folderId_fkey"
         FOREIGN KEY ("folderId") REFERENCES "storage_folders" ("id") ON DELETE SET NULL ON UPDATE CASCADE
     )
@@ -90,9 +86,7 @@ TABLES = (
       CONSTRAINT "storage_quotas_pkey" PRIMARY KEY ("id"),
       CONSTRAINT "storage_quotas_limits_check" CHECK ("maxStorage" >= 0 AND "maxFileSize" >= 0 AND "maxFiles" >= 0),
       CONSTRAINT "storage_quotas_maxFileSize_check" CHECK ("maxFileSize" <= "maxStorage"),
-      CONSTRAINT "storage_quotas_used_check" CHECK ("usedStorage" >= 0 AND "usedFiles" >= 0),
-      CONSTRAINT "storage_quotas_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+      CONSTRAINT "storage_quotas_used_check" CHECK ("usedStorage" >= 0 AND "usedFiles" >= 0)
     )
     """,
     """
@@ -123,11 +117,7 @@ TABLES = (
       CONSTRAINT "file_shares_downloads_check" CHECK (downloads >= 0),
       CONSTRAINT "file_shares_expiresAt_check" CHECK ("expiresAt" > "createdAt"),
       CONSTRAINT "file_shares_fileId_fkey"
-        FOREIGN KEY ("fileId") REFERENCES "storage_files" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
-      CONSTRAINT "file_shares_sharedBy_fkey"
-        FOREIGN KEY ("sharedBy") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
-      CONSTRAINT "file_shares_sharedWithUserId_fkey"
-        FOREIGN KEY ("sharedWithUserId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+        FOREIGN KEY ("fileId") REFERENCES "storage_files" ("id") ON DELETE CASCADE ON UPDATE CASCADE
     )
     """,
     """
@@ -144,11 +134,37 @@ TABLES = (
       CONSTRAINT "file_access_logs_pkey" PRIMARY KEY ("id"),
       CONSTRAINT "file_access_logs_fileId_fkey"
         FOREIGN KEY ("fileId") REFERENCES "storage_files" ("id") ON DELETE SET NULL ON UPDATE CASCADE,
-      CONSTRAINT "file_access_logs_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE SET NULL ON UPDATE CASCADE,
       CONSTRAINT "file_access_logs_shareId_fkey"
         FOREIGN KEY ("shareId") REFERENCES "file_shares" ("id") ON DELETE SET NULL ON UPDATE CASCADE
     )
+    """,
+)
+
+# A reference locks its target against writes until the transaction ends: these come last.
+REFERENCES = (
+    """
+    ALTER TABLE "storage_folders" ADD CONSTRAINT "storage_folders_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "storage_files" ADD CONSTRAINT "storage_files_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "storage_quotas" ADD CONSTRAINT "storage_quotas_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "file_shares" ADD CONSTRAINT "file_shares_sharedBy_fkey"
+      FOREIGN KEY ("sharedBy") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "file_shares" ADD CONSTRAINT "file_shares_sharedWithUserId_fkey"
+      FOREIGN KEY ("sharedWithUserId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "file_access_logs" ADD CONSTRAINT "file_access_logs_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE SET NULL ON UPDATE CASCADE
     """,
 )
 
@@ -269,6 +285,8 @@ def upgrade() -> None:
         op.execute(statement)
     for table in TOUCHED:
         op.execute(TOUCH.format(table=table))
+    for statement in REFERENCES:
+        op.execute(statement)
 
 
 def downgrade() -> None:

@@ -51,9 +51,7 @@ TABLES = (
         CHECK ("insuranceProvider" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$'),
       CONSTRAINT "health_profiles_policyNumber_check"
         CHECK ("policyNumber" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$'),
-      CONSTRAINT "health_profiles_notes_check" CHECK ("notes" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$'),
-      CONSTRAINT "health_profiles_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+      CONSTRAINT "health_profiles_notes_check" CHECK ("notes" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$')
     )
     """,
     """
@@ -78,9 +76,7 @@ TABLES = (
         CHECK ("status"::text IN ('ACTIVE', 'CHRONIC', 'IN_REMISSION', 'RESOLVED')),
       CONSTRAINT "medical_conditions_severity_check" CHECK ("severity"::text IN ('MILD', 'MODERATE', 'SEVERE')),
       CONSTRAINT "medical_conditions_resolved_check" CHECK (("status" = 'RESOLVED') = ("resolvedOn" IS NOT NULL)),
-      CONSTRAINT "medical_conditions_resolvedOn_check" CHECK ("resolvedOn" >= "diagnosedOn"),
-      CONSTRAINT "medical_conditions_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+      CONSTRAINT "medical_conditions_resolvedOn_check" CHECK ("resolvedOn" >= "diagnosedOn")
     )
     """,
     """
@@ -106,8 +102,6 @@ TABLES = (
       CONSTRAINT "medications_notes_check" CHECK ("notes" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$'),
       CONSTRAINT "medications_dosesPerDay_check" CHECK ("dosesPerDay" > 0),
       CONSTRAINT "medications_endsOn_check" CHECK ("endsOn" >= "startsOn"),
-      CONSTRAINT "medications_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "medications_conditionId_fkey"
         FOREIGN KEY ("userId", "conditionId")
         REFERENCES "medical_conditions" ("userId", "id") ON DELETE SET NULL ("conditionId") ON UPDATE CASCADE
@@ -128,8 +122,6 @@ TABLES = (
       CONSTRAINT "medication_logs_notes_check" CHECK ("notes" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$'),
       CONSTRAINT "medication_logs_status_check" CHECK ("status"::text IN ('PENDING', 'TAKEN', 'SKIPPED', 'MISSED')),
       CONSTRAINT "medication_logs_takenAt_check" CHECK (("status" = 'TAKEN') = ("takenAt" IS NOT NULL)),
-      CONSTRAINT "medication_logs_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "medication_logs_medicationId_fkey"
         FOREIGN KEY ("userId", "medicationId")
         REFERENCES "medications" ("userId", "id") ON DELETE CASCADE ON UPDATE CASCADE
@@ -154,9 +146,7 @@ TABLES = (
       CONSTRAINT "allergies_notes_check" CHECK ("notes" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$'),
       CONSTRAINT "allergies_category_check" CHECK ("category"::text IN ('MEDICATION', 'FOOD', 'ENVIRONMENT', 'OTHER')),
       CONSTRAINT "allergies_severity_check"
-        CHECK ("severity"::text IN ('MILD', 'MODERATE', 'SEVERE', 'LIFE_THREATENING')),
-      CONSTRAINT "allergies_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+        CHECK ("severity"::text IN ('MILD', 'MODERATE', 'SEVERE', 'LIFE_THREATENING'))
     )
     """,
     """
@@ -186,8 +176,6 @@ TABLES = (
         CHECK ("status"::text IN ('SCHEDULED', 'CONFIRMED', 'COMPLETED', 'CANCELLED', 'NO_SHOW')),
       CONSTRAINT "medical_appointments_durationMinutes_check" CHECK ("durationMinutes" BETWEEN 1 AND 1440),
       CONSTRAINT "medical_appointments_remindAt_check" CHECK ("remindAt" <= "scheduledAt"),
-      CONSTRAINT "medical_appointments_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "medical_appointments_conditionId_fkey"
         FOREIGN KEY ("userId", "conditionId")
         REFERENCES "medical_conditions" ("userId", "id") ON DELETE SET NULL ("conditionId") ON UPDATE CASCADE
@@ -207,10 +195,40 @@ TABLES = (
       CONSTRAINT "health_measurements_pkey" PRIMARY KEY ("id"),
       CONSTRAINT "health_measurements_value_check" CHECK ("value" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$'),
       CONSTRAINT "health_measurements_notes_check" CHECK ("notes" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$'),
-      CONSTRAINT "health_measurements_source_check" CHECK ("source"::text IN ('MANUAL', 'DEVICE', 'IMPORT')),
-      CONSTRAINT "health_measurements_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+      CONSTRAINT "health_measurements_source_check" CHECK ("source"::text IN ('MANUAL', 'DEVICE', 'IMPORT'))
     )
+    """,
+)
+
+# A reference locks its target against writes until the transaction ends: these come last.
+REFERENCES = (
+    """
+    ALTER TABLE "health_profiles" ADD CONSTRAINT "health_profiles_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "medical_conditions" ADD CONSTRAINT "medical_conditions_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "medications" ADD CONSTRAINT "medications_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "medication_logs" ADD CONSTRAINT "medication_logs_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "allergies" ADD CONSTRAINT "allergies_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "medical_appointments" ADD CONSTRAINT "medical_appointments_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "health_measurements" ADD CONSTRAINT "health_measurements_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
     """,
 )
 
@@ -355,6 +373,8 @@ def upgrade() -> None:
             'WHEN (NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt") EXECUTE FUNCTION touch_updated_at()'
         )
         protect(table)
+    for statement in REFERENCES:
+        op.execute(statement)
 
 
 def protect(table: str) -> None:

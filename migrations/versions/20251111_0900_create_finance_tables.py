@@ -38,9 +38,7 @@ TABLES = (
       CONSTRAINT "financial_profiles_riskTolerance_check"
         CHECK ("riskTolerance"::text IN ('CONSERVATIVE', 'MODERATE', 'AGGRESSIVE')),
       CONSTRAINT "financial_profiles_monthlyIncome_check" CHECK ("monthlyIncome" >= 0),
-      CONSTRAINT "financial_profiles_monthlySavingsGoal_check" CHECK ("monthlySavingsGoal" >= 0),
-      CONSTRAINT "financial_profiles_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+      CONSTRAINT "financial_profiles_monthlySavingsGoal_check" CHECK ("monthlySavingsGoal" >= 0)
     )
     """,
     """
@@ -68,9 +66,7 @@ TABLES = (
         CHECK ("type"::text IN ('CHECKING', 'SAVINGS', 'CREDIT_CARD', 'CASH', 'INVESTMENT', 'LOAN', 'OTHER')),
       CONSTRAINT "financial_accounts_currency_check" CHECK ("currency" ~ '^[A-Z]{3}$'),
       CONSTRAINT "financial_accounts_creditLimit_check"
-        CHECK ("creditLimit" IS NULL OR "creditLimit" >= 0 AND "type" = 'CREDIT_CARD'),
-      CONSTRAINT "financial_accounts_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+        CHECK ("creditLimit" IS NULL OR "creditLimit" >= 0 AND "type" = 'CREDIT_CARD')
     )
     """,
     """
@@ -103,8 +99,6 @@ TABLES = (
       CONSTRAINT "recurring_payments_amount_check" CHECK ("amount" > 0),
       CONSTRAINT "recurring_payments_endsOn_check" CHECK ("endsOn" >= "startsOn"),
       CONSTRAINT "recurring_payments_nextDueOn_check" CHECK ("nextDueOn" >= "startsOn"),
-      CONSTRAINT "recurring_payments_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "recurring_payments_accountId_fkey"
         FOREIGN KEY ("userId", "accountId") REFERENCES "financial_accounts" ("userId", "id") ON UPDATE CASCADE
     )
@@ -134,8 +128,6 @@ TABLES = (
       CONSTRAINT "transactions_toAccountId_check" CHECK (("type" = 'TRANSFER') = ("toAccountId" IS NOT NULL)),
       CONSTRAINT "transactions_accounts_check" CHECK ("toAccountId" <> "accountId"),
       CONSTRAINT "transactions_tags_check" CHECK (jsonb_typeof(tags) = 'array'),
-      CONSTRAINT "transactions_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "transactions_accountId_fkey"
         FOREIGN KEY ("userId", "accountId") REFERENCES "financial_accounts" ("userId", "id") ON UPDATE CASCADE,
       CONSTRAINT "transactions_toAccountId_fkey"
@@ -164,9 +156,7 @@ TABLES = (
       CONSTRAINT "budgets_currency_check" CHECK ("currency" ~ '^[A-Z]{3}$'),
       CONSTRAINT "budgets_amount_check" CHECK ("amount" > 0),
       CONSTRAINT "budgets_alertPercent_check" CHECK ("alertPercent" BETWEEN 1 AND 100),
-      CONSTRAINT "budgets_endsOn_check" CHECK ("endsOn" >= "startsOn"),
-      CONSTRAINT "budgets_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+      CONSTRAINT "budgets_endsOn_check" CHECK ("endsOn" >= "startsOn")
     )
     """,
     """
@@ -202,9 +192,7 @@ TABLES = (
       CONSTRAINT "debts_minimumPayment_check" CHECK ("minimumPayment" >= 0),
       CONSTRAINT "debts_dueDay_check" CHECK ("dueDay" BETWEEN 1 AND 31),
       CONSTRAINT "debts_paidOff_check" CHECK (("status" = 'PAID_OFF') = ("paidOffOn" IS NOT NULL)),
-      CONSTRAINT "debts_paidOffOn_check" CHECK ("paidOffOn" >= "startedOn"),
-      CONSTRAINT "debts_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+      CONSTRAINT "debts_paidOffOn_check" CHECK ("paidOffOn" >= "startedOn")
     )
     """,
     """
@@ -221,8 +209,6 @@ TABLES = (
       CONSTRAINT "debt_payments_pkey" PRIMARY KEY ("id"),
       CONSTRAINT "debt_payments_amount_check" CHECK ("amount" > 0),
       CONSTRAINT "debt_payments_interestAmount_check" CHECK ("interestAmount" BETWEEN 0 AND "amount"),
-      CONSTRAINT "debt_payments_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "debt_payments_debtId_fkey"
         FOREIGN KEY ("userId", "debtId") REFERENCES "debts" ("userId", "id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "debt_payments_transactionId_fkey"
@@ -258,11 +244,45 @@ TABLES = (
       CONSTRAINT "investments_currentPrice_check" CHECK ("currentPrice" >= 0),
       CONSTRAINT "investments_pricedAt_check" CHECK (("currentPrice" IS NULL) = ("pricedAt" IS NULL)),
       CONSTRAINT "investments_soldOn_check" CHECK ("soldOn" >= "purchasedOn"),
-      CONSTRAINT "investments_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
       CONSTRAINT "investments_accountId_fkey"
         FOREIGN KEY ("userId", "accountId") REFERENCES "financial_accounts" ("userId", "id") ON UPDATE CASCADE
     )
+    """,
+)
+
+# A reference locks its target against writes until the transaction ends: these come last.
+REFERENCES = (
+    """
+    ALTER TABLE "financial_profiles" ADD CONSTRAINT "financial_profiles_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "financial_accounts" ADD CONSTRAINT "financial_accounts_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "recurring_payments" ADD CONSTRAINT "recurring_payments_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "transactions" ADD CONSTRAINT "transactions_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "budgets" ADD CONSTRAINT "budgets_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "debts" ADD CONSTRAINT "debts_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "debt_payments" ADD CONSTRAINT "debt_payments_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "investments" ADD CONSTRAINT "investments_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
     """,
 )
 
@@ -407,6 +427,8 @@ def upgrade() -> None:
             'WHEN (NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt") EXECUTE FUNCTION touch_updated_at()'
         )
         protect(table)
+    for statement in REFERENCES:
+        op.execute(statement)
 
 
 def protect(table: str) -> None:

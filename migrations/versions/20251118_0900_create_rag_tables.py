@@ -45,13 +45,7 @@ TABLES = (
       CONSTRAINT "rag_documents_vectorIds_check" CHECK (jsonb_typeof("vectorIds") = 'array'),
       CONSTRAINT "rag_documents_tags_check" CHECK (jsonb_typeof(tags) = 'array'),
       CONSTRAINT "rag_documents_indexedAt_check" CHECK ("status" <> 'COMPLETED' OR "indexedAt" IS NOT NULL),
-      CONSTRAINT "rag_documents_error_check" CHECK (("status" = 'FAILED') = ("error" IS NOT NULL)),
-      CONSTRAINT "rag_documents_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
-      CONSTRAINT "rag_documents_agentId_fkey"
-        FOREIGN KEY ("agentId") REFERENCES "agents" ("id") ON DELETE CASCADE ON UPDATE CASCADE,
-      CONSTRAINT "rag_documents_fileId_fkey"
-        FOREIGN KEY ("fileId") REFERENCES "storage_files" ("id") ON DELETE SET NULL ON UPDATE CASCADE
+      CONSTRAINT "rag_documents_error_check" CHECK (("status" = 'FAILED') = ("error" IS NOT NULL))
     )
     """,
     """
@@ -70,10 +64,28 @@ TABLES = (
       CONSTRAINT "rag_settings_chunkTokens_check" CHECK ("chunkTokens" BETWEEN 50 AND 8000),
       CONSTRAINT "rag_settings_overlapTokens_check" CHECK ("overlapTokens" >= 0 AND "overlapTokens" < "chunkTokens"),
       CONSTRAINT "rag_settings_topK_check" CHECK ("topK" BETWEEN 1 AND 100),
-      CONSTRAINT "rag_settings_minScore_check" CHECK ("minScore" BETWEEN 0 AND 1),
-      CONSTRAINT "rag_settings_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+      CONSTRAINT "rag_settings_minScore_check" CHECK ("minScore" BETWEEN 0 AND 1)
     )
+    """,
+)
+
+# A reference locks its target against writes until the transaction ends: these come last.
+REFERENCES = (
+    """
+    ALTER TABLE "rag_documents" ADD CONSTRAINT "rag_documents_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "rag_documents" ADD CONSTRAINT "rag_documents_agentId_fkey"
+      FOREIGN KEY ("agentId") REFERENCES "agents" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "rag_documents" ADD CONSTRAINT "rag_documents_fileId_fkey"
+      FOREIGN KEY ("fileId") REFERENCES "storage_files" ("id") ON DELETE SET NULL ON UPDATE CASCADE
+    """,
+    """
+    ALTER TABLE "rag_settings" ADD CONSTRAINT "rag_settings_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
     """,
 )
 
@@ -138,6 +150,8 @@ def upgrade() -> None:
             f'CREATE TRIGGER "{table}_updatedAt_touch" BEFORE UPDATE ON "{table}" FOR EACH ROW '
             'WHEN (NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt") EXECUTE FUNCTION touch_updated_at()'
         )
+    for statement in REFERENCES:
+        op.execute(statement)
 
 
 def downgrade() -> None:

@@ -38,9 +38,7 @@ TABLES = (
         CHECK ("refreshToken" ~ '^aesgcm:[A-Za-z0-9_-]+:[A-Za-z0-9+/]+=*$'),
       CONSTRAINT "mcp_integrations_scopes_check" CHECK (jsonb_typeof(scopes) = 'array'),
       CONSTRAINT "mcp_integrations_config_check" CHECK (jsonb_typeof(config) = 'object'),
-      CONSTRAINT "mcp_integrations_syncIntervalMinutes_check" CHECK ("syncIntervalMinutes" > 0),
-      CONSTRAINT "mcp_integrations_userId_fkey"
-        FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+      CONSTRAINT "mcp_integrations_syncIntervalMinutes_check" CHECK ("syncIntervalMinutes" > 0)
     )
     """,
     """
@@ -68,6 +66,14 @@ TABLES = (
       CONSTRAINT "mcp_sync_logs_integrationId_fkey"
         FOREIGN KEY ("integrationId") REFERENCES "mcp_integrations" ("id") ON DELETE CASCADE ON UPDATE CASCADE
     )
+    """,
+)
+
+# A reference locks its target against writes until the transaction ends: these come last.
+REFERENCES = (
+    """
+    ALTER TABLE "mcp_integrations" ADD CONSTRAINT "mcp_integrations_userId_fkey"
+      FOREIGN KEY ("userId") REFERENCES "users" ("id") ON DELETE CASCADE ON UPDATE CASCADE
     """,
 )
 
@@ -119,6 +125,8 @@ def upgrade() -> None:
             f'CREATE TRIGGER "{table}_updatedAt_touch" BEFORE UPDATE ON "{table}" FOR EACH ROW '
             'WHEN (NEW."updatedAt" IS NOT DISTINCT FROM OLD."updatedAt") EXECUTE FUNCTION touch_updated_at()'
         )
+    for statement in REFERENCES:
+        op.execute(statement)
 
 
 def downgrade() -> None:

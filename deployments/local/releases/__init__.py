@@ -41,11 +41,14 @@ class Ref:
     message: str
 
 
+# Later than any revision: the whole history.
+NEWEST = "99991231_2359"
 REFS = (
     Ref("v1", None, "20250122_1030", (), "Release the core: agents, conversations, usage"),
     Ref("v2", "v1", "20251101_0900", ("v2",), "Say in the trail what kind of thing an action was done to"),
     Ref("v2-bad-migration", "v1", "20250122_1030", ("v2_bad_migration",), "Number the turns of a conversation"),
     Ref("v2-crashes", "v2", "20251101_0900", ("v2", "v2_crashes"), "Write messages to the trail as well"),
+    Ref("v3", "v2", NEWEST, ("v2",), "Carry support, storage, health, finance, RAG and MCP, and mend the core"),
     Ref("v2-corrupts", "v2", "20251101_0900", ("v2", "v2_corrupts"), "Count the messages of conversations again"),
 )
 DEFAULT = "v2"
