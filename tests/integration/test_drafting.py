@@ -12,6 +12,7 @@ from sqlalchemy import (
     DDL,
     CheckConstraint,
     Column,
+    Computed,
     Enum,
     ForeignKey,
     ForeignKeyConstraint,
@@ -32,7 +33,7 @@ from sqlalchemy.schema import SchemaItem
 from deployments.local.postgres import Cluster
 from migrations.catalog import Catalog, CatalogObject
 from migrations.consistency.naming import check_names
-from migrations.drafting import Draft, draft_revisions, revision_text, write
+from migrations.drafting import Draft, Part, draft_revisions, revision_text, write
 from migrations.drafting.parts import parts_of
 from migrations.drafting.sources import sources
 from migrations.drafting.units import Comparison
@@ -84,11 +85,9 @@ def server_dsn(server: Cluster) -> str:
     return server.superuser_dsn()
 
 
-def shapes(draft: Draft) -> list[tuple[str, ...]]:
+def shapes(drafted: Iterable[Part]) -> list[tuple[str, ...]]:
     """Of each revision its phase and its statements' beginnings."""
-    return [
-        (one.part.phase, *(" ".join(statement.split()[:4]) for statement in one.part.up)) for one in draft.revisions
-    ]
+    return [(one.phase, *(" ".join(statement.split()[:4]) for statement in one.up)) for one in drafted]
 
 
 def lots_of_tables(metadata: MetaData) -> None:
@@ -131,6 +130,11 @@ CASES: dict[str, tuple[Callable[[], MetaData], Callable[[], MetaData], list[tupl
         models,
         lambda: models(name=Column("name", String(100), nullable=False)),
         [("contract", "ALTER TABLE pets ALTER")],
+    ),
+    "a generated column": (
+        lambda: models(Column("loud", Text, Computed("upper(name)", persisted=True))),
+        lambda: models(Column("loud", Text, Computed("lower(name)", persisted=True))),
+        [("contract", "ALTER TABLE pets DROP", "ALTER TABLE pets ADD")],
     ),
     "a wider type": (
         models,
@@ -311,11 +315,30 @@ def _owner_key(ondelete: str) -> SchemaItem:
     return ForeignKeyConstraint(["owner"], ["people.id"], name="pets_owner_fkey", ondelete=ondelete)
 
 
+# Those whose way there or back is no plain CREATE, ALTER or DROP; all others are proven together, further down.
+PROVEN = {
+    "a narrower type",
+    "another foreign key",
+    "a check that PostgreSQL reads back as another one",
+    "a label",
+    "labels in another order",
+    "another function and trigger",
+    "another view",
+    "a generated column",
+    "grants",
+    "a sequence and a domain",
+}
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_a_difference_is_drafted_with_its_way_back(server_dsn: str, tmp_path: Path, case: str) -> None:
+def test_a_difference_is_drafted_with_its_phase_in_a_safe_form(server_dsn: str, tmp_path: Path, case: str) -> None:
     first, second, expected = CASES[case]
-    draft = draft_revisions(server_dsn, standing(tmp_path, server_dsn, first()), second(), message="second models")
-    assert shapes(draft) == expected
+    if case in PROVEN:
+        draft = draft_revisions(server_dsn, standing(tmp_path, server_dsn, first()), second(), message="second models")
+        assert shapes(one.part for one in draft.revisions) == expected
+        return
+    before, after = (build_models(server_dsn, each())[0] for each in (first, second))
+    assert shapes(parts_of(Comparison(before, after, owner="cloud_admin"))) == expected
 
 
 def standing(folder: Path, dsn: str, metadata: MetaData) -> History:
