@@ -20,8 +20,9 @@ from migrations.history import History, current_revisions
 from migrations.lint import Context, Finding, Thresholds, lint, read_sql
 from migrations.lint.live import read_context
 from migrations.lint.locations import alembic_config, load
+from migrations.lint.recorded import record_what_runs
 from migrations.lint.revisions import LintReport, lint_history
-from migrations.recording import RecordedStatement, record
+from migrations.recording import RecordedStatement
 from migrations.session import reader
 
 COULD_NOT_TELL = 2
@@ -148,7 +149,7 @@ def _run(ends: ExitStack, history: History, database_url: str | None) -> Mapping
     """Run the history on a throwaway database, where Alembic cannot write it down; nothing where that fails too."""
     try:
         server = ends.enter_context(server_for_throwaways(database_url))
-        return record(server, history, current=(), target="heads").up
+        return record_what_runs(server, history)
     except (CommandFailed, MigrationError) as error:
         errors.print(f"[yellow]no throwaway database:[/] {escape(str(error))}", soft_wrap=True)
         return {}

@@ -57,7 +57,8 @@ def write_offline(
         except (Exception, SystemExit) as error:  # env.py is code of the release: it may raise anything.
             if run.begun:
                 return run.written(f"{type(error).__name__}: {error}")
-            run = _Run(config, script, revisions, back=back)
+            # An env.py may have turned the history to folders of its own.
+            run = _Run(config, ScriptDirectory.from_config(config), revisions, back=back)
             run.by(_plainly)
     return run.written("it was not reached")
 
@@ -132,6 +133,9 @@ class _Run:
         self._config.output_buffer = self._buffer
 
         def steps(at: Any, context: Any) -> Iterator[RevisionStep]:
+            if context.dialect.name != "postgresql":
+                # An env.py that knows several databases takes another one where nobody tells it.
+                raise ValueError(f"its env.py takes {context.dialect.name}")
             self._doubled = context.dialect.paramstyle in _DOUBLES_PERCENT
             for step in self._steps(script, at):
                 step.migration_fn = self._guarded(step)
