@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from migrations.lint.hazard import Concern, Hazard, Subject
+from migrations.lint.hazard import Concern, Hazard
 from migrations.lint.hazards import HAZARDS
+from migrations.lint.judging import lint
+from migrations.lint.sql_files import parse_sql
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "hazards.md"
 
@@ -39,15 +41,14 @@ def page() -> str:
 
 
 def _section(hazard: Hazard) -> str:
-    general = Subject()
     seen = f"\n\nSquawk's rules for it: {', '.join(f'`{one}`' for one in hazard.squawk)}." if hazard.squawk else ""
     return f"""## {hazard.id}
 
 {hazard.condition}
 
-**Effect.** {_general(general.speak(hazard.effect))}
+Of the bad example below it says:
 
-**Safe way.** {_general(general.speak(hazard.safe))}
+> {said(hazard)}
 
 {_CONCERNS[hazard.concern]}{seen}
 
@@ -66,9 +67,13 @@ def _titled(kind: str, hazard: Hazard) -> str:
     return f"{mark} {kind}\n{(hazard.bad if kind == 'bad' else hazard.good).strip()}"
 
 
-def _general(text: str) -> str:
-    """A text without names: what is left of a code span is said plainly."""
-    return text.replace("`the table.the column`", "the column").replace("`the ", "the ").replace("table`", "table")
+def said(hazard: Hazard) -> str:
+    """What the lint says of a hazard's bad example."""
+    if hazard.example is not None:
+        return hazard.message(hazard.example)
+    history = parse_sql(hazard.bad)
+    found = lint(history.statements, hazard.known, history.waivers)
+    return next(one.message for one in found if one.hazard == hazard.id)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ class Hazard:
         squawk: rules of squawk that see it.
         unless: what squawk cannot know, and what makes it none.
         language: of the examples.
+        example: what is seen in the bad example, where it is one of Python.
         known: what has to be known of the database before the examples; nothing where it is None.
     """
 
@@ -79,6 +80,7 @@ class Hazard:
     unless: Unless | None = None
     language: Literal["sql", "python"] = "sql"
     known: Context | None = None
+    example: Subject | None = None
 
     def message(self, subject: Subject) -> str:
         """What it does here, and what to do instead."""

@@ -144,6 +144,8 @@ def _subjects(statement: Statement) -> tuple[Subject, ...]:
     node = statement.node
     if isinstance(node, nodes.DropStmt):
         return tuple(Subject(name=str(name)) for name in dropped(node))
+    if isinstance(node, nodes.CreateStmt):
+        return (Subject(table=Name.of_range(node.relation), name=str(Name.of_range(node.relation))),)
     tables: Mapping[Name, None] = dict.fromkeys(one.table for one in locks(node))
     return tuple(Subject(table=table, name=str(table)) for table in tables) or (Subject(),)
 

@@ -1,6 +1,6 @@
 """A revision that cannot be taken back, or not to where it came from."""
 
-from migrations.lint.hazard import Hazard
+from migrations.lint.hazard import Hazard, Subject
 
 _HEAD = """from alembic import op
 
@@ -26,6 +26,7 @@ MISSING = Hazard(
     good=f'{_HEAD}def downgrade() -> None:\n    op.execute("ALTER TABLE orders DROP COLUMN note")\n',
     concern="any",
     language="python",
+    example=Subject(name="20260101_0900", detail="Its downgrade does nothing"),
 )
 
 LIES = Hazard(
@@ -39,4 +40,5 @@ LIES = Hazard(
     good=f'{_HEAD}def downgrade() -> None:\n    op.execute("ALTER TABLE orders DROP COLUMN note")\n',
     concern="any",
     language="python",
+    example=Subject(name="20260101_0900", detail="column orders.note stays"),
 )

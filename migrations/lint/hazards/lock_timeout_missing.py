@@ -24,7 +24,7 @@ def _rule(statement: Statement, world: World) -> Iterator[Subject]:
 HAZARD = Hazard(
     id="lock-timeout-missing",
     condition="A statement takes a lock that stops others, and no lock_timeout is set.",
-    effect="The statement waits without end for a {detail} on `{table}`, and everybody else queues behind it.",
+    effect="The statement waits without end for its lock on `{table}` ({detail}), and everybody else queues behind it.",
     safe="SET lock_timeout (2 s or less) before it and try again when it runs out; `pilotage apply` does both.",
     bad="ALTER TABLE orders ADD COLUMN note text;\n",
     good="SET lock_timeout = '2s';\nALTER TABLE orders ADD COLUMN note text;\n",

@@ -78,7 +78,7 @@ REFRESH = Hazard(
 LOCK = Hazard(
     id="explicit-lock",
     condition="LOCK TABLE in a mode that stops writes.",
-    effect="LOCK TABLE holds a {detail} on `{table}` to the end of the transaction: whoever writes to it waits.",
+    effect="LOCK TABLE holds `{table}` ({detail}) to the end of the transaction: whoever writes to it waits.",
     safe="Leave it out: each statement takes the lock that it needs.",
     bad="SET lock_timeout = '2s';\nLOCK TABLE orders IN ACCESS EXCLUSIVE MODE;\n",
     good="SET lock_timeout = '2s';\nLOCK TABLE orders IN ROW EXCLUSIVE MODE;\n",

@@ -125,9 +125,8 @@ GRANTED = Hazard(
     id="grant-widened",
     condition="A role gets more rights on what is in use, or rights are given to all, or with the right to pass them "
     "on.",
-    effect="{detail}: {name} may be used from this moment on by whoever is, or becomes, that role; nothing takes it "
-    "back "
-    "by itself.",
+    effect="{name} is given to {detail}: whoever is, or becomes, that role may use it from this moment on, and nothing "
+    "takes it back by itself.",
     safe="Grant what is needed, on the new table alone, to the one role that needs it; else waive it with who asked.",
     bad="GRANT ALL ON orders TO PUBLIC;\n",
     good="CREATE TABLE notes (id bigint PRIMARY KEY);\nGRANT SELECT, INSERT ON notes TO app;\n",

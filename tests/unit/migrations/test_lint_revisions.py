@@ -7,6 +7,7 @@ import pytest
 
 from migrations.errors_lint import RevisionUnreadable, SqlUnreadable
 from migrations.lint import HAZARDS, Context, Finding
+from migrations.lint.documentation import said
 from migrations.lint.locations import alembic_config, load
 from migrations.lint.revisions import LintReport, lint_history
 
@@ -269,8 +270,8 @@ def test_the_examples_of_hazards_of_revision_files(tmp_path: Path, kind: str) ->
         folder = tmp_path / hazard.id / "versions"
         folder.mkdir(parents=True)
         (folder / "20260101_0900_example.py").write_text(hazard.bad if kind == "bad" else hazard.good)
-        found = {one.hazard for one in judge(folder.parent).findings}
-        assert found == ({hazard.id} if kind == "bad" else set())
+        found = {one.hazard: one.message for one in judge(folder.parent).findings}
+        assert found == ({hazard.id: said(hazard)} if kind == "bad" else {})
 
 
 WAYS_BACK = [
