@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from migrations import applied
 from migrations.attempt import Applied, MigratingSession, Order
 from migrations.errors import (
-    AppliedElsewhere,
     DatabaseRefused,
     DatabaseUnreachable,
     HistoryUnreadable,
     LockBudgetExceeded,
     MigrationError,
+    NotKept,
     OutOfStep,
     RevisionFailed,
     is_cut,
@@ -101,6 +101,7 @@ def upgrade(
         RevisionFailed: a revision raised; it was rolled back.
         OutOfStep: a revision stands that the history lacks.
         UnknownRevision, SeveralHeads, HistoryUnreadable: the history does not lead to the target.
+        WorksElsewhere, NotKept: the env.py of a project that is not ours connects elsewhere, or does not commit.
 
     Locks: those of the revisions, each until its transaction ends; a session advisory lock.
     """
@@ -119,7 +120,7 @@ def upgrade(
             done += _Run(dsn, watch, order, budget_s, on_event, trace).walk()
             stands = _standing(watch, dsn, history)
         if missing := history.path_to(targets, stands):
-            raise AppliedElsewhere(place(dsn), [one.id for one in missing])
+            raise NotKept(place(dsn), [one.id for one in missing])
     return done
 
 

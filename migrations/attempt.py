@@ -129,14 +129,23 @@ class MigratingSession:
             Exception: whatever the revision raised; its transaction was rolled back.
         """
         config = self._order.history.alembic_config()
+        done: list[tuple[str, int]] = []
+        # env.py may make another session at each try, and Python gives ids anew.
+        self._backends.clear()
+
+        def later(revision: str, duration_ms: int) -> None:
+            done.append((revision, duration_ms))
 
         def steps(at: Any, context: Any) -> Iterable[RevisionStep]:
-            del context
-            return self._steps(at, on_done)
+            # Where env.py has begun a transaction, Alembic leaves it to env.py to commit, once, at the end.
+            is_one = bool(context._in_external_transaction)  # noqa: SLF001
+            return self._steps(at, later if is_one else on_done)
 
         config.attributes["on_version_apply"] = self._record
         with self._runner.entered(config), one_transaction_each(config, self._script, steps):
             self._script.run_env()
+        for one in done:
+            on_done(*one)
 
     def _steps(self, at: Any, on_done: Callable[[str, int], None]) -> Iterable[RevisionStep]:
         for step in self._path(at):

@@ -6,10 +6,12 @@ address in the ways that such files read it, and its sessions are set through li
 
 from __future__ import annotations
 
+import logging.config
 import os
+import sys
 import threading
 from collections.abc import Generator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +28,7 @@ from migrations.session import connect
 
 # A server whose client was killed ends the statement within a second, instead of finishing it.
 _CHECK_CLIENT_MS = 1000
+_ASYNCPG = {"sslmode": "ssl", "host": "host", "port": "port"}
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,13 @@ class ForeignEnvironment:
 
     def alembic_config(self) -> Config:
         """Alembic's configuration, as the project has it."""
-        if self.config is not None and self.config.suffix == ".toml":
-            found = Config(toml_file=str(self.config))
-        else:
-            found = Config(str(self.config)) if self.config is not None else Config()
+        found = Config()
+        if self.config is not None:
+            # As the `alembic` command does, which reads the two together.
+            is_toml = self.config.suffix == ".toml"
+            ini = self.config.with_name("alembic.ini") if is_toml else self.config
+            toml = self.config if is_toml else self.config.with_name("pyproject.toml")
+            found = Config(str(ini) if ini.is_file() else None, toml_file=str(toml) if toml.is_file() else None)
         if self.script_location is not None:
             found.set_main_option("script_location", str(self.script_location).replace("%", "%%"))
         if found.get_alembic_option("path_separator") is None:
@@ -136,7 +142,8 @@ class ForeignRunner:
         before = {name: os.environ.get(name) for name in given}
         os.environ.update(given)
         try:
-            with chdir(self.environment.folder):
+            # What it prints would stand in the middle of what a command prints for a machine.
+            with chdir(self.environment.folder), _logging_left_alone(), redirect_stdout(sys.stderr):
                 yield
         finally:
             for name, value in before.items():
@@ -147,6 +154,21 @@ class ForeignRunner:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+@contextmanager
+def _logging_left_alone() -> Generator[None]:
+    """Keep env.py from setting up logging: most do, and silence every logger that is there."""
+    given = logging.config.fileConfig, logging.config.dictConfig
+
+    def unheard(*args: Any, **options: Any) -> None:
+        del args, options
+
+    logging.config.fileConfig = logging.config.dictConfig = unheard
+    try:
+        yield
+    finally:
+        logging.config.fileConfig, logging.config.dictConfig = given
 
 
 def one_transaction_each(config: Config, script: ScriptDirectory, fn: Any) -> EnvironmentContext:
@@ -177,13 +199,20 @@ def url_of(dsn: str, configured: str | None) -> URL:
     except Exception:  # The project's own address may hold a placeholder that is no address at all.
         driver = ""
     given = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
-    port = given.pop("port", None)
+    name, password, database = given.pop("user", None), given.pop("password", None), given.pop("dbname", None)
+    host, port = None, None
+    if not given.get("host", "").startswith("/") and given.get("port", "5432").isdecimal():
+        # A socket's folder, or several hosts, have no place in front of the path.
+        host, port = given.pop("host", None), given.pop("port", None)
+    if driver == "postgresql+asyncpg":
+        # Source: asyncpg is no libpq: it calls the mode of TLS `ssl`, and refuses names that it does not know.
+        given = {_ASYNCPG[key]: value for key, value in given.items() if key in _ASYNCPG}
     return URL.create(
         driver if driver.startswith("postgresql+") else "postgresql+psycopg",
-        username=given.pop("user", None),
-        password=given.pop("password", None),
-        host=given.pop("host", None),
+        username=name,
+        password=password,
+        host=host,
         port=int(port) if port else None,
-        database=given.pop("dbname", None),
+        database=database,
         query=given,
     )

@@ -9,7 +9,8 @@ MigrationError                  transient: whether the same call may work a mome
 ├── SeveralHeads                the history ends in more than one revision, and none was named
 ├── ContractBelowExpand         a plan would have to contract before it expands
 ├── OutOfStep                   what stands in the database is not a point of the history
-├── AppliedElsewhere            what was applied is not seen in the database that was named
+├── WorksElsewhere              the env.py of a project connects to another database than the one that was named
+├── NotKept                     what was applied does not stand afterwards
 ├── MigrationRunning            transient: this process migrates another database already
 ├── AdvisoryLockHeld            transient: another session migrates this database
 ├── LockBudgetExceeded          transient: other sessions held a table for longer than the budget
@@ -147,14 +148,24 @@ class OutOfStep(MigrationError):
         super().__init__(f"{where} stands at {', '.join(revisions) or 'base'}: {why}")
 
 
-class AppliedElsewhere(MigrationError):
-    """What was applied is not seen in the database that was named."""
+class WorksElsewhere(MigrationError):
+    """The env.py of a project connects to another database than the one that was named."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"the project's env.py works on another database than {where}; nothing was applied. Make it read"
+            " sqlalchemy.url of its configuration, or name the environment variable that it reads (--url-variable)"
+        )
+
+
+class NotKept(MigrationError):
+    """What was applied does not stand afterwards."""
 
     def __init__(self, where: str, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
         super().__init__(
-            f"{where} still lacks {', '.join(missing)}: the project's env.py works on another database. Make it read"
-            " sqlalchemy.url of its configuration, or name the environment variable that it reads (--url-variable)"
+            f"{where} lacks {', '.join(missing)} still, though they ran: the project's env.py does not commit."
+            " Commit what it sends before context.begin_transaction(), or take engine.begin() for all of it"
         )
 
 

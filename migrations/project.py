@@ -11,9 +11,16 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from migrations.environments import ForeignEnvironment, ForeignRunner
-from migrations.errors import HistoryUnreadable
+from migrations.errors import HistoryUnreadable, WorksElsewhere, place
 from migrations.history import History
 from migrations.locks import one_migration
+from migrations.session import reader
+
+# No two databases have both the number and the server's start in common, whatever their address is called.
+_IDENTITY = """
+SELECT oid::bigint, extract(epoch FROM pg_postmaster_start_time())::text
+FROM pg_database WHERE datname = current_database()
+"""
 
 
 def environment_of(
@@ -48,13 +55,16 @@ def history_for(dsn: str, history: History) -> History:
 
     Raises:
         HistoryUnreadable: its env.py raises.
+        WorksElsewhere: its env.py connects to another database.
     """
     if history.environment is None:
         return history
     found: list[sql.Identifier] = []
+    reached: list[tuple[object, ...]] = []
 
     def look(at: object, context: Any) -> tuple[()]:
         del at
+        reached.append(tuple(context.connection.exec_driver_sql(_IDENTITY).one()))
         found.append(sql.Identifier(*filter(None, (context.version_table_schema, context.version_table))))
         return ()
 
@@ -63,10 +73,15 @@ def history_for(dsn: str, history: History) -> History:
     try:
         with one_migration(), runner.entered(config):
             script = ScriptDirectory.from_config(config)
-            with EnvironmentContext(config, script, fn=look):
+            # Without `dont_mutate` Alembic would make the version table.
+            with EnvironmentContext(config, script, fn=look, dont_mutate=True):
                 script.run_env()
     except Exception as error:  # A foreign env.py may raise anything.
         raise HistoryUnreadable(history.folders, f"its env.py: {type(error).__name__}: {error}") from error
     if not found:
         raise HistoryUnreadable(history.folders, "its env.py runs no migrations")
+    with reader(dsn) as connection:
+        named = connection.execute(_IDENTITY).fetchone()
+    if any(one != named for one in reached):
+        raise WorksElsewhere(place(dsn))
     return replace(history, version_table=found[0].as_string(None))

@@ -12,7 +12,7 @@ from deployments.local.provision import ProvisionedDatabase
 from flows.cli import app
 from migrations.apply import downgrade, upgrade
 from migrations.environments import ForeignEnvironment
-from migrations.errors import AppliedElsewhere, HistoryUnreadable, LockBudgetExceeded, RevisionFailed
+from migrations.errors import HistoryUnreadable, LockBudgetExceeded, NotKept, RevisionFailed, WorksElsewhere
 from migrations.history import History, state
 from migrations.plan import make_plan
 from migrations.project import history_for
@@ -144,17 +144,70 @@ def test_its_version_table_may_be_anywhere(database: ProvisionedDatabase, projec
     assert (stands.current, stands.pending, stands.edited) == (("ddd",), (), None)
 
 
-def test_an_env_py_that_works_on_another_database_is_found_out(
-    database: ProvisionedDatabase, project: Callable[..., Path], server: object
+def test_an_env_py_that_works_on_another_database_is_found_out_before_anything_runs(
+    database: ProvisionedDatabase, project: Callable[..., Path]
 ) -> None:
-    other = f"{database.superuser_dsn.rsplit('/', 1)[0]}/postgres".replace("postgresql://", "postgresql+psycopg://")
-    ini = project(ELSEWHERE.replace("OTHER", other), {"aaa": (None, None, "SELECT 1", "SELECT 1")})
-    try:
-        with pytest.raises(AppliedElsewhere, match="works on another database"):
-            upgrade(database.owner_dsn, history(ini), release_id="r")
-    finally:
-        with psycopg.connect(other.replace("+psycopg", "")) as connection:
-            connection.execute("DROP TABLE IF EXISTS alembic_version")
+    other = f"{database.superuser_dsn.rsplit('/', 1)[0]}/postgres"
+    ini = project(ELSEWHERE.replace("OTHER", other.replace("://", "+psycopg://")))
+    with pytest.raises(WorksElsewhere, match="works on another database"):
+        upgrade(database.owner_dsn, history(ini), release_id="r")
+    with psycopg.connect(other) as connection:
+        assert connection.execute("SELECT to_regclass('alembic_version'), to_regclass('a')").fetchone() == (None, None)
+
+
+def test_looking_at_a_project_writes_nothing(database: ProvisionedDatabase, project: Callable[..., Path]) -> None:
+    code, told = run("status", "--database-url", database.owner_dsn, "--config", str(project(SYNC)), "--json")
+    assert (code, json.loads(told)["pending"]) == (0, ["aaa", "bbb", "ccc", "ddd"])
+    assert asked(database, "SELECT to_regclass('alembic_version')") == [(None,)]
+
+
+def test_one_transaction_that_env_py_began_is_all_or_nothing(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    read = history(project(SYNC.replace("engine.connect()", "engine.begin()")))
+    told: list[str] = []
+    with psycopg.connect(database.owner_dsn, autocommit=True) as other:
+        other.execute("CREATE TABLE d (id int)")
+        with pytest.raises(RevisionFailed, match='relation "d" already exists'):
+            upgrade(database.owner_dsn, read, release_id="r", on_event=lambda event: told.append(event.revision))
+        assert (told, asked(database, "SELECT to_regclass('a')")) == ([], [(None,)])
+        other.execute("DROP TABLE d")
+    done = upgrade(database.owner_dsn, read, release_id="r")
+    assert [one.revision for one in done] == ["aaa", "bbb", "ccc", "ddd"]
+    assert asked(database, "SELECT version_num FROM alembic_version") == [("ddd",)]
+
+
+def test_an_env_py_that_does_not_commit_is_found_out(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    env = SYNC.replace("    context.configure", "    connection.exec_driver_sql('SELECT 1')\n    context.configure")
+    with pytest.raises(NotKept, match="does not commit"):
+        upgrade(database.owner_dsn, history(project(env)), release_id="r")
+
+
+def test_an_env_py_leaves_logging_and_output_to_who_runs_it(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    loud = "from logging.config import fileConfig\nfileConfig(context.config.config_file_name)\nprint('hello')\n"
+    ini = project(SYNC.replace("config = context.config", f"config = context.config\n{loud}"))
+    code, told = run("apply", "--database-url", database.owner_dsn, "--config", str(ini), "--json")
+    done = CliRunner().invoke(app, ["status", "--database-url", database.owner_dsn, "--config", str(ini), "--json"])
+    assert (code, done.exit_code, json.loads(done.stdout)["current"]) == (0, 0, ["ddd"])
+    assert "hello" in told
+
+
+def test_a_project_is_found_by_its_pyproject_and_its_folders_of_revisions(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    ini = project(SYNC)
+    (ini.parent / "more").mkdir()
+    write(ini.parent / "more", "eee", '"ddd"', None, "CREATE TABLE e (id int)", "DROP TABLE e")
+    folders = 'script_location = "%(here)s/db"\nversion_locations = ["%(here)s/db/versions", "%(here)s/more"]\n'
+    (ini.parent / "pyproject.toml").write_text(f"[tool.alembic]\n{folders}")
+    ini.write_text("[alembic]\nsqlalchemy.url = driver://user:pass@localhost/dbname\n")
+    for config in (ini, ini.with_name("pyproject.toml")):
+        code, told = run("apply", "--database-url", database.owner_dsn, "--config", str(config))
+        assert (code, asked(database, "SELECT version_num FROM alembic_version")) == (0, [("eee",)]), told
 
 
 def test_a_lock_is_not_waited_for_in_a_foreign_project_either(
