@@ -29,7 +29,9 @@ def constraint_units(compared: Comparison) -> Iterable[Unit]:
 def index_units(compared: Comparison) -> Iterable[Unit]:
     """Indexes: on a table that stays they are built and dropped without keeping anybody from writing."""
     for found in compared.of_kind("index"):
-        table = table_of_index(found.after or found.before or "")
+        # In PostgreSQL's words, whose quotes are those of the tables' names.
+        side = compared.after if found.after is not None else compared.before
+        table = table_of_index(side.by_name["index", found.name].definition)
         with_table = compared.comes_with_a_table(table) or compared.goes_with_a_table(table)
         taken = made = None
         if found.before is not None:

@@ -121,16 +121,23 @@ def _wrapped(sql: str, width: int) -> list[str]:
     lines: list[str] = []
     for line in sql.split("\n"):
         margin = line[: len(line) - len(line.lstrip())]
-        current = ""
-        for found in _TOKEN.finditer(line.strip()):
-            token = found[0]
-            if len(margin) + len(current.rstrip()) + len(token) > width and current.strip() and _may_break(current):
-                lines.append(f"{margin}{current.rstrip()}")
-                margin, current = f"{margin.rstrip()}{' ' * (len(margin) + 2)}"[: len(margin) + 2], ""
-            current += "" if not current and token.isspace() else token
-        lines.append(f"{margin}{current.rstrip()}")
+        deeper, current = f"{margin}  ", ""
+        for word in _words(line):
+            if current and len(margin) + len(current) + 1 + len(word) > width:
+                lines.append(f"{margin}{current}")
+                current, margin = word, deeper
+            else:
+                current = f"{current} {word}" if current else word
+        lines.append(f"{margin}{current}")
     return lines
 
 
-def _may_break(current: str) -> bool:
-    return current.endswith((" ", "\t"))
+def _words(line: str) -> list[str]:
+    """The words of a line; a quoted text is of one word, whatever stands in it."""
+    words = [""]
+    for found in _TOKEN.finditer(line.strip()):
+        if found[0].isspace():
+            words.append("")
+        else:
+            words[-1] += found[0]
+    return [word for word in words if word]

@@ -24,7 +24,7 @@ _INDEX: Final = re.compile(
     rf"\s*CREATE (UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?({IDENTIFIER}) ON (?:ONLY )?(.*)",
     _ANY,
 )
-_POLICY: Final = re.compile(rf"\s*CREATE POLICY ({IDENTIFIER})\s+ON\s+({_NAME})\b.*", _ANY)
+_POLICY: Final = re.compile(rf"\s*CREATE POLICY ({IDENTIFIER})\s+ON\s+({_NAME})\s.*", _ANY)
 _VIEW: Final = re.compile(rf"\s*CREATE (?:OR REPLACE )?((?:MATERIALIZED )?VIEW ({_NAME}).*)", _ANY)
 _QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[()]""")
 
