@@ -1,8 +1,12 @@
 """Plan: what the release will do to production, as a value, before anything is touched."""
 
+from prefect.artifacts import create_markdown_artifact
+
 from deployments.repository import Commit
 from migrations.errors import ContractBelowExpand
 from migrations.plan import Plan, make_plan
+from migrations.plan_lint import lint_plan, unwaived
+from migrations.plan_report import render
 from tasks import connections
 from tasks.errors import NotReady
 from tasks.record import recorded
@@ -15,7 +19,7 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
     """Plan the way from where production stands to the target, recorded beside staging.
 
     Raises:
-        NotReady: the plan would contract before it expands.
+        NotReady: the plan would contract before it expands, or has a hazard that no waiver names.
     """
     given = connections.settings()
     history = connections.history(given, commit)
@@ -31,6 +35,8 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
             )
         except ContractBelowExpand as error:
             raise NotReady(f"the release cannot start: {error}. Nothing was touched.") from error
+        findings = lint_plan(plan, history, connections.owner_dsn(given, connections.production_branch(given)))
+        hazards = [f"{one.revision}: {one.hazard}: {one.message}" for one in unwaived(findings)]
         entry.result(
             {
                 "digest": plan.digest,
@@ -38,6 +44,11 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
                 "contract": [one.id for one in plan.contract],
                 "source": plan.source,
                 "note": plan.note,
+                "hazards": hazards,
+                "waived": [f"{one.revision}: {one.hazard}" for one in findings if one.waived_by is not None],
             }
         )
+        if hazards:
+            raise NotReady(f"the release cannot start: hazards in its plan: {'; '.join(hazards)}. Nothing was touched.")
+    create_markdown_artifact(render(plan, findings), key="plan", description=f"Plan of release {release_id}")
     return plan

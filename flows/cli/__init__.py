@@ -22,6 +22,7 @@ from flows.cli import (
     local,
     merge,
     new,
+    plan,
     release,
     reset,
     resolve,
@@ -44,6 +45,7 @@ app.add_typer(local.app, name="local")
 app.command("status")(status.status)
 app.command("history")(history.history)
 app.command("apply")(apply.apply)
+app.command("plan")(plan.plan)
 app.command("check")(check.check)
 app.add_typer(db.app, name="db")
 app.command("new")(new.new)

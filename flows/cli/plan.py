@@ -1,0 +1,57 @@
+"""`pilotage plan`: what would be applied, statement by statement, and the way back."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from flows.cli.database import Environment, owner_dsn
+from flows.cli.failing import clearly
+from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
+from flows.cli.throwaway_server import throwaway_server
+from migrations.history import current_revisions
+from migrations.plan import make_plan
+from migrations.plan_lint import lint_plan, unwaived
+from migrations.plan_report import as_document, render
+from migrations.project import history_for
+from migrations.session import reader
+
+SqlFile = Annotated[Path | None, typer.Option("--sql", help="Write the statements to this file.")]
+RollbackFile = Annotated[Path | None, typer.Option("--rollback-sql", help="Write the way back to this file.")]
+Server = Annotated[str | None, typer.Option(help="Server for throwaway databases; by default one is started.")]
+
+
+def plan(
+    environment: Environment = "development",
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    script_location: ScriptLocation = None,
+    url_variable: UrlVariable = "DATABASE_URL",
+    target: Annotated[str, typer.Option(help="head, heads, or a revision.")] = "head",
+    server_url: Server = None,
+    sql: SqlFile = None,
+    rollback_sql: RollbackFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every statement that would run, its locks, the hazards and the way back; exit 1 over an unwaived hazard."""
+    with clearly(), ExitStack() as ends:
+        dsn = owner_dsn(environment, database_url)
+        history = history_for(dsn, chosen(config, script_location, url_variable))
+        with reader(dsn) as connection:
+            current = current_revisions(connection, history.version_table)
+        server = server_url or ends.enter_context(throwaway_server())
+        made = make_plan(server, history, current=current, target=target)
+        findings = lint_plan(made, history, dsn)
+        for file, text in ((sql, made.sql()), (rollback_sql, made.rollback_sql())):
+            if file is not None:
+                file.write_text(text, encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(as_document(made, findings), indent=2))
+    else:
+        Console(highlight=False).print(Markdown(render(made, findings)))
+    if unwaived(findings):
+        raise typer.Exit(1)
