@@ -146,7 +146,7 @@ def _created(node: nodes.CreateStmt) -> Iterator[HeldLock]:
     # Source: CREATE TABLE ... PARTITION OF takes AccessExclusiveLock on the parent, INHERITS ShareUpdateExclusiveLock.
     yield from _each(node.inh_relations, ACCESS_EXCLUSIVE if node.partbound is not None else SHARE_UPDATE)
     for one in created_constraints(node):
-        if one.references is not None:
+        if one.references is not None and one.references != one.table:
             yield HeldLock(one.references, SHARE_ROW)
 
 

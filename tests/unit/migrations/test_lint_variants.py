@@ -200,6 +200,7 @@ def test_a_variant_is_caught(sql: str, hazard: str) -> None:
 SILENT = [
     "CREATE TABLE t (id bigint PRIMARY KEY, a text); CREATE INDEX ON t (a); ALTER TABLE t ALTER a SET NOT NULL",
     "CREATE TABLE shop.t (id bigint PRIMARY KEY); ALTER TABLE shop.t ADD COLUMN x uuid DEFAULT gen_random_uuid()",
+    "CREATE TABLE t (id bigint PRIMARY KEY, up bigint REFERENCES t, UNIQUE (up)); ALTER TABLE a ADD COLUMN x text",
     "CREATE TABLE t AS SELECT 1 AS a; CREATE UNIQUE INDEX ON t (a); UPDATE t SET a = 2",
     "CREATE TEMP TABLE t (a timestamptz); INSERT INTO t VALUES (now()); DELETE FROM t; DROP TABLE t",
     "ALTER TABLE orders ADD COLUMN a text DEFAULT 'x' NOT NULL",
