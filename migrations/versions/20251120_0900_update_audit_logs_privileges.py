@@ -14,7 +14,6 @@ down_revision = "20251119_0900"
 branch_labels = None
 depends_on = None
 phase = "expand"
-waivers = {"dynamic-sql": "it names roles, which differ between environments; it only revokes, on one table"}
 
 ONLY_ADDED_TO = """
 DO $$
