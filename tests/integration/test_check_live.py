@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from deployments.local.provision import ProvisionedDatabase
+from deployments.local.running import RunningPlatform
 from flows.cli import app
+from flows.cli.database import owner_dsn
 from migrations.apply import upgrade
 from migrations.consistency import check_live
 from migrations.history import History
@@ -138,3 +140,23 @@ def test_the_command_looks_at_a_database_and_takes_what_stands_there_as_released
     checks = {one["check"]: one for one in json.loads(ran.stdout)["checks"]}
     assert [one["subject"] for one in checks["database"]["findings"]] == ["column users.nick"]
     assert [name for name, one in checks.items() if not one["passed"]] == ["database"]
+
+
+def test_production_is_held_against_what_its_revisions_build_beside_it(
+    platform: RunningPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in platform.env.items():
+        monkeypatch.setenv(name, value)
+    used: list[str] = []
+
+    def on_server(dsn: str, *arguments: object, **named: object) -> tuple[()]:
+        used.append(dsn)
+        return ()
+
+    monkeypatch.setattr("flows.cli.check.check_revisions", on_server)
+    ran = CliRunner().invoke(app, ["check", "--environment", "production", "--json"])
+    assert ran.exit_code == 0, ran.output
+    (found,) = json.loads(ran.stdout)["checks"]
+    assert (found["check"], found["passed"], "grants" in found["note"]) == ("database", True, False)
+    # Nothing is built on production's server.
+    assert used == [owner_dsn("staging")]
