@@ -29,6 +29,7 @@ from flows.cli import (
     rollback,
     schema,
     security,
+    seed,
     status,
     studio,
     super_admin,
@@ -60,6 +61,7 @@ app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)
 app.command("drift")(drift.drift)
+app.command("seed")(seed.seed)
 app.command("security-check")(security.security_check)
 app.command("rotate-keys")(encryption.rotate_keys)
 app.command("create-super-admin")(super_admin.create_super_admin)

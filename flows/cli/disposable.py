@@ -1,4 +1,4 @@
-"""Which databases may be dropped: never staging's or production's, whatever was asked for."""
+"""Which databases may be dropped, and which seeded: never production's, whatever was asked for."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,7 @@ from deployments.settings import Settings, load_settings
 from flows.cli.database import owner_dsn
 from migrations.errors import place
 from migrations.errors_revisions import ResetRefused
+from migrations.errors_seeds import SeedRefused
 from migrations.resetting import Identity, identify
 
 
@@ -25,27 +26,57 @@ def refuse_unless_disposable(dsn: str) -> None:
         DeploymentError: Neon was asked, and did not answer.
         MigrationError: the database could not be read.
     """
+    if refusal := _refusal(dsn, "reset", staging=False):
+        raise ResetRefused(refusal)
+
+
+def refuse_unless_seedable(dsn: str, *, staging: bool) -> None:
+    """Let through what may be dropped, and staging where that was asked for and Neon says that it is there.
+
+    Args:
+        dsn: direct connection string of the owner.
+        staging: whether staging was asked for.
+
+    Raises:
+        SeedRefused: it is production's, or it cannot be told that it is not.
+        DeploymentError: Neon was asked, and did not answer.
+        MigrationError: the database could not be read.
+    """
+    if refusal := _refusal(dsn, "seeded", staging=staging):
+        raise SeedRefused(refusal)
+
+
+def _refusal(dsn: str, done: str, *, staging: bool) -> str | None:
+    """Why a database must be left alone; None where it need not."""
     found = identify(dsn)
     here = is_loopback(found.address) if found.address else found.host.startswith("/")
     settings = _settings()
     branch = _branch(settings, found) if settings else None
     if settings and branch in _environments(settings):
-        raise ResetRefused(f"{place(dsn)} is {branch}'s database, which is never reset")
+        if staging and branch == settings.neon_staging_branch:
+            return None
+        return f"{place(dsn)} is {branch}'s database, which is never {done}" + _for_staging(settings, branch, done)
     if not here:
         if branch is None:
-            raise ResetRefused(
+            return (
                 f"{place(dsn)} is neither on this machine nor on a branch of the project that the settings name, "
-                "so that it could be anybody's: it is not reset"
+                f"so that it could be anybody's: it is not {done}"
             )
-        return
+        return None
     if found.releases:
-        raise ResetRefused(
+        return (
             f"{place(dsn)} has revisions that releases applied ({', '.join(found.releases[-3:])}): it is an "
-            "environment, or a copy of one, and is not reset; drop it by hand if it is yours"
+            f"environment, or a copy of one, and is not {done}; drop it by hand if it is yours"
         )
     for name, theirs in _environment_databases(settings):
         if found.is_same_database(theirs):
-            raise ResetRefused(f"{place(dsn)} leads to {name}'s database, which is never reset")
+            return f"{place(dsn)} leads to {name}'s database, which is never {done}"
+    return None
+
+
+def _for_staging(settings: Settings, branch: str | None, done: str) -> str:
+    asked = done == "seeded" and branch == settings.neon_staging_branch
+    return " as development: say --environment staging" if asked else ""
 
 
 def _settings() -> Settings | None:

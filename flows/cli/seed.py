@@ -1,0 +1,70 @@
+"""`pilotage seed`: rows for a development database, or for staging."""
+
+import json
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deployments.settings import is_placeholder
+from flows.cli import variables
+from flows.cli.database import owner_dsn
+from flows.cli.disposable import refuse_unless_seedable
+from flows.cli.failing import CommandFailed, clearly
+from migrations.errors import place
+from migrations.seeds import Person, Seeded
+from migrations.seeds import seed as load
+
+console = Console(highlight=False)
+SEEDED = ("development", "staging")
+Size = Literal["none"]
+
+
+def seed(
+    environment: Annotated[str, typer.Option("--environment", help="development or staging.")] = "development",
+    database_url: Annotated[
+        str | None, typer.Option("--database-url", help="The database, instead of the environment's.")
+    ] = None,
+    size: Annotated[Size, typer.Option("--size", help="How many rows beside those of every database.")] = "none",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Load the rows that a development or staging database starts with; those that are there stay as they are."""
+    with clearly():
+        if environment not in SEEDED:
+            raise CommandFailed(f"{environment} is never seeded: take {' or '.join(SEEDED)}")
+        dsn = owner_dsn(environment, database_url)
+        refuse_unless_seedable(dsn, staging=environment == "staging")
+        done = load(dsn, super_admin=super_admin())
+    if as_json:
+        typer.echo(json.dumps(_document(dsn, size, done), indent=2))
+    else:
+        _show(dsn, done)
+
+
+def super_admin() -> Person:
+    """The person that the settings name, else one at example.com."""
+    email, name = variables.given("SUPER_ADMIN_EMAIL"), variables.given("SUPER_ADMIN_NAME")
+    default = Person()
+    return Person(
+        default.email if email is None or is_placeholder(email) else email.strip(),
+        default.name if name is None or is_placeholder(name) else name.strip(),
+    )
+
+
+def _document(dsn: str, size: str, done: Seeded) -> dict[str, object]:
+    tables = [
+        {"table": one.table, "rows": one.rows, "added": one.added, "seconds": round(one.seconds, 3)}
+        for one in done.loaded
+    ]
+    return {"database": place(dsn), "size": size, "added": done.added, "tables": tables, "left_out": done.left_out}
+
+
+def _show(dsn: str, done: Seeded) -> None:
+    shown = Table("table", "rows", "new")
+    for one in done.loaded:
+        shown.add_row(one.table, f"{one.rows:,}", f"{one.added:,}")
+    console.print(shown)
+    if done.left_out:
+        console.print(f"not in this database, and left out: {', '.join(done.left_out)}", markup=False, soft_wrap=True)
+    console.print(f"{place(dsn)}: {done.added:,} new rows", markup=False, soft_wrap=True)
