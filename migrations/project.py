@@ -8,7 +8,6 @@ from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from psycopg import sql
 
 from migrations.environments import ForeignEnvironment, ForeignRunner
 from migrations.errors import HistoryUnreadable, WorksElsewhere, place
@@ -59,13 +58,13 @@ def history_for(dsn: str, history: History) -> History:
     """
     if history.environment is None:
         return history
-    found: list[sql.Identifier] = []
+    found: list[tuple[str, ...]] = []
     reached: list[tuple[object, ...]] = []
 
     def look(at: object, context: Any) -> tuple[()]:
         del at
         reached.append(tuple(context.connection.exec_driver_sql(_IDENTITY).one()))
-        found.append(sql.Identifier(*filter(None, (context.version_table_schema, context.version_table))))
+        found.append(tuple(filter(None, (context.version_table_schema, context.version_table))))
         return ()
 
     runner = ForeignRunner(dsn, history.environment, 0)
@@ -82,6 +81,8 @@ def history_for(dsn: str, history: History) -> History:
         raise HistoryUnreadable(history.folders, "its env.py runs no migrations")
     with reader(dsn) as connection:
         named = connection.execute(_IDENTITY).fetchone()
+        # As the catalogue writes names: quoted where they need it.
+        table = [connection.execute("SELECT quote_ident(%s)", (part,)).fetchall()[0][0] for part in found[0]]
     if any(one != named for one in reached):
         raise WorksElsewhere(place(dsn))
-    return replace(history, version_table=found[0].as_string(None))
+    return replace(history, version_table=".".join(table))

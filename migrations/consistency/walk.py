@@ -74,7 +74,7 @@ class _Walker:
         with reader(self.dsn) as connection:
             found = read_catalog(connection)
         # Another project's version table, which Alembic makes and leaves.
-        table = self.history.version_table
+        table = self.history.version_table.removeprefix("public.")
         return Catalog(tuple(one for one in found.objects if not re.match(rf"{re.escape(table)}($|\.| to )", one.name)))
 
     def told(self) -> CheckResult:

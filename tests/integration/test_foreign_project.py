@@ -138,7 +138,7 @@ def test_its_version_table_may_be_anywhere(database: ProvisionedDatabase, projec
     upgrade(database.owner_dsn, read, release_id="r")
     assert asked(database, 'SELECT version_num FROM meta."Applied"') == [("ddd",)]
     located = history_for(database.owner_dsn, read)
-    assert located.version_table == '"meta"."Applied"'
+    assert located.version_table == 'meta."Applied"'
     with reader(database.owner_dsn) as connection:
         stands = state(connection, located)
     assert (stands.current, stands.pending, stands.edited) == (("ddd",), (), None)
