@@ -1,14 +1,18 @@
 """`pilotage reset`: a development database, dropped and built again."""
 
+import io
 import json
+from contextlib import nullcontext, redirect_stdout
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from flows.cli import seed as seeding
 from flows.cli.database import owner_dsn
 from flows.cli.disposable import refuse_unless_disposable
 from flows.cli.failing import CommandFailed, clearly
+from flows.cli.seed import Size
 from migrations.errors import place
 from migrations.history import History
 from migrations.resetting import rebuild
@@ -21,6 +25,9 @@ def reset(
     environment: Annotated[str, typer.Option("--environment", help="development or test.")] = "development",
     database_url: Annotated[
         str | None, typer.Option("--database-url", help="The database; by default DATABASE_URL.")
+    ] = None,
+    seed: Annotated[
+        Size | None, typer.Option("--seed", help="Load the rows that a database starts with, of this size.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; only with --yes.")] = False,
@@ -35,10 +42,21 @@ def reset(
             if not typer.confirm(f"Drop everything in {place(dsn)}?"):
                 raise CommandFailed("nothing was dropped")
         done = rebuild(dsn, History.load())
-    if as_json:
-        typer.echo(json.dumps({"database": place(dsn), "applied": [one.revision for one in done]}, indent=2))
-    else:
+    told: dict[str, object] = {"database": place(dsn), "applied": [one.revision for one in done]}
+    if not as_json:
         console.print(f"{place(dsn)} was made anew: {len(done)} revisions applied", markup=False, soft_wrap=True)
+    if seed is not None:
+        told["seeded"] = _seeded(dsn, seed, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+
+
+def _seeded(dsn: str, size: Size, *, as_json: bool) -> object:
+    """Load the seeds as `pilotage seed` does; what it says as JSON is a part of what is said here."""
+    said = io.StringIO()
+    with redirect_stdout(said) if as_json else nullcontext():
+        seeding.seed(database_url=dsn, size=size, as_json=as_json)
+    return json.loads(said.getvalue()) if as_json else None
 
 
 def _database(environment: str, database_url: str | None) -> str:

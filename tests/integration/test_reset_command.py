@@ -75,6 +75,19 @@ def test_a_database_is_made_anew_whatever_stood_in_it(database: ProvisionedDatab
         assert application.execute("SELECT count(*) FROM users").fetchone() == (0,)
 
 
+def test_a_database_that_was_made_anew_gets_its_first_rows_where_asked(
+    database: ProvisionedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUPER_ADMIN_EMAIL", "first@example.com")
+    code, said = reset("--yes", "--json", "--seed", "none", "--database-url", database.owner_dsn)
+    assert code == 0, said
+    document = json.loads(said)
+    with psycopg.connect(database.app_dsn) as application:
+        row = application.execute("SELECT count(*), bool_or(email = 'first@example.com') FROM users").fetchone()
+    users = {one["table"]: one["rows"] for one in document["seeded"]["tables"]}["users"]
+    assert row == (users, True)
+
+
 def test_nothing_is_dropped_without_a_yes(database: ProvisionedDatabase) -> None:
     run(database.owner_dsn, "CREATE TABLE mine (id integer)")
     code, said = reset("--environment", "test", "--database-url", database.owner_dsn, answer="n\n")
