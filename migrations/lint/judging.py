@@ -64,7 +64,11 @@ def _settled(table: Table) -> Table:
 
 
 def waived(
-    findings: Sequence[Finding], waivers: Sequence[Waiver], elsewhere: Callable[[], Sequence[Finding]] = tuple
+    findings: Sequence[Finding],
+    waivers: Sequence[Waiver],
+    *,
+    elsewhere: Callable[[], Sequence[Finding]] = tuple,
+    unjudged: Callable[[Waiver], bool] = lambda _: False,
 ) -> tuple[Finding, ...]:
     """Mark what is waived, and add what is wrong with the waivers.
 
@@ -73,8 +77,9 @@ def waived(
         waivers: what is taken knowingly.
         elsewhere: what is found on a database that nothing is known of; asked where a waiver covers nothing here, since
             a small table has no hazard that a large one has.
+        unjudged: whether nobody looked for what a waiver covers.
     """
-    used: set[Waiver] = set()
+    used = {one for one in waivers if unjudged(one)}
     result: list[Finding] = []
     for finding in findings:
         by = next((one for one in waivers if one.reason.strip() and one.holds_for(finding)), None)

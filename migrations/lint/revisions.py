@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from alembic.config import Config
@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 
 from migrations.history import History, Revision
 from migrations.lint.context import Context
+from migrations.lint.hazards.downgrade import LIES
 from migrations.lint.judging import judge, known_after, waived
 from migrations.lint.offline import Written, line_of, shown, write_offline
 from migrations.lint.revision_files import read_file
@@ -68,7 +69,8 @@ def lint_history(
     assumed = known_after(Context(lock_timeout_set=True, one_plan=one_plan), _in_order(before, written))
     back = write_offline(config, history.revisions, back=True, script=script)
     lies = tuple(ways_back(history.revisions, written.statements, back.statements, frozenset(ids)))
-    findings = lint_revisions(judged, _in_order(judged, written), context or assumed, assumed, lies)
+    sent = _in_order(judged, written)
+    findings = lint_revisions(judged, sent, context or assumed, assumed, lies, written.unknown.keys())
     unknown = {one.id: written.unknown[one.id] for one in judged if one.id in written.unknown}
     return LintReport(findings, tuple(one.id for one in judged), unknown)
 
@@ -78,7 +80,8 @@ def lint_revisions(
     statements: Sequence[LintedStatement],
     context: Context,
     assumed: Context | None = None,
-    lies: Sequence[Finding] = (),
+    lies: Sequence[Finding] | None = None,
+    unknown: Collection[str | None] = (),
 ) -> tuple[Finding, ...]:
     """Judge the statements of revisions, with the waivers and the downgrade that their files have.
 
@@ -86,17 +89,23 @@ def lint_revisions(
         revisions: what is judged, in order.
         statements: all that they send.
         context: the database that they will run on.
-        lies: downgrades that were seen not to return.
+        lies: downgrades that were seen not to return; None where nobody looked.
+        unknown: revisions whose statements cannot be told, and whose waivers so may cover what nobody sees.
         assumed: what is known of any database that they may run on; a waiver may cover what is a hazard there alone.
 
     Raises:
         SqlUnreadable, RevisionUnreadable: as `lint_history` does.
     """
     files = [read_file(one) for one in revisions]
-    found = [*judge(statements, context), *(finding for file in files for finding in file.findings), *lies]
+    found = [*judge(statements, context), *(finding for file in files for finding in file.findings), *(lies or ())]
     place = {revision.id: number for number, revision in enumerate(revisions)}
     waivers = [waiver for file in files for waiver in file.waivers]
-    marked = waived(found, waivers, lambda: judge(statements, assumed or Context(lock_timeout_set=True)))
+    marked = waived(
+        found,
+        waivers,
+        elsewhere=lambda: judge(statements, assumed or Context(lock_timeout_set=True)),
+        unjudged=lambda waiver: waiver.revision in unknown or (lies is None and waiver.hazard == LIES.id),
+    )
     return tuple(sorted(marked, key=lambda one: (place.get(one.revision or "", -1), one.line, one.hazard)))
 
 

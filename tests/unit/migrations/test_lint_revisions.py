@@ -9,7 +9,8 @@ from migrations.errors_lint import RevisionUnreadable, SqlUnreadable
 from migrations.lint import HAZARDS, Context, Finding
 from migrations.lint.documentation import said
 from migrations.lint.locations import alembic_config, load
-from migrations.lint.revisions import LintReport, lint_history
+from migrations.lint.revisions import LintReport, lint_history, lint_recorded
+from migrations.recording import RecordedStatement
 
 HEAD = '''"""{slug}."""
 
@@ -222,6 +223,24 @@ def test_a_revision_that_reads_the_database_cannot_be_told_and_the_others_can(wr
     report = judge(tmp_path)
     assert set(report.unknown) == {asking}
     assert unwaived(report) == {("column-dropped", name)}
+
+
+def test_a_waiver_of_a_revision_that_cannot_be_told_is_no_mistake(write: Write, tmp_path: Path) -> None:
+    asking = 'rows = op.get_bind().execute(sa.text("SELECT 1")).fetchall()'
+    write(asking, attributes='waivers = {"truncate": "it is empty"}')
+    assert unwaived(judge(tmp_path)) == set()
+
+
+def test_recorded_statements_are_judged_as_those_that_are_written_down(write: Write, tmp_path: Path) -> None:
+    attributes = 'waivers = {"truncate": "it is empty", "downgrade-lies": "a rehearsal tells"}'
+    write('op.execute("TRUNCATE orders")\nop.drop_column("orders", "a")', attributes=attributes)
+    history = load(alembic_config(None, tmp_path))
+    recorded = [RecordedStatement(sql, True) for sql in ("TRUNCATE orders", "ALTER TABLE orders DROP COLUMN a")]
+    found = lint_recorded(history.revisions, {"r0": recorded}, Context(lock_timeout_set=True))
+    assert [(one.hazard, one.line, one.waived_by) for one in found] == [
+        ("column-dropped", 13, None),
+        ("truncate", 14, "it is empty"),
+    ]
 
 
 def test_an_env_py_that_cannot_run_here_is_done_without(write: Write, tmp_path: Path) -> None:
