@@ -33,6 +33,7 @@ class Revision:
         checksum: SHA-256 of the file's bytes, hexadecimal.
         message: what it does, in a line.
         phase: expand, contract, or None where it does not say.
+        labels: the branches that it is part of, where they have names.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Revision:
     checksum: str
     message: str
     phase: str | None
+    labels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, script: Script, directory: ScriptDirectory) -> Revision:
@@ -56,6 +58,7 @@ class Revision:
             checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
             message=script.doc,
             phase=phase if isinstance(phase, str) else None,
+            labels=tuple(sorted(script.branch_labels)),
         )
 
 
@@ -154,19 +157,21 @@ class History:
         """The id that a target means.
 
         Args:
-            target: `head`, a revision's id, or the beginning of one.
+            target: `head`, `LABEL@head`, a revision's id, or the beginning of one.
 
         Raises:
             SeveralHeads: `head`, where there are several.
             UnknownRevision: no such revision; `head` where there are none at all.
         """
-        if target not in {"head", "heads"}:
+        label, mark, head = target.rpartition("@")
+        if head not in {"head", "heads"}:
             return self.revision(target).id
-        if len(self.heads) > 1:
-            raise SeveralHeads(self.heads)
-        if not self.heads:
-            raise UnknownRevision(target, ())
-        return self.heads[0]
+        heads = tuple(one for one in self.heads if not mark or label in self.revision(one).labels)
+        if len(heads) > 1:
+            raise SeveralHeads(heads)
+        if not heads:
+            raise UnknownRevision(target, self.heads)
+        return heads[0]
 
     def path_ids(self, revisions: Iterable[str]) -> tuple[str, ...]:
         """These revisions and all that stand below them, oldest first; those that the history lacks are left out."""
@@ -252,7 +257,8 @@ def state(connection: psycopg.Connection, history: History, *, target: str | Seq
     current = current_revisions(connection, history.version_table)
     pending = history.path_to(target, current)
     unknown = tuple(revision for revision in current if revision not in history)
-    if not applied.is_kept(connection):
+    # Of a project that is not ours nothing is recorded; what is kept there belongs to another history.
+    if history.environment is not None or not applied.is_kept(connection):
         if current:
             return HistoryState(current, pending, None, None, unknown, history.path_ids(current))
         return HistoryState(current, pending, (), (), unknown)

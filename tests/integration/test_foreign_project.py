@@ -251,6 +251,41 @@ def run(*arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+def test_a_labelled_branch_is_applied_with_what_it_depends_on(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    two = {
+        "aaa": (None, None, "SELECT 1", "SELECT 1"),
+        "bbb": ('"aaa"', None, "SELECT 1", "SELECT 1"),
+        "sss": (None, '"aaa"', "SELECT 1", "SELECT 1"),
+        "ttt": ('"sss"', None, "SELECT 1", "SELECT 1"),
+    }
+    ini = project(SYNC, two)
+    first = ini.parent / "db" / "versions" / "sss_step.py"
+    first.write_text(first.read_text().replace("branch_labels = None", 'branch_labels = ("shop",)'))
+    url = ("--database-url", database.owner_dsn, "--config", str(ini))
+    code, told = run("apply", *url)
+    assert (code, "has 2 heads" in told) == (1, True)
+    code, told = run("apply", *url, "--target", "shop@head", "--json")
+    assert code == 0
+    assert [one["revision"] for one in json.loads(told[told.index("[") :])] == ["aaa", "sss", "ttt"]
+    assert [one.revision for one in upgrade(database.owner_dsn, history(ini), target="heads", release_id="r")] == [
+        "bbb"
+    ]
+
+
+def test_records_of_our_own_history_are_nothing_to_a_foreign_one(
+    database: ProvisionedDatabase, project: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "own").mkdir()
+    write(tmp_path / "own", "r1", None, None, "SELECT 1", "SELECT 1")
+    upgrade(database.owner_dsn, History.load(tmp_path / "own"), release_id="r")
+    located = history_for(database.owner_dsn, history(project(FROM_A_VARIABLE), "APP_DB"))
+    with reader(database.owner_dsn) as connection:
+        stands = state(connection, located)
+    assert (stands.current, stands.deleted) == ((), ())
+
+
 def test_status_names_what_is_wrong_with_what_to_do(
     database: ProvisionedDatabase, project: Callable[..., Path]
 ) -> None:
