@@ -127,7 +127,11 @@ class History:
             except Exception as error:
                 shown = environment.config or environment.script_location or environment.folder
                 raise HistoryUnreadable([shown], f"{type(error).__name__}: {error}") from error
-            return places or (Path(directory.versions).resolve(),)
+            places = places or (Path(directory.versions).resolve(),)
+            if not directory.recursive_version_locations:
+                return places
+            below = (one for place in places for one in sorted(place.rglob("*")) if one.name != "__pycache__")
+            return (*places, *(one for one in below if one.is_dir()))
 
     @property
     def heads(self) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from migrations.consistency import check_parents
+from migrations.errors import HistoryUnreadable
 from migrations.history import History
 from migrations.project import environment_of
 
@@ -37,7 +39,10 @@ def chosen(config: Path | None, script_location: Path | None, url_variable: str 
     """The history that a command was pointed at.
 
     Raises:
-        HistoryUnreadable: it cannot be read.
+        HistoryUnreadable: it cannot be read; a revision whose parent no file has is named.
     """
+    folders = revision_folders(config, script_location)
+    if lost := check_parents(folders).findings:
+        raise HistoryUnreadable(folders, "; ".join(f"{one.subject}: {one.detail}: {one.advice}" for one in lost))
     environment = environment_of(config, script_location, url_variable=url_variable)
     return History.load() if environment is None else History.of_project(environment)

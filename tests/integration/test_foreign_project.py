@@ -344,3 +344,23 @@ def test_history_shows_branch_points_merges_and_heads(project: Callable[..., Pat
         ["aaa", "bbb"],
         ["bbb", "ccc"],
     ]
+
+
+def test_a_missing_parent_is_named_before_a_history_is_used(project: Callable[..., Path]) -> None:
+    ini = project(SYNC)
+    (ini.parent / "db" / "versions" / "aaa_step.py").unlink()
+    for command in (("history",), ("apply", "--database-url", "postgresql://nobody@127.0.0.1:1/nothing")):
+        code, told = run(*command, "--config", str(ini))
+        assert code == 1
+        assert "bbb_step.py: revision bbb stands on aaa, and no file has that revision" in " ".join(told.split())
+
+
+def test_parents_in_folders_below_are_found(project: Callable[..., Path]) -> None:
+    ini = project(SYNC)
+    versions = ini.parent / "db" / "versions"
+    (versions / "2024").mkdir()
+    (versions / "aaa_step.py").rename(versions / "2024" / "aaa_step.py")
+    ini.write_text(f"{INI}recursive_version_locations = true\n")
+    code, told = run("history", "--config", str(ini), "--json")
+    assert code == 0, told
+    assert [one["revision"] for one in json.loads(told)["revisions"]] == ["aaa", "bbb", "ccc", "ddd"]
