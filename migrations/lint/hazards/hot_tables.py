@@ -18,6 +18,10 @@ def _trigger(statement: Statement, world: World) -> Iterator[Subject]:
         table = Name.of_range(node.relation)
         if world.is_hot(table):
             yield Subject(table, name=node.trigname)
+    elif isinstance(node, nodes.RuleStmt) and node.event != pb.CMD_SELECT:
+        table = Name.of_range(node.relation)
+        if world.is_hot(table):
+            yield Subject(table, name=node.rulename)
 
 
 def _policy(statement: Statement, world: World) -> Iterator[Subject]:
@@ -33,7 +37,7 @@ def _policy(statement: Statement, world: World) -> Iterator[Subject]:
 
 TRIGGER = Hazard(
     id="trigger-on-hot-table",
-    condition="A trigger for each row, without a WHEN, on a table that the application writes to often.",
+    condition="A trigger for each row, without a WHEN, or a rule, on a table that the application writes to often.",
     effect="`{name}` runs in every write to `{table}` from this moment on: each takes longer, and fails when it fails.",
     safe="Let WHEN or UPDATE OF a column with WHEN keep it from rows that it is not about, measure it in the "
     "rehearsal, or "

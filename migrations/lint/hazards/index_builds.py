@@ -109,7 +109,7 @@ DROP = Hazard(
     bad="SET lock_timeout = '2s';\nDROP INDEX orders_note_idx;\n",
     good="DROP INDEX CONCURRENTLY orders_note_idx;\n",
     rule=_drop,
-    squawk=("require-concurrent-index-deletion",),
+    squawk=("require-concurrent-index-deletion", "ban-drop-index"),
 )
 
 REINDEX = Hazard(

@@ -24,6 +24,7 @@ _UNNAMED = frozenset(
         pb.OBJECT_POLICY,
         pb.OBJECT_RULE,
         pb.OBJECT_COLUMN,
+        pb.OBJECT_ATTRIBUTE,
         *_RELATIONS,
     )
 )
@@ -70,10 +71,16 @@ def _schema(statement: Statement, _world: World) -> Iterator[Subject]:
 
 def _other(statement: Statement, _world: World) -> Iterator[Subject]:
     node = statement.node
-    if isinstance(node, nodes.RenameStmt) and node.rename_type not in _UNNAMED and not node.relation:
-        parts = node.object.items if isinstance(node.object, nodes.List) else []
-        old = node.subname or str(Name.of_parts(parts)) or "it"
-        yield Subject(name=old, detail=node.newname)
+    if isinstance(node, nodes.RenameStmt) and node.rename_type not in _UNNAMED:
+        yield Subject(name=_old_name(node), detail=node.newname)
+
+
+def _old_name(node: nodes.RenameStmt) -> str:
+    match node.object:
+        case nodes.List(items=parts) | nodes.ObjectWithArgs(objname=parts):
+            return str(Name.of_parts(parts))
+        case _:
+            return str(Name.of_range(node.relation)) if node.relation is not None else node.subname
 
 
 TABLE = Hazard(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from postgast import pg_query_pb2 as pb
 
 from migrations.lint.alterations import added_constraints, commands, default_of
+from migrations.lint.context import Table
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
@@ -37,7 +38,7 @@ def _not_null(statement: Statement, world: World) -> Iterator[Subject]:
     """See a column made NOT NULL with a scan.
 
     Source: SET NOT NULL reads every row under AccessExclusiveLock, unless a valid CHECK proves that none is NULL
-        (PostgreSQL 12 and later).
+        (PostgreSQL 12 and later). PRIMARY KEY USING INDEX does the same to the columns of its index.
     """
     for table, command in commands(statement.node):
         known = world.table(table)
@@ -51,6 +52,24 @@ def _not_null(statement: Statement, world: World) -> Iterator[Subject]:
             proven = all(world.table(one.table).proves_not_null(name) for name in one.columns)
             if not proven:
                 yield Subject(one.table, ", ".join(one.columns))
+        elif one.kind == "primary key" and one.node.indexname:
+            nullable = _nullable(world.table(one.table), one.node.indexname)
+            if nullable is not None:
+                yield Subject(one.table, nullable)
+
+
+def _nullable(table: Table, index: str) -> str | None:
+    """The columns of an index that may hold NULL, which its primary key makes NOT NULL; None where there is none."""
+    known = table.indexes.get(index)
+    if known is None:
+        return ""
+    columns = {name: table.columns.get(name) for name in known.columns}
+    free = [
+        name
+        for name, column in columns.items()
+        if (column is None or not column.not_null) and not table.proves_not_null(name)
+    ]
+    return ", ".join(free) or None
 
 
 CHECK = Hazard(

@@ -7,8 +7,10 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
 from migrations.lint.alterations import commands
+from migrations.lint.bounds import read_tables
 from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard, Subject
+from migrations.lint.locking import option
 from migrations.lint.names import Name, constant
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
@@ -21,14 +23,10 @@ def _granted(statement: Statement, _world: World) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.AlterDefaultPrivilegesStmt):
         node = node.action or node
-        tables = [None]
-    else:
-        tables = _tables(node)
     if isinstance(node, nodes.GrantStmt) and node.is_grant:
-        wide = _wide(node)
-        who = ", ".join(_role(one) for one in node.grantees)
-        for table in tables if wide or node.targtype == pb.ACL_TARGET_ALL_IN_SCHEMA else filter(None, tables):
-            yield Subject(None if wide else table, name=wide or _privileges(node), detail=f"{who} on {table or 'all'}")
+        yield from _given(node)
+    elif isinstance(node, nodes.AlterTableStmt | nodes.AlterOwnerStmt):
+        yield from _owners(node)
     elif isinstance(node, nodes.GrantRoleStmt) and node.is_grant:
         names = [one.priv_name for one in node.granted_roles if isinstance(one, nodes.AccessPriv)]
         yield Subject(name=f"the role {', '.join(names)}", detail=", ".join(_role(one) for one in node.grantee_roles))
@@ -39,9 +37,29 @@ def _granted(statement: Statement, _world: World) -> Iterator[Subject]:
                 yield Subject(name=one.defname.upper(), detail=role)
 
 
-def _tables(node: AstNode) -> list[Name | None]:
-    if not isinstance(node, nodes.GrantStmt):
-        return [None]
+def _given(node: nodes.GrantStmt) -> Iterator[Subject]:
+    wide = _wide(node)
+    who = ", ".join(_role(one) for one in node.grantees)
+    tables = _tables(node)
+    if not wide and node.targtype == pb.ACL_TARGET_OBJECT:
+        tables = [one for one in tables if one is not None]
+    for table in tables:
+        place = str(table) if table else "what is made later" if node.targtype == pb.ACL_TARGET_DEFAULTS else "all"
+        yield Subject(None if wide else table, name=wide or _privileges(node), detail=f"{who} on {place}")
+
+
+def _owners(node: nodes.AlterTableStmt | nodes.AlterOwnerStmt) -> Iterator[Subject]:
+    """See an owner that changes. Source: an owner may do everything, and row-level security holds for it if FORCED."""
+    if isinstance(node, nodes.AlterOwnerStmt):
+        yield Subject(name="Ownership", detail=_role(node.newowner))
+        return
+    for one in node.cmds:
+        if isinstance(one, nodes.AlterTableCmd) and one.subtype == pb.AT_ChangeOwner:
+            table = Name.of_range(node.relation)
+            yield Subject(table, name=f"Ownership of {table}", detail=_role(one.newowner))
+
+
+def _tables(node: nodes.GrantStmt) -> list[Name | None]:
     is_named = node.targtype == pb.ACL_TARGET_OBJECT and node.objtype == pb.OBJECT_TABLE
     return [Name.of_range(one) for one in node.objects if isinstance(one, nodes.RangeVar)] if is_named else [None]
 
@@ -97,6 +115,15 @@ def _policy_follows(table: Name, statement: Statement, world: World) -> bool:
         and one.transaction == statement.transaction
         for one in world.others
     )
+
+
+def _view(statement: Statement, world: World) -> Iterator[Subject]:
+    """See a view that reads past policies. Source: a view reads as its owner, unless it is a security_invoker."""
+    node = statement.node
+    if isinstance(node, nodes.ViewStmt) and node.query is not None and not option(node.options, "security_invoker"):
+        for table in sorted(read_tables(node.query)):
+            if world.table(table).row_security:
+                yield Subject(table, name=str(Name.of_range(node.view)))
 
 
 def _without_policy(statement: Statement, world: World) -> Iterator[Subject]:
@@ -172,4 +199,25 @@ DEFINER = Hazard(
     good="CREATE FUNCTION tidy() RETURNS int LANGUAGE sql SECURITY DEFINER SET search_path = '' AS 'SELECT 1';\n",
     concern="any",
     rule=_definer,
+)
+
+VIEW = Hazard(
+    id="view-past-row-security",
+    condition="A view reads a table with row-level security, and is no security_invoker.",
+    effect="`{name}` reads `{table}` with its owner's rights: whoever may read the view sees rows that the policies "
+    "keep "
+    "from them.",
+    safe="CREATE VIEW ... WITH (security_invoker = true).",
+    bad="""CREATE TABLE notes (id bigint PRIMARY KEY, owner uuid);
+ALTER TABLE notes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY notes_own ON notes USING (owner = current_setting('app.user_id', true)::uuid);
+CREATE VIEW recent_notes AS SELECT * FROM notes;
+""",
+    good="""CREATE TABLE notes (id bigint PRIMARY KEY, owner uuid);
+ALTER TABLE notes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY notes_own ON notes USING (owner = current_setting('app.user_id', true)::uuid);
+CREATE VIEW recent_notes WITH (security_invoker = true) AS SELECT * FROM notes;
+""",
+    concern="any",
+    rule=_view,
 )

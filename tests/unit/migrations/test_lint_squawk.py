@@ -15,6 +15,8 @@ BY_SQL = [hazard for hazard in HAZARDS.values() if hazard.language == "sql"]
 CRIES_WOLF = {
     "require-lock-timeout": "it asks for one before what locks no table, and before CONCURRENTLY, which it would spoil",
     "prefer-bigint-over-int": "it wants every column wide, not only keys",
+    "ban-create-policy": "it does not know that a table is new",
+    "ban-alter-row-level-security": "it does not know that a table is new",
     "ban-disable-trigger": "it takes row-level security and ENABLE TRIGGER for DISABLE TRIGGER",
 }
 
