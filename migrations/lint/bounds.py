@@ -80,11 +80,11 @@ class _Target:
         operator = strings(condition.name)[-1:]
         match condition.kind:
             case pb.AEXPR_IN:
-                return operator == ("=",)
+                return operator == ("=",) and self._is_key(condition.lexpr)
             case pb.AEXPR_OP_ANY:
-                return self._is_list(condition.rexpr)
+                return self._is_list(condition.rexpr) and self._is_key(condition.lexpr)
             case pb.AEXPR_BETWEEN:
-                return self._own(condition.lexpr) is not None
+                return self._orders(self._own(condition.lexpr))
             case pb.AEXPR_OP if operator == ("=",):
                 sides = (condition.lexpr, condition.rexpr), (condition.rexpr, condition.lexpr)
                 return any(self._is_key(one) and self._is_fixed(other) for one, other in sides)
@@ -98,13 +98,13 @@ class _Target:
             if isinstance(one, nodes.A_Expr) and one.kind == pb.AEXPR_OP and (column := self._own(one.lexpr)):
                 operator = strings(one.name)[-1]
                 side = "lower" if operator in _LOWER else "upper" if operator in _UPPER else ""
-                if side and self._is_fixed(one.rexpr):
+                if side and self._is_fixed(one.rexpr) and self._orders(column):
                     ends.setdefault(column, set()).add(side)
         return any({"lower", "upper"} <= sides for sides in ends.values())
 
     def _among(self, condition: nodes.SubLink) -> bool:
         query = condition.subselect
-        if condition.sub_link_type not in {pb.ANY_SUBLINK, pb.EXISTS_SUBLINK}:
+        if condition.sub_link_type != pb.ANY_SUBLINK or not self._is_key(condition.testexpr):
             return False
         named = query.from_clause if isinstance(query, nodes.SelectStmt) else []
         return limited(query) or any(
@@ -119,7 +119,16 @@ class _Target:
         is_own = bool(column) and qualified[-1:] in ([], [self.alias or self.table.name])
         return column if is_own else None
 
+    def _orders(self, column: str | None) -> bool:
+        """Whether a range of a column is one of a key, or of an index that goes by it."""
+        known = self.world.table(self.table)
+        led = any(one.columns[:1] == (column,) for one in known.indexes.values())
+        by_name = not known.complete and column is not None and column.lower().endswith("id")
+        return column is not None and (led or by_name or _is_unique(column, self.table, self.world))
+
     def _is_key(self, node: AstNode | None) -> bool:
+        if isinstance(node, nodes.RowExpr):
+            return any(self._is_key(one) for one in node.args)
         column = self._own(node)
         return column is not None and _is_unique(column, self.table, self.world)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
+from postgast.nodes.base import AstNode
 
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.names import Name
@@ -66,21 +67,21 @@ def _schema(statement: Statement, _world: World) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.AlterObjectSchemaStmt):
         table = Name.of_range(node.relation) if node.relation is not None else None
-        yield Subject(table, name=node.newschema)
+        yield Subject(table, name=node.newschema, detail=_object_name(node.object, node.relation))
 
 
 def _other(statement: Statement, _world: World) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.RenameStmt) and node.rename_type not in _UNNAMED:
-        yield Subject(name=_old_name(node), detail=node.newname)
+        yield Subject(name=_object_name(node.object, node.relation) or node.subname, detail=node.newname)
 
 
-def _old_name(node: nodes.RenameStmt) -> str:
-    match node.object:
+def _object_name(given: AstNode | None, relation: nodes.RangeVar | None) -> str:
+    match given:
         case nodes.List(items=parts) | nodes.ObjectWithArgs(objname=parts):
             return str(Name.of_parts(parts))
         case _:
-            return str(Name.of_range(node.relation)) if node.relation is not None else node.subname
+            return str(Name.of_range(relation)) if relation is not None else ""
 
 
 TABLE = Hazard(
@@ -118,7 +119,7 @@ COLUMN = Hazard(
 SCHEMA = Hazard(
     id="schema-changed",
     condition="An object that is in use is moved to another schema.",
-    effect="The running application does not find `{table}` any more: it is in the schema `{name}` from this moment "
+    effect="The running application does not find `{detail}` any more: it is in the schema `{name}` from this moment "
     "on.",
     safe="Leave it where it is, or put a view in its old place in the same revision and waive this with that reason.",
     bad="SET lock_timeout = '2s';\nALTER TABLE orders SET SCHEMA archive;\n",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from migrations.lint.alterations import added_constraints, commands, default_of
@@ -26,12 +27,17 @@ def _foreign_key(statement: Statement, _world: World) -> Iterator[Subject]:
     """See a foreign key added with a scan.
 
     Source: ADD FOREIGN KEY takes ShareRowExclusiveLock on both tables, and reads the one unless NOT VALID; it reads
-        nothing for a new column without a default (transformColumnDefinition sets skip_validation).
+        nothing for a new column without a default (transformColumnDefinition sets skip_validation). ALTER CONSTRAINT
+        ... ENFORCED (PostgreSQL 18) reads it too.
     """
     for one in added_constraints(statement.node):
         fresh = one.with_column is not None and default_of(one.with_column) is None
         if one.kind == "foreign key" and not one.node.skip_validation and one.node.is_enforced and not fresh:
-            yield Subject(one.table, ", ".join(one.columns), one.name, str(one.references or ""))
+            yield Subject(one.table, ", ".join(one.columns), one.name, f"`{one.references}`")
+    for table, command in commands(statement.node):
+        given = command.def_
+        if isinstance(given, nodes.ATAlterConstraint) and given.alter_enforceability and given.is_enforced:
+            yield Subject(table, name=given.conname, detail="the table that it points at")
 
 
 def _not_null(statement: Statement, world: World) -> Iterator[Subject]:
@@ -92,7 +98,7 @@ ALTER TABLE orders VALIDATE CONSTRAINT orders_total_check;
 FOREIGN_KEY = Hazard(
     id="foreign-key-scans",
     condition="A foreign key is added without NOT VALID to a table that is in use.",
-    effect="Adding `{name}` reads every row of `{table}` while nobody can write to it nor to `{detail}`.",
+    effect="Adding `{name}` reads every row of `{table}` while nobody can write to it nor to {detail}.",
     safe="Add it NOT VALID, and VALIDATE CONSTRAINT in a later transaction, which lets everybody work.",
     bad="""SET lock_timeout = '2s';
 ALTER TABLE orders ADD CONSTRAINT orders_customer_fkey FOREIGN KEY (customer_id) REFERENCES customers (id);
