@@ -87,9 +87,11 @@ SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements')
    AND current_setting('shared_preload_libraries') LIKE '%pg_stat_statements%'
 """
 
+# What the migrating role and superusers send is not the application's.
 STATEMENTS = """
-SELECT query, sum(calls)::bigint FROM pg_stat_statements
+SELECT query, sum(calls)::bigint FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
 WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND r.rolname <> current_user AND NOT r.rolsuper
   AND query ~* '^\\s*(select|insert|update|delete|with|merge|copy)\\M'
   AND query !~* 'alembic_version|pg_catalog|pg_stat_|pg_class'
 GROUP BY query ORDER BY 2 DESC LIMIT 5000

@@ -1,6 +1,7 @@
 """The lint with a live database in hand: sizes, traffic, what stands."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -111,3 +112,19 @@ def test_a_partitioned_table_is_known_for_one(database: ProvisionedDatabase) -> 
     assert context.tables[Name("parts")].kind == "partitioned"
     assert context.enums[Name("mood")] == ("glad", "sad")
     assert context.domains[Name("email")]
+
+
+def test_what_the_application_runs_is_known_from_pg_stat_statements(
+    database: ProvisionedDatabase, live: psycopg.Connection
+) -> None:
+    with psycopg.connect(database.superuser_dsn, autocommit=True) as superuser:
+        superuser.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        superuser.execute(f"GRANT pg_read_all_stats TO {database.owner}".encode())
+    live.execute(f"GRANT SELECT ON small TO {database.app}".encode())
+    with psycopg.connect(database.app_dsn) as application:
+        application.execute("SELECT note FROM small WHERE id = 1")
+    drop = LintedStatement("ALTER TABLE small DROP COLUMN note", phase="contract")
+    context = replace(read_context(database.owner_dsn), lock_timeout_set=True)
+    assert [one.hazard for one in lint([drop], context)] == ["column-dropped"]
+    unused = LintedStatement("ALTER TABLE large DROP COLUMN seen", phase="contract")
+    assert "column-dropped" not in {one.hazard for one in lint([unused], context)}
