@@ -24,8 +24,9 @@ from migrations.lint.alterations import (
 )
 from migrations.lint.context import Column, Table, TableConstraint, TableIndex
 from migrations.lint.locking import locks
-from migrations.lint.names import Name, SqlType, constant, strings
+from migrations.lint.names import Name, SqlType, strings
 from migrations.lint.statements import Statement
+from migrations.lint.timeouts import set_by, set_by_function
 from migrations.lint.world import World
 
 _RELATIONS = frozenset({int(pb.OBJECT_TABLE), int(pb.OBJECT_VIEW), int(pb.OBJECT_MATVIEW)})
@@ -84,11 +85,11 @@ def _types_and_settings(world: World, statement: Statement, node: AstNode) -> No
         case nodes.CreateDomainStmt():
             world.domains[Name.of_parts(node.domainname)] = bool(node.constraints)
         case nodes.VariableSetStmt():
-            _set(world, node)
+            set_by(world, node)
         case nodes.SelectStmt():
             for _, one in postgast.walk_typed(node):
                 if isinstance(one, nodes.FuncCall):
-                    _set_config(world, one)
+                    set_by_function(world, one)
         case _:
             return
 
@@ -278,31 +279,3 @@ def _drop(world: World, node: nodes.DropStmt) -> None:
             parts = strings([one])
             table = world.table(Name.of("", "") if len(parts) < 2 else Name.of(parts[-2], "".join(parts[-3:-2])))
             _put(world, replace(table, policies=table.policies - set(parts[-1:])))
-
-
-def _set(world: World, node: nodes.VariableSetStmt) -> None:
-    if node.kind == pb.VAR_RESET_ALL or (node.kind in {pb.VAR_RESET, pb.VAR_SET_DEFAULT} and _is_timeout(node.name)):
-        world.session_lock_timeout = world.context.lock_timeout_set
-    elif node.kind == pb.VAR_SET_VALUE and _is_timeout(node.name):
-        values = [constant(one) for one in node.args]
-        _limit(world, str(values[0]) if values else "", local=node.is_local)
-
-
-def _set_config(world: World, call: nodes.FuncCall) -> None:
-    values = [constant(one) for one in call.args]
-    if strings(call.funcname)[-1:] == ("set_config",) and len(values) == 3 and _is_timeout(str(values[0])):
-        _limit(world, str(values[1]), local=bool(values[2]))
-
-
-def _is_timeout(name: str) -> bool:
-    return name.lower() == "lock_timeout"
-
-
-def _limit(world: World, value: str, *, local: bool) -> None:
-    limited = value.strip("'").rstrip("minsuhd ") not in {"0", "0.0", "-1", ""}
-    if local:
-        if world.transaction.number is not None:
-            world.transaction.lock_timeout = limited
-    else:
-        world.session_lock_timeout = limited
-        world.transaction.lock_timeout = limited if world.transaction.number is not None else None
