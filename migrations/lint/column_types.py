@@ -22,7 +22,7 @@ def rewrites(old: SqlType | None, new: SqlType | None) -> bool:
         return True
     if old == new:
         return False
-    if old.array != new.array:
+    if old.array != new.array or (old.array and old.name != new.name):
         return True
     if old.name in _TEXTS and new.name in _TEXTS:
         return bool(new.modifiers) and (not old.modifiers or old.name == "text" or new.modifiers < old.modifiers)

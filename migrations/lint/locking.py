@@ -215,6 +215,8 @@ def _altered(node: nodes.AlterTableStmt) -> Iterator[HeldLock]:
             yield HeldLock(table, SHARE_UPDATE)
         else:
             yield HeldLock(table, ACCESS_EXCLUSIVE)
+            if isinstance(given, nodes.PartitionCmd):
+                yield HeldLock(Name.of_range(given.name), ACCESS_EXCLUSIVE)
     for one in added_constraints(node):
         if one.references is not None:
             yield HeldLock(one.references, SHARE_ROW)
