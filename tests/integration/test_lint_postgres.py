@@ -72,7 +72,7 @@ RELATIONS = """
 SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
 """
 TYPES = (
-    ("varchar(20)", "varchar(20)"),
+    ("varchar(10)", "varchar(20)"),
     ("varchar(20)", "varchar(10)"),
     ("varchar(10)", "varchar"),
     ("varchar(10)", "text"),
