@@ -148,6 +148,7 @@ class Context:
         sequences: how far integer keys have come.
         statements: what the application runs.
         functions: bodies of functions in PL/pgSQL or SQL, with their language.
+        steady_functions: functions that are not volatile, under any of their argument types.
         server_version: PostgreSQL's major version; None where it is not known.
         one_plan: whether all statements are released together, so that a table which one of them makes is new to all.
         lock_timeout_set: whether whoever runs the statements sets a lock_timeout, as `pilotage apply` does.
@@ -161,6 +162,7 @@ class Context:
     sequences: tuple[SequencePosition, ...] = ()
     statements: tuple[SeenStatement, ...] = ()
     functions: Mapping[Name, tuple[str, str]] = field(default_factory=dict[Name, tuple[str, str]])
+    steady_functions: frozenset[str] = frozenset()
     server_version: int | None = None
     one_plan: bool = False
     lock_timeout_set: bool = False

@@ -68,6 +68,7 @@ def read_context(dsn: str, thresholds: Thresholds | None = None) -> Context:
             ),
             statements=statements,
             functions={Name.of(one[1], one[0]): (one[2], one[3]) for one in _rows(session, live_queries.FUNCTIONS)},
+            steady_functions=frozenset(str(one[0]) for one in _rows(session, live_queries.STEADY_FUNCTIONS)),
             server_version=session.info.server_version // 10_000,
             thresholds=thresholds or Thresholds(),
         )

@@ -70,6 +70,10 @@ WHERE l.lanname IN ('plpgsql', 'sql') AND p.prosrc <> '' AND {_USERS}
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
 """
 
+STEADY_FUNCTIONS = """
+SELECT proname FROM pg_proc WHERE prokind = 'f' GROUP BY proname HAVING bool_and(provolatile <> 'v')
+"""
+
 # A sequence counts for the column that owns it, which the end of the column's type may stop before its own.
 SEQUENCES = f"""
 SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, NULL), coalesce(q.last_value, 0),

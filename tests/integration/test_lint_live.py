@@ -102,6 +102,14 @@ def test_an_index_that_is_invalid_is_seen_behind_if_not_exists(
 
 
 @pytest.mark.usefixtures("live")
+def test_a_default_is_volatile_where_the_database_says_so(database: ProvisionedDatabase) -> None:
+    limits = Thresholds(key_used=1.0)
+    assert found(database, "ALTER TABLE large ADD COLUMN at point DEFAULT point(0, 0)", limits) == set()
+    random = found(database, "ALTER TABLE large ADD COLUMN r float DEFAULT random()", limits)
+    assert random == {("volatile-default", "large")}
+
+
+@pytest.mark.usefixtures("live")
 def test_a_function_of_the_database_that_is_called_is_looked_into(database: ProvisionedDatabase) -> None:
     assert ("type-change-rewrites", "large") in found(database, "SELECT widen()")
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from postgast import nodes
+from postgast import pg_query_pb2 as pb
 
 from migrations.lint.bounds import is_bounded, is_catalogue, limited, read_tables
 from migrations.lint.hazard import Hazard, Subject
@@ -37,7 +38,9 @@ def _insert(statement: Statement, _world: World) -> Iterator[Subject]:
     if not isinstance(node, nodes.InsertStmt) or statement.batched:
         return
     source = node.select_stmt
-    if isinstance(source, nodes.SelectStmt) and not limited(source):
+    # Without FROM it is one row, whatever its condition looks at.
+    many = isinstance(source, nodes.SelectStmt) and (source.from_clause or source.op != pb.SETOP_NONE)
+    if isinstance(source, nodes.SelectStmt) and many and not limited(source):
         for table in sorted(one for one in read_tables(source) if not is_catalogue(one)):
             yield Subject(table, name=str(Name.of_range(node.relation)))
 

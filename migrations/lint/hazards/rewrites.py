@@ -68,17 +68,19 @@ def _volatile(statement: Statement, world: World) -> Iterator[Subject]:
         default = default_of(column)
         if default is not None and not is_serial(column):
             type_ = type_of(column)
-            varying = next(_varying(default), "")
+            varying = next(_varying(default, world), "")
             if not varying and type_ is not None and world.domains.get(Name(type_.name)):
                 varying = f"the domain {type_.name}"
             if varying:
                 yield Subject(table, column.colname, detail=varying)
 
 
-def _varying(default: AstNode) -> Iterator[str]:
+def _varying(default: AstNode, world: World) -> Iterator[str]:
     for _, one in postgast.walk_typed(default):
-        if isinstance(one, nodes.FuncCall) and (name := strings(one.funcname)[-1]) not in _STEADY:
-            yield f"{name}()"
+        if isinstance(one, nodes.FuncCall):
+            name = strings(one.funcname)[-1]
+            if name not in _STEADY and name not in world.context.steady_functions:
+                yield f"{name}()"
 
 
 def _numbered(statement: Statement, _world: World) -> Iterator[Subject]:
