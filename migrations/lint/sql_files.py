@@ -40,7 +40,7 @@ def read_sql(files: Sequence[Path]) -> SqlHistory:
     history = SqlHistory((), ())
     for file in files:
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise SqlUnreadable(str(file), 1, f"it cannot be read: {error}", "") from error
         history = _joined(history, parse_sql(text, str(file)))

@@ -119,3 +119,56 @@ def test_a_database_that_does_not_answer_is_2(file: Path) -> None:
 
 def test_a_history_that_is_not_there_is_2(tmp_path: Path) -> None:
     assert run("--script-location", tmp_path / "nowhere")[0] == 2
+
+
+REVISION = '''"""Drop it."""
+from alembic import op
+
+revision, down_revision = "r0", None
+
+
+def upgrade() -> None:
+    op.execute("TRUNCATE orders")
+
+
+def downgrade() -> None:
+    op.execute("SELECT 1")
+'''
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Another Alembic project, whose env.py cannot run here."""
+    versions = tmp_path / "db" / "changes"
+    versions.mkdir(parents=True)
+    (tmp_path / "db" / "env.py").write_text("import something.of.theirs")
+    (versions / "r0_drop.py").write_text(REVISION)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "alembic.ini",
+            "[alembic]\nscript_location = %(here)s/db\nversion_locations = %(here)s/db/changes\npath_separator = os\n",
+        ),
+        (
+            "pyproject.toml",
+            '[tool.alembic]\nscript_location = "%(here)s/db"\nversion_locations = ["%(here)s/db/changes"]\n',
+        ),
+    ],
+)
+def test_another_project_is_judged_by_its_own_configuration(project: Path, name: str, text: str) -> None:
+    (project / name).write_text(text)
+    code, said, _ = run("--config", project / name, "--json")
+    document = json.loads(said)
+    assert code == 1
+    assert [(one["hazard"], one["revision"], one["line"]) for one in document["findings"]] == [("truncate", "r0", 8)]
+
+
+def test_a_file_with_a_byte_order_mark_and_other_line_ends_is_read(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf-- 1.sql\r\nSELECT 1;\r\n-- 2.sql\r\nTRUNCATE orders;\r\n")
+    code, said, _ = run("--sql", file)
+    assert code == 1
+    assert ":4: truncate" in said
