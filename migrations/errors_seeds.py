@@ -3,9 +3,12 @@
 ```
 MigrationError
 ├── SeedRefused                 a database that must not be seeded
-└── NothingToSeed               none of the tables is there
+├── NothingToSeed               none of the tables is there
+└── NoKeysToSeedWith            rows have values for encrypted columns, and there are no keys
 ```
 """
+
+from collections.abc import Sequence
 
 from migrations.errors import MigrationError
 
@@ -19,3 +22,14 @@ class NothingToSeed(MigrationError):
 
     def __init__(self, where: str) -> None:
         super().__init__(f"{where} has no table that could be seeded: apply the revisions first")
+
+
+class NoKeysToSeedWith(MigrationError):
+    """Rows have values for encrypted columns, and there are no keys."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        self.tables = tuple(tables)
+        super().__init__(
+            f"columns of {', '.join(tables)} are encrypted, and ENCRYPTION_KEYS is not set: set it to dev: and what "
+            "`openssl rand -base64 32` prints, and keep it, since nothing else reads these rows"
+        )

@@ -12,13 +12,14 @@ from flows.cli import variables
 from flows.cli.database import owner_dsn
 from flows.cli.disposable import refuse_unless_seedable
 from flows.cli.failing import CommandFailed, clearly
+from migrations.encryption import KeyRing
 from migrations.errors import place
 from migrations.seeds import Person, Seeded
 from migrations.seeds import seed as load
 
 console = Console(highlight=False)
 SEEDED = ("development", "staging")
-Size = Literal["none"]
+Size = Literal["none", "small", "medium", "large"]
 
 
 def seed(
@@ -26,7 +27,10 @@ def seed(
     database_url: Annotated[
         str | None, typer.Option("--database-url", help="The database, instead of the environment's.")
     ] = None,
-    size: Annotated[Size, typer.Option("--size", help="How many rows beside those of every database.")] = "none",
+    size: Annotated[
+        Size, typer.Option("--size", help="Generated rows: some 5,000, 300,000 or 10,000,000.")
+    ] = "none",
+    number: Annotated[int, typer.Option("--seed", help="The same number makes the same rows.", min=0)] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Load the rows that a development or staging database starts with; those that are there stay as they are."""
@@ -35,9 +39,15 @@ def seed(
             raise CommandFailed(f"{environment} is never seeded: take {' or '.join(SEEDED)}")
         dsn = owner_dsn(environment, database_url)
         refuse_unless_seedable(dsn, staging=environment == "staging")
-        done = load(dsn, super_admin=super_admin())
+        done = load(
+            dsn,
+            super_admin=super_admin(),
+            size=None if size == "none" else size,
+            number=number,
+            keys=None if size == "none" else _keys(),
+        )
     if as_json:
-        typer.echo(json.dumps(_document(dsn, size, done), indent=2))
+        typer.echo(json.dumps(_document(dsn, size, number, done), indent=2))
     else:
         _show(dsn, done)
 
@@ -52,12 +62,24 @@ def super_admin() -> Person:
     )
 
 
-def _document(dsn: str, size: str, done: Seeded) -> dict[str, object]:
+def _keys() -> KeyRing | None:
+    given = variables.given("ENCRYPTION_KEYS")
+    return KeyRing.parse(given) if given and not is_placeholder(given) else None
+
+
+def _document(dsn: str, size: str, number: int, done: Seeded) -> dict[str, object]:
     tables = [
         {"table": one.table, "rows": one.rows, "added": one.added, "seconds": round(one.seconds, 3)}
         for one in done.loaded
     ]
-    return {"database": place(dsn), "size": size, "added": done.added, "tables": tables, "left_out": done.left_out}
+    return {
+        "database": place(dsn),
+        "size": size,
+        "seed": number,
+        "added": done.added,
+        "tables": tables,
+        "left_out": done.left_out,
+    }
 
 
 def _show(dsn: str, done: Seeded) -> None:
