@@ -16,6 +16,7 @@ from migrations.lint.locking import is_concurrent
 from migrations.lint.statements import Reader, Statement
 from migrations.lint.values import LintedStatement, Waiver
 
+_WHOLE = frozenset({int(pb.REINDEX_OBJECT_SCHEMA), int(pb.REINDEX_OBJECT_SYSTEM), int(pb.REINDEX_OBJECT_DATABASE)})
 _SECTION = re.compile(r"^--[ \t]*(\d+[\w.-]*\.sql)[ \t]*$", re.MULTILINE)
 _PHASE = re.compile(r"^--[ \t]*phase:[ \t]*(expand|contract)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _WAIVER = re.compile(r"^\s*--\s*waive\s+(?P<hazard>[\w-]+)\s*:?[ \t]*(?P<reason>.*)$", re.IGNORECASE)
@@ -81,7 +82,8 @@ def _section(text: str, whole: LintedStatement) -> SqlHistory:
 
 def _in_transactions(found: Sequence[Statement]) -> Iterator[LintedStatement]:
     explicit = any(isinstance(one.node, nodes.TransactionStmt) and one.node.kind in _BEGINS for one in found)
-    working = [one for one in found if not isinstance(one.node, nodes.VariableSetStmt)]
+    # SET and ANALYZE go with either.
+    working = [one for one in found if not isinstance(one.node, nodes.VariableSetStmt) and not _analyzes(one)]
     alone = bool(working) and all(works_outside(one) for one in working)
     current: int | None = None if explicit or alone or not found else found[0].line
     begun: Statement | None = None
@@ -102,15 +104,27 @@ def _in_transactions(found: Sequence[Statement]) -> Iterator[LintedStatement]:
         yield replace(begun.origin, sql=begun.sql, line=begun.line, transaction=current)
 
 
+def _analyzes(statement: Statement) -> bool:
+    return isinstance(statement.node, nodes.VacuumStmt) and not statement.node.is_vacuumcmd
+
+
 def works_outside(statement: Statement) -> bool:
     """Whether a statement cannot run inside a transaction.
 
     Source: PreventInTransactionBlock in PostgreSQL's commands.
     """
     node = statement.node
+    if isinstance(node, nodes.VacuumStmt):
+        return node.is_vacuumcmd
+    if isinstance(node, nodes.ReindexStmt) and node.kind in _WHOLE:
+        return True
     return is_concurrent(node) or isinstance(
         node,
-        nodes.VacuumStmt | nodes.CreatedbStmt | nodes.DropdbStmt | nodes.AlterSystemStmt | nodes.CreateTableSpaceStmt,
+        nodes.CreatedbStmt
+        | nodes.DropdbStmt
+        | nodes.AlterSystemStmt
+        | nodes.CreateTableSpaceStmt
+        | nodes.DropTableSpaceStmt,
     )
 
 
