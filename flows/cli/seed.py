@@ -27,9 +27,7 @@ def seed(
     database_url: Annotated[
         str | None, typer.Option("--database-url", help="The database, instead of the environment's.")
     ] = None,
-    size: Annotated[
-        Size, typer.Option("--size", help="Generated rows: some 5,000, 300,000 or 10,000,000.")
-    ] = "none",
+    size: Annotated[Size, typer.Option("--size", help="Generated rows: some 5,000, 300,000 or 10,000,000.")] = "none",
     number: Annotated[int, typer.Option("--seed", help="The same number makes the same rows.", min=0)] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -1,7 +1,7 @@
 """All generated rows of a size and a seed, parents first."""
 
 from migrations.models import Base
-from migrations.seeds import agents, finance, health, identity, mcp, rag, storage, support, usage
+from migrations.seeds import agents, finance, health, identity, mcp, obligations, rag, storage, support, usage
 from migrations.seeds.loading import TableRows
 from migrations.seeds.plan import Plan, Size
 
@@ -14,6 +14,6 @@ def generated(size: Size, seed: int) -> tuple[TableRows, ...]:
         seed: another one makes other rows.
     """
     plan = Plan(size, seed)
-    areas = (identity, agents, usage, support, storage, health, finance, rag, mcp)
+    areas = (identity, agents, usage, support, storage, health, finance, obligations, rag, mcp)
     made = {one.table: one for area in areas for one in area.tables(plan)}
     return tuple(made[table.name] for table in Base.metadata.sorted_tables if table.name in made)
