@@ -30,6 +30,7 @@ _STATIC = {
     "PLpgSQL_stmt_return_query": "query",
 }
 _DYNAMIC = {"PLpgSQL_stmt_dynexecute": "query", "PLpgSQL_stmt_dynfors": "query"}
+_COMMIT = re.compile(r"(?:^|;|\b(?:THEN|LOOP|BEGIN|ELSE))\s*(?:COMMIT|ROLLBACK)\b[^;]*;", re.IGNORECASE | re.MULTILINE)
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(.*)\bEND\b", re.IGNORECASE | re.DOTALL)
 
 _CHANGES = (nodes.UpdateStmt, nodes.DeleteStmt, nodes.InsertStmt, nodes.MergeStmt)
@@ -90,6 +91,15 @@ def pieces(node: AstNode, functions: Mapping[Name, tuple[str, str]]) -> Iterator
         calls = (one for _, one in postgast.walk_typed(node) if isinstance(one, nodes.FuncCall))
         for name in sorted({Name.of_parts(one.funcname) for one in calls} & functions.keys()):
             yield from _of_body(*functions[name], f"function {name}")
+
+
+def commits(node: AstNode) -> bool:
+    """Whether a DO block ends transactions, which it may only outside of one.
+
+    Source: COMMIT in a block raises "invalid transaction termination" inside a transaction.
+    """
+    found = body(node.args) if isinstance(node, nodes.DoStmt) else None
+    return found is not None and _COMMIT.search(found[1]) is not None
 
 
 def nested(node: AstNode) -> Iterator[tuple[AstNode, frozenset[str]]]:

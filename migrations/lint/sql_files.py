@@ -13,6 +13,7 @@ from postgast import pg_query_pb2 as pb
 
 from migrations.errors_lint import SqlUnreadable
 from migrations.lint.locking import is_concurrent
+from migrations.lint.procedural import commits
 from migrations.lint.statements import Reader, Statement
 from migrations.lint.values import LintedStatement, Waiver
 
@@ -118,13 +119,17 @@ def works_outside(statement: Statement) -> bool:
         return node.is_vacuumcmd
     if isinstance(node, nodes.ReindexStmt) and node.kind in _WHOLE:
         return True
-    return is_concurrent(node) or isinstance(
-        node,
-        nodes.CreatedbStmt
-        | nodes.DropdbStmt
-        | nodes.AlterSystemStmt
-        | nodes.CreateTableSpaceStmt
-        | nodes.DropTableSpaceStmt,
+    return (
+        is_concurrent(node)
+        or commits(node)
+        or isinstance(
+            node,
+            nodes.CreatedbStmt
+            | nodes.DropdbStmt
+            | nodes.AlterSystemStmt
+            | nodes.CreateTableSpaceStmt
+            | nodes.DropTableSpaceStmt,
+        )
     )
 
 

@@ -187,6 +187,7 @@ CAUGHT = [
         "unbatched-delete",
     ),
     # Transactions.
+    ("BEGIN; DO $$ BEGIN LOOP DELETE FROM orders; COMMIT; END LOOP; END $$; COMMIT", "concurrently-in-transaction"),
     ("ALTER TABLE a ADD x int; ALTER TABLE b ADD x int", "several-locks"),
     ("DROP TABLE a, b", "several-locks"),
     ("CREATE TRIGGER t AFTER INSERT ON a EXECUTE FUNCTION f(); CREATE INDEX ON b (x)", "several-locks"),
@@ -262,6 +263,7 @@ SILENT = [
     "REVOKE ALL ON orders FROM PUBLIC",
     "DO $$ DECLARE r text; BEGIN EXECUTE format('REVOKE ALL ON orders FROM %I', r); END $$",
     "ALTER TABLE orders ADD COLUMN b text; SELECT 1 FROM pg_class; INSERT INTO t SELECT oid FROM pg_catalog.pg_class",
+    "DO $$ BEGIN LOOP\nUPDATE orders SET a = 1 WHERE id IN (SELECT id FROM orders LIMIT 9);\nCOMMIT;\nEND LOOP; END $$",
     "DO $$ BEGIN RAISE NOTICE 'DROP TABLE orders'; END $$",
 ]
 
