@@ -1,4 +1,4 @@
-"""`make bench`: revisions on a server of their own, then everything else on a platform of its own, and gone again."""
+"""`make bench`: revisions and seeding on servers of their own, then all else on a platform, which is gone again."""
 
 import os
 import subprocess
@@ -10,8 +10,11 @@ from deployments.local import platform
 
 
 def main() -> int:
-    """Measure the revisions; bring a platform up, measure on it, and take it down."""
-    revisions = subprocess.run([sys.executable, Path(__file__).with_name("revisions.py")], check=False).returncode
+    """Measure the revisions and seeding; bring a platform up, measure on it, and take it down."""
+    apart = [
+        subprocess.run([sys.executable, Path(__file__).with_name(name)], check=False).returncode
+        for name in ("revisions.py", "seeding.py")
+    ]
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-", ignore_cleanup_errors=True) as folder:
         state = Path(folder)
         platform.up(state, detach=True, pipeline=True)
@@ -19,7 +22,7 @@ def main() -> int:
             # Prefect reads where its server is when it is imported: hence a process of its own.
             environment = {**os.environ, **platform.read_env(state)}
             measure = Path(__file__).with_name("measure.py")
-            return subprocess.run([sys.executable, measure], env=environment, check=False).returncode or revisions
+            return subprocess.run([sys.executable, measure], env=environment, check=False).returncode or int(any(apart))
         finally:
             platform.down(state)
 
