@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -94,14 +95,15 @@ def as_document(report: LintReport) -> dict[str, object]:
 
 def show(report: LintReport, console: Console) -> None:
     """Each hazard with its place, its statement, and what to do instead."""
-    for one in report.findings:
-        mark, note = ("[red]✘[/]", "") if one.waived_by is None else ("[dim]~[/]", f" (waived: {one.waived_by})")
-        style = "dim" if one.waived_by else None
-        console.print(f"{mark} {escape(f'{one.file}:{one.line}: {one.hazard}{note}')}", soft_wrap=True, style=style)
-        if one.waived_by is None:
-            if one.statement:
-                console.print(f"    {one.statement}", markup=False, soft_wrap=True, style="dim")
-            console.print(f"    {one.message}", markup=False, soft_wrap=True)
+    for one in unwaived(report.findings):
+        console.print(f"[red]✘[/] {escape(f'{one.file}:{one.line}: {one.hazard}')}", soft_wrap=True)
+        if one.statement:
+            console.print(f"    {one.statement}", markup=False, soft_wrap=True, style="dim")
+        console.print(f"    {one.message}", markup=False, soft_wrap=True)
+    taken = Counter((one.file, one.hazard, one.waived_by) for one in report.findings if one.waived_by is not None)
+    for (file, hazard, reason), times in taken.items():
+        often = f", {times} times" if times > 1 else ""
+        console.print(f"~ {file}: {hazard} (waived{often}: {reason})", markup=False, soft_wrap=True, style="dim")
     for revision, why in report.unknown.items():
         console.print(f"[yellow]?[/] {escape(f'{revision}: what it sends cannot be told: {why}')}", soft_wrap=True)
     open_, waived = len(unwaived(report.findings)), len(report.findings) - len(unwaived(report.findings))

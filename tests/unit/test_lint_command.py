@@ -68,6 +68,14 @@ def test_json_has_every_finding_with_its_waiver(file: Path) -> None:
     assert found == {"index-not-concurrent": None, "truncate": "it is empty"}
 
 
+def test_what_is_waived_is_told_once_a_file_with_its_reason(file: Path) -> None:
+    waived = "-- waive truncate: it is empty\nTRUNCATE orders;\n"
+    file.write_text(f"SET lock_timeout = '2s';\n{waived}{waived}")
+    code, said, _ = run("--sql", file)
+    assert code == 0
+    assert f"~ {file}: truncate (waived, 2 times: it is empty)" in said
+
+
 def test_several_files_are_one_history(tmp_path: Path) -> None:
     steps = (
         "ALTER TABLE orders ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID",
