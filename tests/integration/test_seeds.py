@@ -213,6 +213,22 @@ def test_the_same_seed_makes_the_same_rows_and_an_interrupted_load_is_completed(
     assert in_plain(cut, keys) == in_plain(whole, keys)
 
 
+def test_an_owner_who_is_held_to_row_level_security_seeds_too(
+    database: ProvisionedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = new_keys()
+    monkeypatch.setenv("ENCRYPTION_KEYS", keys)
+    dsn = build(database)
+    run(database.superuser_dsn, f'ALTER ROLE "{database.owner}" NOBYPASSRLS')
+    code, said = seed(dsn, "--size", "small", "--json")
+    assert code == 0, said
+    added = {one["table"]: one["added"] for one in json.loads(said)["tables"]}
+    for table in ("health_measurements", "transactions", "mcp_integrations"):
+        assert read(database.superuser_dsn, f"SELECT count(*) FROM {table}") == [(added[table],)]
+    code, said = seed(dsn, "--size", "small", "--json")
+    assert (code, json.loads(said)["added"]) == (0, 0), said
+
+
 def test_another_seed_adds_others(database: ProvisionedDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENCRYPTION_KEYS", new_keys())
     dsn = build(database)
