@@ -87,10 +87,10 @@ def load(
 ) -> Loaded:
     """Load the rows of one table that it does not have yet, in one transaction.
 
-    An empty table takes them directly. Else they go through a temporary table, since COPY knows no conflict, and nothing
-    of row-level security, which a role without BYPASSRLS is held to.
+    An empty table takes them directly. Else they go through a temporary table: COPY knows no conflict, and is refused
+    where row-level security holds, as it does for a role without BYPASSRLS.
 
-    Source: PostgreSQL documentation, COPY: "COPY FROM is not supported for tables with row-level security enabled".
+    Source: PostgreSQL documentation, COPY: "Currently, COPY FROM is not supported for tables with row-level security."
 
     Args:
         dsn: direct connection string of the owner.
