@@ -53,7 +53,8 @@ def _refusal(dsn: str, done: str, *, staging: bool) -> str | None:
     settings = _settings()
     branch = _branch(settings, found) if settings else None
     if settings and branch in _environments(settings):
-        if staging and branch == settings.neon_staging_branch:
+        # Whatever the settings call staging: what they call production is production.
+        if staging and branch == settings.neon_staging_branch != settings.neon_production_branch:
             return None
         return f"{place(dsn)} is {branch}'s database, which is never {done}" + _for_staging(settings, branch, done)
     if not here:

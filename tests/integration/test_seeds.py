@@ -292,6 +292,10 @@ def test_production_is_refused_and_staging_is_not(platform: RunningPlatform, mon
     for environment in ("development", "staging"):
         code, said = seed(production, "--environment", environment)
         assert (code, "which is never seeded" in said) == (1, True), said
+    with monkeypatch.context() as mistaken:
+        mistaken.setenv("NEON_STAGING_BRANCH", platform.env["NEON_PRODUCTION_BRANCH"])
+        code, said = seed(production, "--environment", "staging")
+        assert (code, "never seeded" in said or "NEON_STAGING_BRANCH" in said) == (1, True), said
     code, said = seed(staging)
     assert (code, "say --environment staging" in said) == (1, True), said
     code, said = seed(staging, "--environment", "staging")
