@@ -23,7 +23,7 @@ demo: $(VENV)/.installed ## Watch a release on the local platform (SCENARIO=bad-
 	$(BIN)/pilotage local demo --scenario $(SCENARIO) $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: $(VENV)/.installed ## Run the tests, on real PostgreSQL clusters
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.installed ## Look for mistakes and for format
 	$(BIN)/ruff check .
@@ -45,7 +45,7 @@ format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed ## Measure revisions, branches, restores and releases
+bench: $(VENV)/.installed ## Measure revisions, seeding (SIZE=medium or large), branches, restores and releases
 	$(BIN)/python tests/bench
 
 lock: ## Pin the dependencies again (needs uv)

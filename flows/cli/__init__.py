@@ -23,6 +23,7 @@ from flows.cli import (
     merge,
     new,
     plan,
+    rehearse,
     release,
     reset,
     resolve,
@@ -47,6 +48,7 @@ app.command("status")(status.status)
 app.command("history")(history.history)
 app.command("apply")(apply.apply)
 app.command("plan")(plan.plan)
+app.command("rehearse")(rehearse.rehearse)
 app.command("check")(check.check)
 app.add_typer(db.app, name="db")
 app.command("new")(new.new)

@@ -128,6 +128,7 @@ def test_a_build_of_what_is_not_there_is_refused_at_once(
 @pytest.mark.parametrize(
     ("headers", "team", "status"),
     [({"Authorization": "Bearer wrong"}, IDENTITY.team_id, 403), (AUTHORIZED, "team_other", 403), ({}, "", 403)],
+    ids=["another token", "another team", "neither"],
 )
 def test_the_token_and_the_team_are_checked(
     vercel: httpx.Client, headers: dict[str, str], team: str, status: int

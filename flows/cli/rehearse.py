@@ -1,0 +1,98 @@
+"""`pilotage rehearse`: the pending revisions tried on a copy, and what that proves."""
+
+import getpass
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from flows.cli.failing import CommandFailed, clearly
+from flows.cli.project import Config, ScriptLocation, UrlVariable, chosen
+from flows.cli.throwaway_server import throwaway_server
+from migrations.evidence import Evidence
+from migrations.evidence_report import render, timeline
+from migrations.history import History, current_revisions
+from migrations.plan import make_plan
+from migrations.project import history_for
+from migrations.rehearsal import rehearse as try_plan
+from migrations.session import reader
+from migrations.statements import ProductionStatement, application_statements
+
+BRANCH_HOURS = 2
+
+Copy = Annotated[
+    str | None, typer.Option("--on-copy", help="Connection string of a copy that nobody needs: it is changed.")
+]
+Role = Annotated[str | None, typer.Option("--app-role", help="Role whose statements must go on working.")]
+JsonFile = Annotated[Path | None, typer.Option("--evidence", help="Write the evidence to this file, as JSON.")]
+SvgFile = Annotated[Path | None, typer.Option("--svg", help="Write the picture of the locks to this file.")]
+
+
+def rehearse(
+    on_copy: Copy = None,
+    app_role: Role = None,
+    config: Config = None,
+    script_location: ScriptLocation = None,
+    url_variable: UrlVariable = "DATABASE_URL",
+    target: Annotated[str, typer.Option(help="head, heads, or a revision.")] = "head",
+    blocking_budget_ms: Annotated[float, typer.Option(min=1, help="Longest that a client may wait.")] = 500.0,
+    evidence: JsonFile = None,
+    svg: SvgFile = None,
+) -> None:
+    """Try what is pending on a fresh branch of production, or on a copy; exit 1 where a release would stop.
+
+    The branch is deleted afterwards.
+    """
+    with clearly(), ExitStack() as ends:
+        history = chosen(config, script_location, url_variable)
+        if on_copy is not None:
+            found = _tried(ends, on_copy, on_copy, app_role, history, target)
+        else:
+            copy, production, role = ends.enter_context(branch_of_production())
+            found = _tried(ends, copy, production, app_role or role, history, target)
+    for file, text in ((evidence, found.to_json()), (svg, timeline(found))):
+        if file is not None:
+            file.write_text(text, encoding="utf-8")
+    Console(highlight=False).print(Markdown(render(found, blocking_budget_ms=blocking_budget_ms)))
+    if found.problems(blocking_budget_ms=blocking_budget_ms):
+        raise typer.Exit(1)
+
+
+def _tried(ends: ExitStack, copy: str, statistics: str, role: str | None, history: History, target: str) -> Evidence:
+    history = history_for(copy, history)
+    sent: tuple[ProductionStatement, ...] | None = None
+    with reader(copy) as connection:
+        current = current_revisions(connection, history.version_table)
+    if role is not None:
+        with reader(statistics) as connection:
+            sent = application_statements(connection, role)
+    plan = make_plan(ends.enter_context(throwaway_server()), history, current=current, target=target)
+    if not plan.revisions:
+        raise CommandFailed(f"nothing is pending: the copy stands at {', '.join(current)}")
+    return try_plan(copy, history, plan, sent)
+
+
+@contextmanager
+def branch_of_production() -> Generator[tuple[str, str, str]]:
+    """A branch of production of one's own: its DSN, production's to read the statistics from, and the role."""
+    from tasks import connections
+
+    given = connections.settings()
+    client = connections.neon(given)
+    production = connections.production_branch(given)
+    branch = client.create_branch(
+        f"rehearsal-{getpass.getuser()}-{int(time.time())}",
+        parent_id=production.id,
+        compute=True,
+        expires_at=datetime.now(UTC) + timedelta(hours=BRANCH_HOURS),
+    )
+    try:
+        yield connections.owner_dsn(given, branch), connections.owner_dsn(given, production), given.neon_app_role
+    finally:
+        client.delete_branch(branch.id)
