@@ -1,12 +1,10 @@
 """The models among themselves: each foreign key can be followed, and all has a name."""
 
-from sqlalchemy.orm import configure_mappers
-
 from migrations.models import Base
 
 
 def test_every_foreign_key_can_be_followed() -> None:
-    configure_mappers()
+    Base.registry.configure()
     followed = {
         frozenset({str(local), str(remote)})
         for mapper in Base.registry.mappers
