@@ -159,6 +159,8 @@ def summary(ending: Ending) -> Table:
     table = Table(show_header=False, box=None)
     after, seen = ending.after, ending.traffic
     table.add_row("release", ending.release.id)
+    for name, text in _known_beforehand(ending.release.id):
+        table.add_row(name, text)
     table.add_row("production serves", f"{after.commit_sha} ({'new' if ending.succeeded else 'the build before'})")
     table.add_row("revision", ", ".join(after.revisions))
     table.add_row("catalogue", _catalogue_words(ending))
@@ -169,6 +171,29 @@ def summary(ending: Ending) -> Table:
     table.add_row("acknowledged writes", f"{len(_writes(ending.acknowledged))}")
     table.add_row("took", f"{ending.run.seconds:.1f} s")
     return table
+
+
+def _known_beforehand(release_id: str) -> list[tuple[str, str]]:
+    """What the plan, the lint and the rehearsal said before anything was touched."""
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        done = {step.step: step.details for step in ledger.steps(release_id) if step.event in {"done", "failed"}}
+    plan, tried = done.get("plan"), done.get("rehearsal")
+    rows: list[tuple[str, str]] = []
+    if plan:
+        expand, contract, hazards, waived = (
+            len(found) if isinstance(found := plan.get(key), list) else 0
+            for key in ("expand", "contract", "hazards", "waived")
+        )
+        rows.append(
+            ("plan", f"{str(plan.get('digest'))[:12]}: {expand} expand, {contract} contract, {plan.get('source')}")
+        )
+        rows.append(("lint", f"{hazards} hazards, {waived} waived"))
+    if tried:
+        rows.append(("rehearsal", f"downtime: {tried.get('downtime')}"))
+        rows.append(("", f"way back: {tried.get('way_back')}"))
+        rows.append(("", f"running application: {tried.get('compatibility')}"))
+    return rows
 
 
 def _catalogue_words(ending: Ending) -> str:
