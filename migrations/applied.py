@@ -7,6 +7,8 @@ transaction's id: the rows it changed can be told from those that users wrote.
 import psycopg
 from sqlalchemy import Connection, text
 
+from migrations.errors import Session
+
 PRODUCT_SCHEMA = "pilotage"
 
 _CREATE = """
@@ -20,6 +22,29 @@ CREATE TABLE IF NOT EXISTS pilotage.applied_revisions (
     duration_ms integer NOT NULL,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id()
 )
+"""
+# Tables that an older version made lack these.
+_WIDEN = """
+ALTER TABLE pilotage.applied_revisions ADD COLUMN IF NOT EXISTS attempts integer;
+ALTER TABLE pilotage.applied_revisions ADD COLUMN IF NOT EXISTS waited_ms integer;
+ALTER TABLE pilotage.applied_revisions ADD COLUMN IF NOT EXISTS blocked_ms integer;
+CREATE TABLE IF NOT EXISTS pilotage.ended_sessions (
+    revision text NOT NULL,
+    release_id text NOT NULL,
+    ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    pid integer NOT NULL,
+    "user" text NOT NULL,
+    application text NOT NULL,
+    age_s double precision NOT NULL,
+    query text NOT NULL
+)
+"""
+_IMPACT = """
+UPDATE pilotage.applied_revisions SET attempts = %s, waited_ms = %s, blocked_ms = %s WHERE revision = %s
+"""
+_ENDED = """
+INSERT INTO pilotage.ended_sessions (revision, release_id, pid, "user", application, age_s, query)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 _WRITE = text("""
 INSERT INTO pilotage.applied_revisions
@@ -43,10 +68,11 @@ def ensure_table(connection: psycopg.Connection) -> bool:
 
     Locks: none on the application's tables.
     """
-    if is_kept(connection):
+    if is_kept(connection) and _is_wide(connection):
         return True
     try:
         connection.execute(_CREATE.encode())
+        connection.execute(_WIDEN.encode())
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True
@@ -61,6 +87,22 @@ def is_kept(connection: psycopg.Connection) -> bool:
         (PRODUCT_SCHEMA,),
     ).fetchone()
     return row is not None and bool(row[0])
+
+
+def _is_wide(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT to_regclass('pilotage.ended_sessions') IS NOT NULL").fetchone()
+    return row is not None and bool(row[0])
+
+
+def note_impact(connection: psycopg.Connection, revision: str, attempts: int, waited_ms: int, blocked_ms: int) -> None:
+    """Note how often a revision was tried, how long it waited, and the longest that it made somebody wait."""
+    connection.execute(_IMPACT.encode(), (attempts, waited_ms, blocked_ms, revision))
+
+
+def note_ended(connection: psycopg.Connection, revision: str, release_id: str, session: Session) -> None:
+    """Note a session that was ended, whatever becomes of the revision."""
+    given = (session.pid, session.user, session.application, session.age_s, " ".join(session.query.split()))
+    connection.execute(_ENDED.encode(), (revision, release_id, *given))
 
 
 def read(connection: psycopg.Connection) -> dict[str, str]:

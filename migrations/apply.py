@@ -3,66 +3,26 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import psycopg
-from sqlalchemy.exc import DBAPIError
 
 from migrations import applied
-from migrations.attempt import Applied, MigratingSession, Order
-from migrations.errors import (
-    DatabaseRefused,
-    DatabaseUnreachable,
-    HistoryUnreadable,
-    LockBudgetExceeded,
-    MigrationError,
-    NotKept,
-    OutOfStep,
-    RevisionFailed,
-    is_cut,
-    place,
-)
+from migrations.applying import Patience, Run
+from migrations.attempt import Applied, Order
+from migrations.blockers import END_IDLE_AFTER_S, Policy
+from migrations.errors import DatabaseRefused, HistoryUnreadable, NotKept, OutOfStep, place
 from migrations.history import History, current_revisions
 from migrations.locks import migration_lock, one_migration
+from migrations.progress import OnEvent, Progress
 from migrations.project import history_for
+from migrations.time_limits import STATEMENT_TIMEOUT_S
 from migrations.trace import Trace
 
 __all__ = ["Applied", "Progress", "downgrade", "upgrade"]
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE_S = 3.0
 ADVISORY_WAIT_S = 5.0
-
-_INVALID_INDEXES = """
-SELECT format('invalid index %I.%I', n.nspname, c.relname) FROM pg_index i
-JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1
-"""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What happened to a revision.
-
-    Attributes:
-        kind: `applied`, or `lock timeout` (it will be tried again).
-        revision: its id.
-        attempt: which try it was.
-        elapsed_s: seconds since its first try.
-    """
-
-    kind: Literal["applied", "lock timeout"]
-    revision: str
-    attempt: int
-    elapsed_s: float
-
-
-OnEvent = Callable[[Progress], None]
 
 
 def upgrade(
@@ -77,6 +37,9 @@ def upgrade(
     record: bool = True,
     advisory_wait_s: float = ADVISORY_WAIT_S,
     trace: Trace | None = None,
+    policy: Policy = "wait",
+    end_idle_after_s: float = END_IDLE_AFTER_S,
+    statement_timeout_s: float = STATEMENT_TIMEOUT_S,
 ) -> tuple[Applied, ...]:
     """Apply what is missing up to a revision. Those that were applied before a failure stand.
 
@@ -86,11 +49,15 @@ def upgrade(
         target: `head`, `heads`, or a revision.
         release_id: in whose name; it is recorded.
         lock_timeout_ms: milliseconds that a statement waits for a lock, and all that come after it for the statement.
-        budget_s: seconds that a revision may be tried again while others hold its locks.
-        on_event: told of each revision and of each try that got no lock.
+        budget_s: seconds that a revision may be tried again, or kept back, while others hold its locks.
+        on_event: told of each revision, of each try that got no lock, of who is waited for, and of builds of indexes
+            (of these from another thread).
         record: whether to keep a record in the database.
         advisory_wait_s: seconds to wait for another migration's end.
         trace: told of every statement, while it runs.
+        policy: `wait` for whoever holds what a revision needs, or `end` those that sit idle in a transaction.
+        end_idle_after_s: seconds that such a session has sat idle before it is ended.
+        statement_timeout_s: seconds that a statement may run which makes others wait; 0 for no limit.
 
     Returns:
         What was applied, in order; empty where nothing was missing.
@@ -99,6 +66,7 @@ def upgrade(
         AdvisoryLockHeld, DatabaseUnreachable: nothing, or nothing more, was applied; trying again may help.
         LockBudgetExceeded: others held a table for too long; they are named.
         RevisionFailed: a revision raised; it was rolled back.
+        StatementTooLong: a statement that makes others wait took too long; it was rolled back.
         OutOfStep: a revision stands that the history lacks.
         UnknownRevision, SeveralHeads, HistoryUnreadable: the history does not lead to the target.
         WorksElsewhere, NotKept: the env.py of a project that is not ours connects elsewhere, or does not commit.
@@ -110,14 +78,15 @@ def upgrade(
     if changed := history.changed_files():
         raise HistoryUnreadable(history.folders, f"{', '.join(changed)} changed after the plan was read")
     done: tuple[Applied, ...] = ()
+    patience = Patience(budget_s, policy, end_idle_after_s)
     with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as watch:
         stands = _standing(watch, dsn, history)
         kept = _records(watch, dsn, record=record and history.environment is None)
         for one in targets:
             if not history.path_to(one, stands):
                 continue
-            order = Order(history, one, True, release_id, kept, lock_timeout_ms)
-            done += _Run(dsn, watch, order, budget_s, on_event, trace).walk()
+            order = Order(history, one, True, release_id, kept, lock_timeout_ms, round(statement_timeout_s * 1000))
+            done += Run(dsn, watch, order, patience, on_event, trace).walk()
             stands = _standing(watch, dsn, history)
         if missing := history.path_to(targets, stands):
             raise NotKept(place(dsn), [one.id for one in missing])
@@ -173,7 +142,7 @@ def downgrade(
             _records(watch, dsn, record=history.environment is None),
             lock_timeout_ms,
         )
-        return _Run(dsn, watch, order, budget_s, on_event, trace).walk()
+        return Run(dsn, watch, order, Patience(budget_s), on_event, trace).walk()
 
 
 def _standing(session: psycopg.Connection, dsn: str, history: History) -> tuple[str, ...]:
@@ -196,106 +165,3 @@ def _records(session: psycopg.Connection, dsn: str, *, record: bool) -> bool:
     if not kept:
         log.warning("no record of applied revisions is kept on %s: the role may not create a schema", place(dsn))
     return kept
-
-
-class _Run:
-    """A walk along the history on one session, tried again where locks are held, until the budget is spent."""
-
-    def __init__(
-        self,
-        dsn: str,
-        watch: psycopg.Connection,
-        order: Order,
-        budget_s: float,
-        on_event: OnEvent | None,
-        trace: Trace | None,
-    ) -> None:
-        self._trace = trace
-        self._dsn = dsn
-        self._watch = watch
-        self._order = order
-        self._budget_s = budget_s
-        self._on_event = on_event
-        self._done: list[Applied] = []
-        self._begin_revision()
-
-    def _begin_revision(self) -> None:
-        self._attempts, self._first_try = 1, time.monotonic()
-
-    def walk(self) -> tuple[Applied, ...]:
-        session = MigratingSession(self._dsn, self._watch, self._order, self._trace)
-        try:
-            while True:
-                try:
-                    session.run(self._applied)
-                    return tuple(self._done)
-                except Exception as error:
-                    self._pause_or_raise(session, error)
-        finally:
-            session.close()
-
-    def _applied(self, revision: str, duration_ms: int) -> None:
-        message = self._order.history.revision(revision).message
-        self._done.append(Applied(revision, message, duration_ms, self._attempts, self._order.record))
-        log.info("%s %s in %d ms", "applied" if self._order.up else "took away", revision, duration_ms)
-        self._tell("applied", revision)
-        self._begin_revision()
-
-    def _pause_or_raise(self, session: MigratingSession, error: Exception) -> None:
-        """Wait before the next try where a lock was not to be had; everything else ends the walk."""
-        driver = _driver_error(error)
-        revision = session.attempt.revision
-        if driver is not None and is_cut(driver):
-            raise DatabaseUnreachable.of(self._dsn, driver) from error
-        if isinstance(error, MigrationError):
-            raise error
-        if revision is None:
-            raise self._before_any(error, driver) from error
-        contended = isinstance(driver, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
-        if not contended or session.attempt.outside:
-            raise self._failed(session, revision, error, driver) from error
-        spent = time.monotonic() - self._first_try
-        self._tell("lock timeout", revision)
-        if spent >= self._budget_s:
-            raise LockBudgetExceeded(revision, self._budget_s, self._attempts, session.watch.blockers) from error
-        longest = min(LONGEST_PAUSE_S, self._order.lock_timeout_ms / 1000 * 2**self._attempts)
-        pause = random.uniform(0, min(longest, self._budget_s - spent))  # noqa: S311
-        log.info("%s got no lock (try %d); again in %.2f s", revision, self._attempts, pause)
-        time.sleep(pause)
-        self._attempts += 1
-
-    def _before_any(self, error: Exception, driver: psycopg.Error | None) -> MigrationError:
-        if driver is not None:
-            return DatabaseRefused.of(self._dsn, "reading alembic_version", driver)
-        return HistoryUnreadable(self._order.history.folders, f"{type(error).__name__}: {error}")
-
-    def _failed(
-        self, session: MigratingSession, revision: str, error: Exception, driver: psycopg.Error | None
-    ) -> RevisionFailed:
-        left = [f"what this did: {statement}" for statement in session.attempt.stands]
-        if session.attempt.outside:
-            left += self._invalid_indexes()
-        message = driver.diag.message_primary if driver else None
-        return RevisionFailed(
-            revision,
-            sqlstate=driver.sqlstate if driver else None,
-            statement=error.statement if isinstance(error, DBAPIError) else None,
-            message=message or (str(driver) if driver else f"{type(error).__name__}: {error}"),
-            left_behind=left,
-        )
-
-    def _invalid_indexes(self) -> list[str]:
-        try:
-            return [str(row[0]) for row in self._watch.execute(_INVALID_INDEXES)]
-        except psycopg.Error as error:
-            return [f"indexes that could not be looked at ({error})"]
-
-    def _tell(self, kind: Literal["applied", "lock timeout"], revision: str) -> None:
-        if self._on_event is not None:
-            self._on_event(Progress(kind, revision, self._attempts, time.monotonic() - self._first_try))
-
-
-def _driver_error(error: BaseException) -> psycopg.Error | None:
-    if isinstance(error, DBAPIError):
-        return error.orig if isinstance(error.orig, psycopg.Error) else None
-    return error if isinstance(error, psycopg.Error) else None

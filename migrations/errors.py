@@ -192,6 +192,7 @@ class Session:
         age_s: seconds since its transaction began, or since it connected where it is in none.
         query: what it runs, or ran last.
         since: when that transaction or connection began.
+        state: as pg_stat_activity has it; empty where the role may not see it.
     """
 
     pid: int
@@ -200,10 +201,15 @@ class Session:
     age_s: float
     query: str
     since: datetime | None
+    state: str = ""
 
     def __str__(self) -> str:
         program = f" ({self.application})" if self.application else ""
-        return f"pid {self.pid} of {self.user}{program}, for {self.age_s:.0f} s: {' '.join(self.query.split())[:200]}"
+        state = f"{self.state} " if self.state else ""
+        return (
+            f"pid {self.pid} of {self.user}{program}, {state}for {self.age_s:.0f} s: "
+            f"{' '.join(self.query.split())[:200]}"
+        )
 
 
 class AdvisoryLockHeld(MigrationError):

@@ -1,10 +1,10 @@
-"""Who migrates, who waits, and who stands in the way."""
+"""Who may migrate: one session a database, and one thread a process."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import psycopg
@@ -22,7 +22,7 @@ _process = threading.Lock()
 _SESSION = """
 SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
        coalesce(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start)), 0)::float8,
-       coalesce(a.query, ''), coalesce(a.xact_start, a.backend_start)
+       coalesce(a.query, ''), coalesce(a.xact_start, a.backend_start), coalesce(a.state, '')
 FROM pg_stat_activity a
 """
 _HOLDERS = (
@@ -33,7 +33,6 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.classid = %(high)s::oid AND l.objid = %(low)s::oid"""
 )
 _MIGRATING = _SESSION + "WHERE a.datname = current_database() AND a.application_name = %(name)s"
-_BLOCKERS = _SESSION + "WHERE a.pid = ANY(pg_blocking_pids(%(pid)s)) ORDER BY a.xact_start"
 
 
 @contextmanager
@@ -99,57 +98,3 @@ def _acquire(session: psycopg.Connection, dsn: str, wait_s: float) -> None:
 def _sessions(session: psycopg.Connection, query: str, parameters: Mapping[str, object]) -> tuple[Session, ...]:
     rows = session.execute(query.encode(), parameters).fetchall()
     return tuple(Session(*row) for row in rows)
-
-
-class BlockerWatch:
-    """Looks into each wait that is about to run into the lock_timeout: afterwards nobody is known to have blocked.
-
-    One thread looks after all statements: it wakes several times within a lock_timeout, and looks once into a statement
-    that has run for most of it.
-
-    Args:
-        session: in autocommit, not the one that waits.
-        lock_timeout_ms: how long the statements wait.
-    """
-
-    def __init__(self, session: psycopg.Connection, lock_timeout_ms: int) -> None:
-        self._session = session
-        self._delay_s = lock_timeout_ms * 0.6 / 1000
-        self._waiting: tuple[int, float] | None = None
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.blockers: Sequence[Session] = ()
-
-    def statement_begins(self, pid: int) -> None:
-        """Note a statement that may have to wait.
-
-        Args:
-            pid: backend of the session that sends it.
-        """
-        self._waiting = (pid, time.monotonic())
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._look_now_and_then, name="blockers", daemon=True)
-            self._thread.start()
-
-    def statement_ended(self) -> None:
-        """Look no more into the statement."""
-        self._waiting = None
-
-    def close(self) -> None:
-        """End the thread."""
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _look_now_and_then(self) -> None:
-        looked: tuple[int, float] | None = None
-        while not self._over.wait(max(0.001, self._delay_s / 4)):
-            waiting = self._waiting
-            if waiting is None or waiting == looked or time.monotonic() < waiting[1] + self._delay_s:
-                continue
-            looked = waiting
-            try:
-                found = _sessions(self._session, _BLOCKERS, {"pid": waiting[0]})
-            except psycopg.Error:
-                continue
-            self.blockers = found or self.blockers

@@ -12,10 +12,22 @@ from rich.console import Console
 from flows.cli.database import Environment, owner_dsn
 from flows.cli.failing import CommandFailed, clearly
 from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
-from migrations.apply import Progress, upgrade
+from flows.cli.telling import told_on
+from migrations.apply import upgrade
+from migrations.blockers import END_IDLE_AFTER_S
+from migrations.blockers import Policy as PolicyName
+from migrations.time_limits import STATEMENT_TIMEOUT_S
 
 LockTimeout = Annotated[int, typer.Option(min=1, help="Milliseconds that a statement waits for a lock.")]
 Budget = Annotated[float, typer.Option(min=0.1, help="Seconds that a revision is tried again while others hold locks.")]
+
+Policy = Annotated[
+    PolicyName, typer.Option(help="wait for whoever stands in the way, or end those that sit idle in a transaction.")
+]
+EndIdleAfter = Annotated[float, typer.Option(min=0, help="Seconds that such a session has sat before it is ended.")]
+StatementTimeout = Annotated[
+    float, typer.Option(min=0, help="Seconds that a statement may run which makes others wait; 0 for no limit.")
+]
 
 
 def apply(
@@ -27,6 +39,9 @@ def apply(
     target: Annotated[str, typer.Option(help="head, heads, or a revision.")] = "head",
     lock_timeout_ms: LockTimeout = 100,
     budget_s: Budget = 60.0,
+    policy: Policy = "wait",
+    end_idle_after_s: EndIdleAfter = END_IDLE_AFTER_S,
+    statement_timeout_s: StatementTimeout = STATEMENT_TIMEOUT_S,
     as_json: AsJson = False,
 ) -> None:
     """Apply what is missing: a revision a transaction, never waiting long for a lock."""
@@ -36,19 +51,28 @@ def apply(
             raise CommandFailed("production is migrated by a release, which can take it back: pilotage release start")
         dsn = owner_dsn(environment, database_url)
 
-        def tell(event: Progress) -> None:
-            console.print(f"  {event.kind} {event.revision}" + (f" (try {event.attempt})" if event.attempt > 1 else ""))
-
-        done = upgrade(
-            dsn,
-            chosen(config, script_location, url_variable),
-            target=target,
-            release_id=f"by hand: {getpass.getuser()} {datetime.now(UTC):%Y-%m-%d %H:%M}",
-            lock_timeout_ms=lock_timeout_ms,
-            budget_s=budget_s,
-            on_event=tell,
-        )
+        with told_on(console) as tell:
+            done = upgrade(
+                dsn,
+                chosen(config, script_location, url_variable),
+                target=target,
+                release_id=f"by hand: {getpass.getuser()} {datetime.now(UTC):%Y-%m-%d %H:%M}",
+                lock_timeout_ms=lock_timeout_ms,
+                budget_s=budget_s,
+                on_event=tell,
+                policy=policy,
+                end_idle_after_s=end_idle_after_s,
+                statement_timeout_s=statement_timeout_s,
+            )
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(one) for one in done], indent=2))
-    else:
-        console.print(f"{len(done)} revisions applied" if done else "nothing to apply")
+        typer.echo(json.dumps([dataclasses.asdict(one) for one in done], indent=2, default=str))
+        return
+    console.print(f"{len(done)} revisions applied" if done else "nothing to apply")
+    for one in done:
+        if one.blocked:
+            longest = one.blocked[0]
+            console.print(
+                f"  {one.revision} made {len(one.blocked)} sessions wait, for {one.blocked_ms} ms at most: "
+                f"pid {longest.pid} of {longest.user}: {longest.query}",
+                markup=False,
+            )

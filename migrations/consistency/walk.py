@@ -96,6 +96,8 @@ class _Walker:
         return True
 
     def _applied(self, event: Progress) -> None:
+        if event.kind != "applied":
+            return
         self.stands |= {event.revision}
         self.look()
 
@@ -118,6 +120,8 @@ class _Walker:
                 self.findings.append(Finding(error.revision, f"downgrade: {error}", "mend its downgrade"))
 
     def _taken_away(self, event: Progress) -> None:
+        if event.kind != "applied":
+            return
         self.stands -= {event.revision}
         before = self.seen.get(self.stands)
         if before is not None:
@@ -139,6 +143,8 @@ class _Walker:
             )
 
     def _applied_again(self, event: Progress) -> None:
+        if event.kind != "applied":
+            return
         self.stands |= {event.revision}
         before = self.seen.get(self.stands)
         if before is not None:

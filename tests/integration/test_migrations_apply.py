@@ -196,7 +196,7 @@ def test_lock_that_becomes_free_is_taken_on_a_later_try(
         holder.execute("SELECT * FROM a")
 
         def let_go(progress: Progress) -> None:
-            if progress.kind == "lock timeout" and not refused.is_set():
+            if progress.kind in {"lock timeout", "waiting"} and not refused.is_set():
                 refused.set()
                 holder.rollback()
 

@@ -1,0 +1,260 @@
+"""A walk along the history on one session, tried again where locks are held, until the budget is spent."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from migrations import applied
+from migrations.attempt import Applied, Order
+from migrations.blockers import END_IDLE_AFTER_S, Approach, Holder, KeptBack, Policy, stops_others
+from migrations.errors import (
+    DatabaseRefused,
+    DatabaseUnreachable,
+    HistoryUnreadable,
+    LockBudgetExceeded,
+    MigrationError,
+    RevisionFailed,
+    Session,
+    is_cut,
+)
+from migrations.errors_apply import StatementTooLong
+from migrations.migrating import MigratingSession
+from migrations.progress import Kind, OnEvent, Progress
+from migrations.trace import Trace
+from migrations.wanted_locks import Wanted
+from migrations.watching import Watching
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE_S = 3.0
+
+_INVALID_INDEXES = """
+SELECT format('invalid index %I.%I', n.nspname, c.relname) FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1
+"""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for others, and what to do about those who sit idle.
+
+    Attributes:
+        budget_s: seconds that a revision may be tried again, or kept back, while others hold its locks.
+        policy: `wait`, or `end` for sessions that sit idle in a transaction.
+        end_idle_after_s: seconds that such a session has sat before it is ended.
+    """
+
+    budget_s: float = 60.0
+    policy: Policy = "wait"
+    end_idle_after_s: float = END_IDLE_AFTER_S
+
+
+class Run:
+    """One walk.
+
+    Args:
+        dsn: direct connection string of the owner.
+        session: holds the migration lock; in autocommit.
+        order: what is to be done.
+        patience: how long to wait for others.
+        on_event: told of what happens; of a build from a thread of its own.
+        trace: told of every statement, while it runs.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        session: psycopg.Connection,
+        order: Order,
+        patience: Patience,
+        on_event: OnEvent | None,
+        trace: Trace | None,
+    ) -> None:
+        self._dsn, self._session, self._order, self._patience = dsn, session, order, patience
+        self._on_event = on_event
+        self._done: list[Applied] = []
+        self._revision = ""
+        self._watch = Watching(session, order.lock_timeout_ms, self._building)
+        self._approach = Approach(
+            session,
+            long_s=order.lock_timeout_ms / 1000,
+            policy=patience.policy,
+            end_idle_after_s=patience.end_idle_after_s,
+            on_end=self._ended_one,
+        )
+        self._migrating = MigratingSession(dsn, self._watch, order, self._gate, trace)
+        self._begin_revision()
+
+    def _begin_revision(self) -> None:
+        self._attempts, self._first_try = 1, time.monotonic()
+        self._waited_s = 0.0
+        self._in_the_way: Sequence[Session] = ()
+        self._ended: list[Session] = []
+
+    def walk(self) -> tuple[Applied, ...]:
+        """Apply, or take away, until the target is reached.
+
+        Raises:
+            MigrationError: as `upgrade` and `downgrade` do.
+        """
+        try:
+            while True:
+                began = time.monotonic()
+                try:
+                    self._migrating.run(self._applied)
+                    return tuple(self._done)
+                except Exception as error:
+                    self._wait_or_raise(error)
+                    self._waited_s += time.monotonic() - max(began, self._first_try)
+        finally:
+            self._migrating.close()
+            self._watch.close()
+
+    def _applied(self, revision: str, duration_ms: int) -> None:
+        message = self._order.history.revision(revision).message
+        one = Applied(
+            revision,
+            message,
+            duration_ms,
+            self._attempts,
+            self._order.record,
+            round(self._waited_s * 1000),
+            self._watch.take(),
+            tuple(self._ended),
+        )
+        self._done.append(one)
+        if self._order.record and self._order.up:
+            self._note_impact(one)
+        log.info("%s %s in %d ms", "applied" if self._order.up else "took away", revision, duration_ms)
+        self._tell("applied", revision)
+        self._begin_revision()
+
+    def _note_impact(self, one: Applied) -> None:
+        try:
+            applied.note_impact(self._session, one.revision, one.attempts, one.waited_ms, one.blocked_ms)
+        except psycopg.Error as error:
+            log.warning("%s stands, but how long it made others wait is not kept: %s", one.revision, error)
+
+    def _gate(self, asked: Wanted, pid: int, outside: bool) -> bool:
+        """Keep a statement back while somebody has held its locks for long; whether it stops others."""
+        self._revision = self._migrating.attempt.revision or self._revision
+        try:
+            found = self._approach.in_the_way(asked, pid)
+            if found and not outside:
+                raise KeptBack(asked, pid, found)
+            if found:
+                # Outside a transaction nothing is held meanwhile, and nothing can be taken back.
+                self._wait_for(asked, pid)
+            return stops_others(self._session, asked)
+        except psycopg.Error as error:
+            if self._session.closed:
+                raise DatabaseUnreachable.of(self._dsn, error) from error
+            log.warning("who holds the locks of a statement cannot be told: %s", error)
+            return asked.stops_others
+
+    def _wait_for(self, asked: Wanted, pid: int) -> None:
+        began = time.monotonic()
+        until = self._first_try + self._patience.budget_s
+        if not self._approach.wait(asked, pid, until=until, tell=self._tell_waiting):
+            raise LockBudgetExceeded(self._revision, self._patience.budget_s, self._attempts, self._in_the_way)
+        log.info("%s was kept back for %.2f s", self._revision, time.monotonic() - began)
+
+    def _wait_or_raise(self, error: Exception) -> None:
+        """Wait before the next try where a lock was not to be had; everything else ends the walk."""
+        driver = _driver_error(error)
+        revision = self._migrating.attempt.revision
+        if isinstance(error, KeptBack):
+            self._wait_for(error.asked, error.pid)
+            self._attempts += 1
+            return
+        if driver is not None and is_cut(driver):
+            raise DatabaseUnreachable.of(self._dsn, driver) from error
+        if isinstance(error, MigrationError):
+            raise error
+        if revision is None:
+            raise self._before_any(error, driver) from error
+        contended = isinstance(driver, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
+        if not contended or self._migrating.attempt.committed:
+            raise self._failed(revision, error, driver) from error
+        self._pause(revision, error)
+
+    def _pause(self, revision: str, error: Exception) -> None:
+        """Wait a while, and then for whoever held the lock that was not to be had."""
+        spent = time.monotonic() - self._first_try
+        self._revision, self._in_the_way = revision, tuple(self._watch.blockers) or self._in_the_way
+        self._tell("lock timeout", revision)
+        if spent >= self._patience.budget_s:
+            raise LockBudgetExceeded(revision, self._patience.budget_s, self._attempts, self._in_the_way) from error
+        longest = min(LONGEST_PAUSE_S, self._order.lock_timeout_ms / 1000 * 2**self._attempts)
+        pause = random.uniform(0, min(longest, self._patience.budget_s - spent))  # noqa: S311
+        log.info("%s got no lock (try %d); again in %.2f s", revision, self._attempts, pause)
+        time.sleep(pause)
+        try:
+            self._wait_for(Wanted(self._watch.waited_for), 0)
+        except psycopg.Error as gone:
+            raise DatabaseRefused.of(self._dsn, "looking for who holds a lock", gone) from gone
+        self._attempts += 1
+
+    def _before_any(self, error: Exception, driver: psycopg.Error | None) -> MigrationError:
+        if driver is not None:
+            return DatabaseRefused.of(self._dsn, "reading alembic_version", driver)
+        return HistoryUnreadable(self._order.history.folders, f"{type(error).__name__}: {error}")
+
+    def _failed(self, revision: str, error: Exception, driver: psycopg.Error | None) -> MigrationError:
+        attempt = self._migrating.attempt
+        left = [f"what this did: {statement}" for statement in attempt.stands]
+        if attempt.outside:
+            left += self._invalid_indexes()
+        statement = error.statement if isinstance(error, DBAPIError) else None
+        if isinstance(driver, psycopg.errors.QueryCanceled) and attempt.was_too_long:
+            return StatementTooLong(
+                revision, statement or "", attempt.limit_ms, [lock.relation for lock in attempt.asked.locks], left
+            )
+        message = driver.diag.message_primary if driver else None
+        return RevisionFailed(
+            revision,
+            sqlstate=driver.sqlstate if driver else None,
+            statement=statement,
+            message=message or (str(driver) if driver else f"{type(error).__name__}: {error}"),
+            left_behind=left,
+        )
+
+    def _invalid_indexes(self) -> list[str]:
+        try:
+            return [str(row[0]) for row in self._session.execute(_INVALID_INDEXES)]
+        except psycopg.Error as error:
+            return [f"indexes that could not be looked at ({error})"]
+
+    def _ended_one(self, holder: Holder) -> None:
+        self._ended.append(holder.session)
+        log.warning("ended in the way of %s: %s, which held %s", self._revision, holder.session, holder.lock)
+        if self._order.record:
+            applied.note_ended(self._session, self._revision, self._order.release_id, holder.session)
+        self._tell("ended", self._revision, (holder.session,), f"{holder.lock.mode} on {holder.lock.relation}")
+
+    def _tell_waiting(self, found: Sequence[Holder]) -> None:
+        self._in_the_way = tuple(one.session for one in found)
+        held = ", ".join(sorted({f"{one.lock.mode} on {one.lock.relation}" for one in found}))
+        self._tell("waiting", self._revision, self._in_the_way, held)
+
+    def _building(self, line: str) -> None:
+        self._tell("building", self._migrating.attempt.revision or self._revision, (), line)
+
+    def _tell(self, kind: Kind, revision: str, sessions: tuple[Session, ...] = (), detail: str = "") -> None:
+        if self._on_event is not None:
+            elapsed_s = time.monotonic() - self._first_try
+            self._on_event(Progress(kind, revision, self._attempts, elapsed_s, sessions, detail))
+
+
+def _driver_error(error: BaseException) -> psycopg.Error | None:
+    if isinstance(error, DBAPIError):
+        return error.orig if isinstance(error.orig, psycopg.Error) else None
+    return error if isinstance(error, psycopg.Error) else None

@@ -1,0 +1,185 @@
+"""The session that runs revisions: what Alembic sends is looked at before it is sent, and while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import chdir, nullcontext
+from typing import Any
+
+from alembic.runtime.migration import MigrationInfo, RevisionStep
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event
+
+from migrations import applied
+from migrations.attempt import Attempt, Order
+from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each
+from migrations.time_limits import TimeLimits, asked_past_sqlalchemy
+from migrations.trace import Trace
+from migrations.wanted_locks import Wanted, wanted
+from migrations.watching import Watching
+
+Gate = Callable[[Wanted, int, bool], bool]
+
+
+class MigratingSession:
+    """The session that runs revisions, and all that is watched about it.
+
+    Args:
+        dsn: direct connection string of the owner.
+        watch: looks at the session while it works.
+        order: what is to be done.
+        gate: asked before each statement that locks relations, with what it asks for, the backend, and whether it
+            works outside a transaction. It says whether the statement stops others; it raises to keep it back.
+        trace: told of every statement, while it runs.
+    """
+
+    def __init__(self, dsn: str, watch: Watching, order: Order, gate: Gate, trace: Trace | None = None) -> None:
+        self.attempt = Attempt()
+        self.watch = watch
+        self._gate = gate
+        self._order = order
+        self._trace = trace
+        self._limits = TimeLimits(order.lock_timeout_ms, order.statement_timeout_ms)
+        self._backends: dict[int, int] = {}
+        config = order.history.alembic_config()
+        environment = order.history.environment
+        with chdir(environment.folder) if environment else nullcontext():
+            self._script = ScriptDirectory.from_config(config)
+        self._runner: Runner = (
+            OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, order.lock_timeout_ms)
+        )
+        self._listeners = {
+            "before_cursor_execute": self._before,
+            "after_cursor_execute": self._after,
+            "handle_error": self._failed,
+            "commit": self._committed,
+            "rollback": self._rolled_back,
+            "rollback_savepoint": self._rolled_back_to,
+        }
+        for name, listener in self._listeners.items():
+            event.listen(self._runner.engines, name, listener)
+
+    def close(self) -> None:
+        """End the session; an open transaction is rolled back."""
+        for name, listener in self._listeners.items():
+            event.remove(self._runner.engines, name, listener)
+        self._runner.close()
+
+    def run(self, on_done: Callable[[str, int], None]) -> None:
+        """Run what is missing up to the target.
+
+        Args:
+            on_done: called with each revision and its milliseconds, after its commit.
+
+        Raises:
+            Exception: whatever the revision raised; its transaction was rolled back.
+        """
+        config = self._order.history.alembic_config()
+        done: list[tuple[str, int]] = []
+        # env.py may make another session at each try, and Python gives ids anew.
+        self._backends.clear()
+
+        def later(revision: str, duration_ms: int) -> None:
+            done.append((revision, duration_ms))
+
+        def steps(at: Any, context: Any) -> Iterable[RevisionStep]:
+            # Where env.py has begun a transaction, Alembic leaves it to env.py to commit, once, at the end.
+            is_one = bool(context._in_external_transaction)  # noqa: SLF001
+            return self._steps(at, later if is_one else on_done)
+
+        config.attributes["on_version_apply"] = self._record
+        try:
+            with self._runner.entered(config), one_transaction_each(config, self._script, steps):
+                self._script.run_env()
+        finally:
+            self.watch.transaction_ended()
+        for one in done:
+            on_done(*one)
+
+    def _steps(self, at: Any, on_done: Callable[[str, int], None]) -> Iterable[RevisionStep]:
+        for step in self._path(at):
+            revision = str(step.revision.revision)
+            self.attempt.begin(revision)
+            self._limits.begin()
+            yield step
+            # Alembic asks for the next step after it has committed this one.
+            self.watch.transaction_ended()
+            on_done(revision, round((time.monotonic() - self.attempt.started) * 1000))
+        self.attempt.revision = None
+
+    def _path(self, at: Any) -> Sequence[RevisionStep]:
+        # Source: Alembic's documentation of EnvironmentContext shows these two as the way to make a `fn`.
+        if self._order.up:
+            return self._script._upgrade_revs(self._order.target, at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return self._script._downgrade_revs(self._order.target, at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    def _record(self, *, ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:
+        """Write the record in the transaction of the revision."""
+        del heads, run_args
+        if not self._order.record:
+            return
+        connection: Connection = ctx.connection
+        revision = str(step.up_revision_id)
+        if not step.is_upgrade:
+            applied.forget(connection, revision)
+            return
+        applied.write(
+            connection,
+            revision=revision,
+            checksum=self._order.history.revision(revision).checksum,
+            release_id=self._order.release_id,
+            duration_ms=round((time.monotonic() - self.attempt.started) * 1000),
+        )
+
+    def _before(self, conn: Connection, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        del cursor, rest
+        if self.attempt.revision is None or not self._runner.is_mine(conn):
+            return
+        session: Any = conn.connection.dbapi_connection
+        outside = bool(session.autocommit)
+        if outside:
+            # What came before was committed on the way out of the transaction.
+            self.attempt.committed = len(self.attempt.statements)
+            self.attempt.outside = True
+        pid = self._backend(session)
+        asked = wanted(statement)
+        stops = self._gate(asked, pid, outside) if asked.locks and not asked.patient else False
+        self._limits.set(session, asked, outside=outside, stops_others=stops)
+        self.attempt.begin_statement(statement, asked, self._limits.statement_ms)
+        self.watch.statement_begins(pid, builds=asked.patient)
+        if self._trace is not None:
+            self._trace.statement_begins(pid, self.attempt.revision, statement, parameters, outside=outside)
+
+    def _backend(self, session: Any) -> int:
+        if id(session) not in self._backends:
+            self._backends[id(session)] = int(asked_past_sqlalchemy(session, "SELECT pg_backend_pid()") or 0)
+        return self._backends[id(session)]
+
+    def _after(self, conn: Connection, cursor: Any, *rest: Any) -> None:
+        del rest
+        if self.attempt.revision is None or not self._runner.is_mine(conn):
+            return
+        self.watch.statement_ended()
+        if self._trace is not None:
+            self._trace.statement_ended(cursor.rowcount if cursor.rowcount >= 0 else None)
+        if self.attempt.outside:
+            self.attempt.committed = len(self.attempt.statements)
+
+    def _failed(self, *rest: Any) -> None:
+        del rest
+        self.watch.statement_ended()
+        if self._trace is not None:
+            self._trace.statement_failed()
+
+    def _committed(self, conn: Connection) -> None:
+        if self._trace is not None and self._runner.is_mine(conn):
+            self._trace.transaction_ended(committed=True)
+
+    def _rolled_back(self, conn: Connection) -> None:
+        if self._trace is not None and self._runner.is_mine(conn):
+            self._trace.transaction_ended(committed=False)
+
+    def _rolled_back_to(self, conn: Connection, name: str, context: None) -> None:
+        del conn, name, context
+        self._limits.forget()

@@ -1,0 +1,78 @@
+"""How long a statement may wait, and how long it may run: by what it does to others meanwhile.
+
+Source: a lock_timeout or statement_timeout would make CREATE INDEX CONCURRENTLY give up half-way, and leave an invalid
+index. Inside a transaction either leaves nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from migrations.wanted_locks import Wanted
+
+STATEMENT_TIMEOUT_S = 5.0
+
+
+class TimeLimits:
+    """Sets lock_timeout and statement_timeout from outside a revision.
+
+    A statement that stops others may run for a short time alone. One that reads and checks under a weak lock (VALIDATE
+    CONSTRAINT, a backfill) may take as long as it takes, and so may a build CONCURRENTLY.
+
+    Args:
+        lock_ms: milliseconds to wait for a lock.
+        statement_ms: milliseconds that a statement which stops others may run; 0 for no limit.
+    """
+
+    def __init__(self, lock_ms: int, statement_ms: int) -> None:
+        self._lock_ms = lock_ms
+        self._statement_ms = statement_ms
+        self._set: dict[str, int] = {}
+        self._left_alone: frozenset[str] = frozenset()
+
+    @property
+    def statement_ms(self) -> int:
+        """What limits the statement that runs now; 0 for nothing of ours."""
+        return self._set.get("statement_timeout", 0)
+
+    def begin(self) -> None:
+        """Begin a revision."""
+        self.forget()
+        self._left_alone = frozenset()
+
+    def forget(self) -> None:
+        """Know nothing of what is set: a rollback took it back."""
+        self._set.clear()
+
+    def set(self, session: Any, asked: Wanted, *, outside: bool, stops_others: bool) -> None:
+        """Set what holds for a statement.
+
+        Args:
+            session: the driver's connection, which will send it.
+            asked: what the statement asks for.
+            outside: whether it works outside a transaction.
+            stops_others: whether somebody may have to wait for its end.
+        """
+        if "statement_timeout" in asked.sets:
+            # A revision that says itself how long it may take knows better.
+            self._left_alone |= {"statement_timeout"}
+            self._set.pop("statement_timeout", None)
+        unhurried = asked.patient or (outside and not asked.locks)
+        self._one(session, "lock_timeout", 0 if unhurried else self._lock_ms)
+        self._one(session, "statement_timeout", self._statement_ms if stops_others and not asked.patient else 0)
+
+    def _one(self, session: Any, name: str, value_ms: int) -> None:
+        if name not in self._left_alone and self._set.get(name) != value_ms:
+            asked_past_sqlalchemy(session, f"SET {name} = {int(value_ms)}")
+            self._set[name] = value_ms
+
+
+def asked_past_sqlalchemy(session: Any, statement: str) -> Any:
+    """Send a statement past SQLAlchemy, whatever the driver is; the first column of its first row."""
+    cursor = session.cursor()
+    try:
+        cursor.execute(statement)
+        row = cursor.fetchone() if cursor.description else None
+    finally:
+        cursor.close()
+    return row[0] if row else None

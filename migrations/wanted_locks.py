@@ -1,0 +1,84 @@
+"""What a statement is about to ask for, read from its text before it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+from postgast.nodes.base import AstNode
+
+from migrations.errors_lint import SqlUnreadable
+from migrations.lint.locking import ACCESS_EXCLUSIVE, SHARE_UPDATE, is_concurrent, locks
+from migrations.lint.names import Name, strings
+from migrations.lint.statements import Reader
+from migrations.lint.values import LintedStatement
+from migrations.trace import Lock
+
+_INDEXES = frozenset({int(pb.OBJECT_INDEX)})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a statement asks for.
+
+    Attributes:
+        locks: the relations that it names, as SQL names them, and how it locks them; an index stands for its table.
+        spreads: whether it locks what refers to those relations, too: they are dropped or emptied.
+        patient: whether it waits without anybody waiting behind it, and breaks if it is hurried: a build
+            CONCURRENTLY, or VACUUM.
+        sets: settings that it sets itself.
+    """
+
+    locks: tuple[Lock, ...] = ()
+    spreads: bool = False
+    patient: bool = False
+    sets: frozenset[str] = frozenset()
+
+    @property
+    def stops_others(self) -> bool:
+        """Whether somebody who writes, or even reads, may have to wait for its end."""
+        return any(lock.stops_writes for lock in self.locks)
+
+
+NOTHING = Wanted()
+
+
+@lru_cache(maxsize=1000)
+def wanted(sql: str) -> Wanted:
+    """What a statement asks for, as far as its text tells; what it hides, the first try will tell."""
+    try:
+        parts = Reader().read([LintedStatement(sql)])
+    except SqlUnreadable:
+        return NOTHING
+    found = [_of(one.node) for one in parts if not one.dynamic]
+    return Wanted(
+        tuple(dict.fromkeys(lock for one in found for lock in one.locks)),
+        any(one.spreads for one in found),
+        any(one.patient for one in found),
+        frozenset(name for one in found for name in one.sets),
+    )
+
+
+def _of(node: AstNode) -> Wanted:
+    if isinstance(node, nodes.VariableSetStmt):
+        return Wanted(sets=frozenset({node.name.lower()}))
+    held = tuple(Lock(str(one.table), one.mode) for one in locks(node))
+    is_drop = isinstance(node, nodes.DropStmt)
+    if is_drop and node.remove_type in _INDEXES:
+        mode = SHARE_UPDATE if node.concurrent else ACCESS_EXCLUSIVE
+        held += tuple(Lock(str(_named(one)), mode) for one in node.objects)
+    elif isinstance(node, nodes.ReindexStmt) and node.kind == pb.REINDEX_OBJECT_INDEX:
+        held += (Lock(str(Name.of_range(node.relation)), SHARE_UPDATE if is_concurrent(node) else "ShareLock"),)
+    return Wanted(
+        held,
+        spreads=isinstance(node, nodes.TruncateStmt) or is_drop,
+        patient=is_concurrent(node) or isinstance(node, nodes.VacuumStmt),
+    )
+
+
+def _named(node: AstNode) -> Name:
+    parts = node.items if isinstance(node, nodes.List) else [node]
+    *schema, name = strings(parts)
+    return Name.of(name, schema[-1] if schema else "")
