@@ -201,10 +201,20 @@ def is_serial(column: nodes.ColumnDef) -> bool:
 def not_null_columns(condition: AstNode | None) -> tuple[str, ...]:
     """The columns that a condition proves to hold no NULL.
 
-    Source: PostgreSQL takes `col IS NOT NULL`, alone or joined by AND, for a proof (ConstraintImpliedByRelConstraint).
+    Source: PostgreSQL takes `col IS NOT NULL`, alone or joined by AND, for a proof (ConstraintImpliedByRelConstraint),
+        and NOT is drawn into what it stands before (negate_clause).
     """
-    if isinstance(condition, nodes.NullTest) and condition.nulltesttype == pb.IS_NOT_NULL:
-        return strings(condition.arg.fields)[-1:] if isinstance(condition.arg, nodes.ColumnRef) else ()
-    if isinstance(condition, nodes.BoolExpr) and condition.boolop == pb.AND_EXPR:
-        return tuple(column for one in condition.args for column in not_null_columns(one))
-    return ()
+    return _proven(condition, negated=False)
+
+
+def _proven(condition: AstNode | None, *, negated: bool) -> tuple[str, ...]:
+    if isinstance(condition, nodes.NullTest):
+        proves = condition.nulltesttype == (pb.IS_NULL if negated else pb.IS_NOT_NULL)
+        return strings(condition.arg.fields)[-1:] if proves and isinstance(condition.arg, nodes.ColumnRef) else ()
+    if not isinstance(condition, nodes.BoolExpr):
+        return ()
+    if condition.boolop == pb.NOT_EXPR:
+        negated = not negated
+    elif condition.boolop != (pb.OR_EXPR if negated else pb.AND_EXPR):
+        return ()
+    return tuple(column for one in condition.args for column in _proven(one, negated=negated))

@@ -11,7 +11,7 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
 from migrations.lint.names import Name, strings
-from migrations.lint.procedural import limited_ctes
+from migrations.lint.procedural import limited, limited_ctes
 from migrations.lint.world import World
 
 _LOWER, _UPPER = frozenset({">", ">="}), frozenset({"<", "<="})
@@ -95,10 +95,16 @@ class _Target:
         """Whether conditions together give a column two ends."""
         ends: dict[str, set[str]] = {}
         for one in conditions:
-            if isinstance(one, nodes.A_Expr) and one.kind == pb.AEXPR_OP and (column := self._own(one.lexpr)):
-                operator = strings(one.name)[-1]
-                side = "lower" if operator in _LOWER else "upper" if operator in _UPPER else ""
-                if side and self._is_fixed(one.rexpr) and self._orders(column):
+            if not isinstance(one, nodes.A_Expr) or one.kind != pb.AEXPR_OP:
+                continue
+            operator = strings(one.name)[-1]
+            for left, right, lower, upper in (
+                (one.lexpr, one.rexpr, _LOWER, _UPPER),
+                (one.rexpr, one.lexpr, _UPPER, _LOWER),
+            ):
+                side = "lower" if operator in lower else "upper" if operator in upper else ""
+                column = self._own(left)
+                if side and column and self._is_fixed(right) and self._orders(column):
                     ends.setdefault(column, set()).add(side)
         return any({"lower", "upper"} <= sides for sides in ends.values())
 
@@ -150,11 +156,12 @@ class _Target:
         )
 
 
-def limited(node: AstNode | None) -> bool:
-    """Whether a query ends after a number of rows."""
-    if isinstance(node, nodes.RangeSubselect):
-        return limited(node.subquery)
-    return isinstance(node, nodes.SelectStmt) and node.limit_count is not None
+def lets_few_through(relation: nodes.RangeVar, condition: AstNode | None, world: World) -> bool:
+    """Whether a condition on one table lets a known number of its rows through."""
+    alias = relation.alias.aliasname if relation.alias is not None else ""
+    target = _Target(Name.of_range(relation), alias, world, frozenset(), variables=False)
+    conditions = list(conjuncts(condition))
+    return any(target.bounds(one) for one in conditions) or target.is_range(conditions)
 
 
 def conjuncts(condition: AstNode | None) -> Iterator[AstNode]:

@@ -88,6 +88,7 @@ class Table:
         kind: a table, a view, or a materialized view; partitioned tables are told apart.
         row_security: whether row-level security is on.
         policies: names of its policies.
+        temporary: whether it is one session's own, and goes with it.
     """
 
     name: Name
@@ -103,6 +104,7 @@ class Table:
     kind: RelationKind = "table"
     row_security: bool = False
     policies: frozenset[str] = frozenset()
+    temporary: bool = False
 
     def proves_not_null(self, column: str) -> bool:
         """Whether a validated constraint proves that a column holds no NULL."""

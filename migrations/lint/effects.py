@@ -50,7 +50,11 @@ def _relations(world: World, node: AstNode) -> None:
             _create(world, node)
         case nodes.CreateTableAsStmt() if node.into is not None:
             kind = "materialized view" if node.objtype == pb.OBJECT_MATVIEW else "table"
-            _put(world, Table(Name.of_range(node.into.rel), is_new=True, kind=kind))
+            temporary = is_temporary(node.into.rel)
+            _put(world, Table(Name.of_range(node.into.rel), is_new=True, kind=kind, temporary=temporary))
+        case nodes.SelectStmt() if node.into_clause is not None:
+            rel = node.into_clause.rel
+            _put(world, Table(Name.of_range(rel), is_new=True, temporary=is_temporary(rel)))
         case nodes.ViewStmt():
             name = Name.of_range(node.view)
             world.tables.setdefault(name, Table(name, is_new=True, kind="view"))
@@ -65,6 +69,11 @@ def _relations(world: World, node: AstNode) -> None:
             _put(world, replace(table, policies=table.policies | {node.policy_name}))
         case _:
             return
+
+
+def is_temporary(relation: nodes.RangeVar | None) -> bool:
+    """Whether a relation that a statement makes is one session's own."""
+    return relation is not None and (relation.relpersistence == "t" or relation.schemaname == "pg_temp")
 
 
 def _put(world: World, table: Table) -> None:
@@ -104,6 +113,7 @@ def _create(world: World, node: nodes.CreateStmt) -> None:
         complete=not node.inh_relations,
         is_new=True,
         kind="partitioned" if node.partspec is not None else "table",
+        temporary=is_temporary(node.relation),
     )
     for one in created_constraints(node):
         table = _with_constraint(table, one, None)

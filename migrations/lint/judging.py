@@ -9,7 +9,7 @@ from postgast import nodes
 
 from migrations.lint import squawk
 from migrations.lint.context import Context, Table
-from migrations.lint.effects import apply, dropped
+from migrations.lint.effects import apply, dropped, is_temporary
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.hazards import HAZARDS
 from migrations.lint.hazards.waivers import UNKNOWN, UNUSED, WITHOUT_REASON
@@ -124,6 +124,8 @@ def _judge(statements: Sequence[Statement], context: Context) -> Iterator[Findin
 
 
 def _hazards(statement: Statement, world: World, seen: Collection[str]) -> Iterator[tuple[Hazard, Subject]]:
+    if isinstance(statement.node, nodes.CreateStmt) and is_temporary(statement.node.relation):
+        return
     for hazard in _BY_RULE:
         for subject in hazard.rule(statement, world) if hazard.rule else ():
             if _concerns(hazard, subject, world):
@@ -139,6 +141,8 @@ _BY_RULE = tuple(hazard for hazard in HAZARDS.values() if hazard.rule is not Non
 
 
 def _concerns(hazard: Hazard, subject: Subject, world: World) -> bool:
+    if subject.table is not None and world.table(subject.table).temporary:
+        return False
     if subject.table is None or hazard.concern == "any":
         return True
     return world.is_large(subject.table) if hazard.concern == "large" else world.is_live(subject.table)

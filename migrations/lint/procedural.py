@@ -125,11 +125,14 @@ def _analyzes(node: AstNode) -> bool:
 def limited_ctes(clause: nodes.WithClause | None) -> frozenset[str]:
     """The common table expressions that end after a number of rows."""
     found = [one for one in clause.ctes if isinstance(one, nodes.CommonTableExpr)] if clause is not None else []
-    return frozenset(
-        one.ctename
-        for one in found
-        if isinstance(one.ctequery, nodes.SelectStmt) and one.ctequery.limit_count is not None
-    )
+    return frozenset(one.ctename for one in found if limited(one.ctequery))
+
+
+def limited(node: AstNode | None) -> bool:
+    """Whether a query ends after a number of rows: by LIMIT, or since it is a list of VALUES."""
+    if isinstance(node, nodes.RangeSubselect):
+        return limited(node.subquery)
+    return isinstance(node, nodes.SelectStmt) and (node.limit_count is not None or bool(node.values_lists))
 
 
 def _of_body(language: str, source: str, within: str) -> Iterator[Piece]:

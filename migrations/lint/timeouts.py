@@ -10,9 +10,12 @@ from migrations.lint.world import World
 
 
 def set_by(world: World, node: nodes.VariableSetStmt) -> None:
-    """Let a SET or RESET have happened."""
+    """Let a SET or RESET have happened.
+
+    Source: RESET goes back to what the session began with, and so past any SET of whoever runs the statements.
+    """
     if node.kind == pb.VAR_RESET_ALL or (node.kind in {pb.VAR_RESET, pb.VAR_SET_DEFAULT} and _is_timeout(node.name)):
-        world.session_lock_timeout = world.context.lock_timeout_set
+        _limit(world, "0", local=node.is_local)
     elif node.kind == pb.VAR_SET_VALUE and _is_timeout(node.name):
         values = [constant(one) for one in node.args]
         _limit(world, str(values[0]) if values else "", local=node.is_local)

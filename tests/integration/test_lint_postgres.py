@@ -11,6 +11,7 @@ from deployments.local.provision import ProvisionedDatabase
 from migrations.lint.column_types import rewrites
 from migrations.lint.locking import MODES, locks
 from migrations.lint.names import SqlType
+from migrations.lint.steady import STEADY
 
 SCHEMA = """
 CREATE TABLE a (id bigint PRIMARY KEY, n int, t text, CONSTRAINT n_check CHECK (n > 0) NOT VALID);
@@ -161,3 +162,14 @@ def test_a_column_of_a_new_type_has_the_name_that_the_catalogue_gives_it(owner: 
             assert bare is not None
             assert catalogue is not None
             assert (bare.name, bare.array) == (catalogue.name, catalogue.array)
+
+
+def test_no_function_that_is_taken_for_steady_is_volatile(owner: psycopg.Connection) -> None:
+    found = owner.execute(
+        "SELECT proname, bool_or(provolatile = 'v') FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace "
+        "AND proname = ANY (%s) GROUP BY proname",
+        [sorted(STEADY)],
+    ).fetchall()
+    assert {name for name, volatile in found if volatile} == set()
+    if owner.info.server_version >= 180_000:
+        assert STEADY - {name for name, _ in found} == set()

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.bounds import is_bounded, is_catalogue, limited, read_tables
+from migrations.lint.bounds import is_bounded, is_catalogue
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.names import Name
+from migrations.lint.sources import drawn_from
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
 
@@ -16,16 +17,26 @@ def _unbounded(statement: Statement, world: World) -> bool:
     node = statement.node
     if statement.batched or not isinstance(node, nodes.UpdateStmt | nodes.DeleteStmt):
         return False
+    if is_catalogue(Name.of_range(node.relation)):
+        return False
     # A loop that does not commit keeps the locks of all its batches.
     return statement.looped or not is_bounded(node, world, in_block=bool(statement.within), around=statement.limited)
 
 
 def _update(statement: Statement, world: World) -> Iterator[Subject]:
     node = statement.node
-    if isinstance(node, nodes.UpdateStmt | nodes.MergeStmt):
-        merges = isinstance(node, nodes.MergeStmt) and not statement.batched
-        if merges or _unbounded(statement, world):
+    if isinstance(node, nodes.MergeStmt):
+        if not statement.batched and _merges_many(node, world):
             yield Subject(Name.of_range(node.relation))
+    elif isinstance(node, nodes.UpdateStmt) and _unbounded(statement, world):
+        yield Subject(Name.of_range(node.relation))
+
+
+def _merges_many(node: nodes.MergeStmt, world: World) -> bool:
+    """Whether a MERGE goes by all rows of a table, its own one included."""
+    clauses = [one for one in node.merge_when_clauses if isinstance(one, nodes.MergeWhenClause)]
+    by_source = any(one.match_kind == pb.MERGE_WHEN_NOT_MATCHED_BY_SOURCE for one in clauses)
+    return by_source or bool(drawn_from(node.source_relation, world, node.with_clause))
 
 
 def _delete(statement: Statement, world: World) -> Iterator[Subject]:
@@ -33,15 +44,10 @@ def _delete(statement: Statement, world: World) -> Iterator[Subject]:
         yield Subject(Name.of_range(statement.node.relation))
 
 
-def _insert(statement: Statement, _world: World) -> Iterator[Subject]:
+def _insert(statement: Statement, world: World) -> Iterator[Subject]:
     node = statement.node
-    if not isinstance(node, nodes.InsertStmt) or statement.batched:
-        return
-    source = node.select_stmt
-    # Without FROM it is one row, whatever its condition looks at.
-    many = isinstance(source, nodes.SelectStmt) and (source.from_clause or source.op != pb.SETOP_NONE)
-    if isinstance(source, nodes.SelectStmt) and many and not limited(source):
-        for table in sorted(one for one in read_tables(source) if not is_catalogue(one)):
+    if isinstance(node, nodes.InsertStmt) and not statement.batched:
+        for table in sorted(drawn_from(node.select_stmt, world, node.with_clause)):
             yield Subject(table, name=str(Name.of_range(node.relation)))
 
 

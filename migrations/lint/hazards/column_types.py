@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import postgast
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
@@ -11,6 +12,7 @@ from migrations.lint.alterations import (
     column_constraint,
     commands,
     created_constraints,
+    default_of,
     every_new_column,
     is_serial,
     type_of,
@@ -20,7 +22,7 @@ from migrations.lint.context import Context, SequencePosition
 from migrations.lint.effects import made_column
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.locking import locks
-from migrations.lint.names import Name, SqlType
+from migrations.lint.names import Name, SqlType, strings
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
 
@@ -67,7 +69,7 @@ def _integer_key(statement: Statement, world: World) -> Iterator[Subject]:
     for table, column in every_new_column(statement.node):
         type_ = type_of(column)
         name = "" if type_ is None else SERIALS.get(type_.name, type_.name)
-        if is_serial(column) or column_constraint(column, pb.CONSTR_PRIMARY) is not None:
+        if is_serial(column) or _counts(column) or column_constraint(column, pb.CONSTR_PRIMARY) is not None:
             keys[table, column.colname] = name
     written = {column.colname: made_column(column) for _, column in every_new_column(statement.node)}
     for one in (*added_constraints(statement.node), *created_constraints(statement.node)):
@@ -77,6 +79,13 @@ def _integer_key(statement: Statement, world: World) -> Iterator[Subject]:
     for (table, column), name in keys.items():
         if name in _SMALL_KEYS:
             yield Subject(table, column, detail="32,767" if name == "int2" else "2,147,483,647")
+
+
+def _counts(column: nodes.ColumnDef) -> bool:
+    """Whether a column's default is the next value of a sequence, as the long form of serial writes it."""
+    default = default_of(column)
+    walked = () if default is None else postgast.walk_typed(default)
+    return any(isinstance(one, nodes.FuncCall) and strings(one.funcname)[-1:] == ("nextval",) for _, one in walked)
 
 
 def _runs_out(statement: Statement, world: World) -> Iterator[Subject]:

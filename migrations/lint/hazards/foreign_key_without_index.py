@@ -21,7 +21,9 @@ def _rule(statement: Statement, world: World) -> Iterator[Subject]:
     created = tuple(created_constraints(statement.node))
     for one in (*added_constraints(statement.node), *created):
         # Of a table whose indexes nobody has told, a column that was there before may well have one.
-        told = one.with_column is not None or one in created or world.table(one.table).complete
+        known = world.table(one.table)
+        made = all(name in known.columns and known.columns[name].made for name in one.columns)
+        told = one.with_column is not None or one in created or known.complete or made
         if one.kind == "foreign key" and told:
             keys = {other.columns for other in created if other.kind in {"unique", "primary key"}}
             if not any(_leads(columns, one.columns) for columns in keys | _indexed(one.table, world)):

@@ -1,6 +1,5 @@
 """Changes that write a whole table anew while nobody can read it."""
 
-import re
 from collections.abc import Iterator
 
 import postgast
@@ -13,21 +12,9 @@ from migrations.lint.column_types import rewrites
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.names import Name, strings
 from migrations.lint.statements import Statement
+from migrations.lint.steady import STEADY
 from migrations.lint.world import World
 
-# Functions whose value is the same for every row of a statement; any other one may differ from row to row.
-_STEADY = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        now transaction_timestamp statement_timestamp timezone date_trunc make_interval make_date make_timestamptz
-        to_date to_timestamp to_char age current_setting current_schema current_database version lower upper trim btrim
-        replace md5 sha256 concat length jsonb_build_object jsonb_build_array json_build_object json_build_array
-        to_jsonb to_json array_fill string_to_array int4range int8range numrange tsrange tstzrange daterange abs round
-        floor ceil power encode decode quote_ident quote_literal format pg_current_snapshot
-        """,
-    )
-)
 _STORAGE = {
     int(pb.AT_SetTableSpace): "SET TABLESPACE",
     int(pb.AT_SetLogged): "SET LOGGED",
@@ -79,7 +66,7 @@ def _varying(default: AstNode, world: World) -> Iterator[str]:
     for _, one in postgast.walk_typed(default):
         if isinstance(one, nodes.FuncCall):
             name = strings(one.funcname)[-1]
-            if name not in _STEADY and name not in world.context.steady_functions:
+            if name not in STEADY and name not in world.context.steady_functions:
                 yield f"{name}()"
 
 

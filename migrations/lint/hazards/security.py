@@ -11,7 +11,7 @@ from migrations.lint.bounds import read_tables
 from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.locking import option
-from migrations.lint.names import Name, constant
+from migrations.lint.names import Name, constant, strings
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
 
@@ -103,8 +103,16 @@ def _dropped(statement: Statement, world: World) -> Iterator[Subject]:
                 yield Subject(table, detail="A policy is dropped")
     if isinstance(node, nodes.AlterPolicyStmt | nodes.CreatePolicyStmt):
         permissive = isinstance(node, nodes.AlterPolicyStmt) or node.permissive
-        if permissive and any(constant(one) is True for one in (node.qual, node.with_check)):
+        if permissive and any(_is_always_true(one) for one in (node.qual, node.with_check)):
             yield Subject(Name.of_range(node.table), detail=f"The policy {node.policy_name} lets every row through")
+
+
+def _is_always_true(condition: AstNode | None) -> bool:
+    """Whether a condition holds whatever the row: `true`, or `1 = 1`."""
+    if isinstance(condition, nodes.A_Expr) and strings(condition.name) == ("=",):
+        left, right = constant(condition.lexpr), constant(condition.rexpr)
+        return left is not None and left == right
+    return constant(condition) is True
 
 
 def _policy_follows(table: Name, statement: Statement, world: World) -> bool:

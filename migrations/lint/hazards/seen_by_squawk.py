@@ -1,9 +1,7 @@
 """What squawk sees by itself, and where nothing has to be known beside it."""
 
 from postgast import nodes
-from postgast import pg_query_pb2 as pb
 
-from migrations.lint.alterations import commands
 from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard
 from migrations.lint.names import Name
@@ -32,10 +30,9 @@ def _made(statement: Statement) -> Name | None:
             return None
 
 
-def _disables_none(statement: Statement, _world: World) -> bool:
-    """Squawk's rule is about row-level security and ENABLE too."""
-    disabling = {pb.AT_DisableTrig, pb.AT_DisableTrigAll, pb.AT_DisableTrigUser}
-    return not any(command.subtype in disabling for _, command in commands(statement.node))
+def _is_no_setting(statement: Statement, _world: World) -> bool:
+    """Squawk's rule is about passwords and powers of roles too."""
+    return isinstance(statement.node, nodes.AlterRoleStmt)
 
 
 OBJECT = Hazard(
@@ -81,19 +78,6 @@ CHAR = Hazard(
     squawk=("ban-char-field",),
 )
 
-TRIGGERS = Hazard(
-    id="trigger-disabled",
-    condition="Triggers of a table that is in use are switched off.",
-    effect="Rows written to `{table}` meanwhile, by anybody, go past what its triggers check or keep in step; DISABLE "
-    "TRIGGER ALL goes past its foreign keys too.",
-    safe="Let the trigger itself look at a setting that only the migrating session has (SET LOCAL).",
-    bad="SET lock_timeout = '2s';\nALTER TABLE orders DISABLE TRIGGER ALL;\n",
-    good="SET lock_timeout = '2s';\nALTER TABLE orders ENABLE TRIGGER orders_touch;\n",
-    concern="live",
-    squawk=("ban-disable-trigger",),
-    unless=_disables_none,
-)
-
 LONG_NAME = Hazard(
     id="name-too-long",
     condition="A name is longer than 63 bytes.",
@@ -118,4 +102,5 @@ SYSTEM = Hazard(
     good="SET LOCAL statement_timeout = '10s';\n",
     concern="any",
     squawk=("ban-alter-system-options", "ban-alter-database-options", "ban-alter-role-options"),
+    unless=_is_no_setting,
 )

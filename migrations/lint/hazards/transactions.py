@@ -13,6 +13,7 @@ from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.locking import is_concurrent, locks
 from migrations.lint.names import Name, strings
+from migrations.lint.sources import drawn_from, looked_through
 from migrations.lint.sql_files import works_outside
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
@@ -50,12 +51,11 @@ def _works_through(statement: Statement, world: World) -> str:
                 else read_tables(node)
             )
         case nodes.InsertStmt():
-            source = node.select_stmt
-            tables = read_tables(source) if isinstance(source, nodes.SelectStmt) else frozenset[Name]()
+            tables = drawn_from(node.select_stmt, world, node.with_clause)
         case nodes.SelectStmt():
             if _sleeps(node):
                 return "pg_sleep"
-            tables = read_tables(node)
+            tables = looked_through(node, world)
         case nodes.MergeStmt() | nodes.CreateTableAsStmt() | nodes.CopyStmt():
             tables = read_tables(node)
         case nodes.IndexStmt() | nodes.RefreshMatViewStmt() | nodes.ClusterStmt():
