@@ -85,7 +85,8 @@ def upgrade(
         for one in targets:
             if not history.path_to(one, stands):
                 continue
-            order = Order(history, one, True, release_id, kept, lock_timeout_ms, round(statement_timeout_s * 1000))
+            limit_ms = round(statement_timeout_s * 1000)
+            order = Order(history, one, True, release_id, kept, lock_timeout_ms, limit_ms, budget_s)
             done += Run(dsn, watch, order, patience, on_event, trace).walk()
             stands = _standing(watch, dsn, history)
         if missing := history.path_to(targets, stands):
@@ -141,6 +142,7 @@ def downgrade(
             release_id,
             _records(watch, dsn, record=history.environment is None),
             lock_timeout_ms,
+            budget_s=budget_s,
         )
         return Run(dsn, watch, order, Patience(budget_s), on_event, trace).walk()
 

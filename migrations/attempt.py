@@ -93,6 +93,7 @@ class Order:
 
     Attributes:
         statement_timeout_ms: for a statement that stops others; 0 for no limit.
+        budget_s: seconds that a batch of a backfill may be tried again.
     """
 
     history: History
@@ -102,3 +103,4 @@ class Order:
     record: bool
     lock_timeout_ms: int
     statement_timeout_ms: int = 0
+    budget_s: float = 60.0

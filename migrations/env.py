@@ -14,8 +14,12 @@ from alembic.operations import MigrationScript
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, Connection, create_engine, make_url, pool
 
+from migrations import backfill
 from migrations.applied import PRODUCT_SCHEMA
 from migrations.models import Base
+
+# Importing it gives revisions `op.backfill`.
+__all__ = ["backfill"]
 
 
 def name_after_the_minute(migration: MigrationContext, revision: object, directives: list[MigrationScript]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, event
 
 from migrations import applied
 from migrations.attempt import Attempt, Order
+from migrations.backfill import SURROUNDINGS, Surroundings
 from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each
 from migrations.time_limits import TimeLimits, asked_past_sqlalchemy
 from migrations.trace import Trace
@@ -37,6 +38,7 @@ class MigratingSession:
     def __init__(self, dsn: str, watch: Watching, order: Order, gate: Gate, trace: Trace | None = None) -> None:
         self.attempt = Attempt()
         self.watch = watch
+        self._dsn = dsn
         self._gate = gate
         self._order = order
         self._trace = trace
@@ -49,7 +51,7 @@ class MigratingSession:
         self._runner: Runner = (
             OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, order.lock_timeout_ms)
         )
-        self._listeners = {
+        self._listeners: dict[str, Callable[..., None]] = {
             "before_cursor_execute": self._before,
             "after_cursor_execute": self._after,
             "handle_error": self._failed,
@@ -89,6 +91,14 @@ class MigratingSession:
             return self._steps(at, later if is_one else on_done)
 
         config.attributes["on_version_apply"] = self._record
+        config.attributes[SURROUNDINGS] = Surroundings(
+            dsn=self._dsn,
+            lock_timeout_ms=self._order.lock_timeout_ms,
+            budget_s=self._order.budget_s,
+            listeners=self._listeners,
+            locked=None if self._trace is None else self._trace.look,
+            blockers=lambda: self.watch.blockers,
+        )
         try:
             with self._runner.entered(config), one_transaction_each(config, self._script, steps):
                 self._script.run_env()

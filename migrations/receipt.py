@@ -16,7 +16,7 @@ from typing import TextIO
 
 import psycopg
 
-from migrations import applied
+from migrations import applied, backfill_kept
 from migrations.receipt_rows import Window, WrittenRow, count, rows_deleted, rows_since
 from migrations.receipt_tables import Pair, Table, read_tables
 from migrations.restore_point import Seal
@@ -123,6 +123,7 @@ def receipt(restored_dsn: str, kept_dsn: str, seal: Seal, *, to: Path | None = N
 def _window(restored: psycopg.Connection, kept: psycopg.Connection, seal: Seal) -> Window:
     row = kept.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
     by_xid = {xid: revision for revision, xid in applied.transactions(kept).items()} if applied.is_kept(kept) else {}
+    by_xid |= backfill_kept.transactions(kept)
     return Window(
         restored=restored,
         snapshot=Snapshot.parse(seal.snapshot),

@@ -184,6 +184,11 @@ class Trace:
         )
         (self._done if running.outside else self._open).append(statement)
 
+    def look(self) -> None:
+        """Look into a statement outside of transactions, whose locks are about to be let go."""
+        if self._running is not None:
+            self._running.look()
+
     def statement_failed(self) -> None:
         """Forget a statement that raised."""
         if self._running is not None:
@@ -223,11 +228,16 @@ class _Running:
             return self._seen
         return dict.fromkeys(held(self._session, self._pid), self.began)
 
+    def look(self) -> float:
+        """See what is held now; the clock before that."""
+        now = time.monotonic()
+        for lock in held(self._session, self._pid):
+            self._seen.setdefault(lock, now)
+        return now
+
     def _sample(self) -> None:
         while not self._over.is_set():
-            now = time.monotonic()
-            for lock in held(self._session, self._pid):
-                self._seen.setdefault(lock, now)
+            now = self.look()
             self._over.wait(OFTEN_S if now - self.began < SHORT_S else SELDOM_S)
 
 

@@ -1,0 +1,80 @@
+"""What keeps a backfill from beginning, or from going on.
+
+```
+MigrationError
+├── BackfillRefused             it cannot begin, and nothing was changed
+├── BackfillChanged             its statement is not the one that a part of the rows went through
+├── BackfillIncomplete          rows are left that its condition still names
+├── BackfillStopped             transient: it was stopped between two batches; it goes on from there
+└── BackfillUnknown             the database keeps no backfill of that revision
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from migrations.errors import MigrationError
+
+
+class BackfillRefused(MigrationError):
+    """It cannot begin, and nothing was changed."""
+
+    def __init__(self, table: str, reason: str) -> None:
+        self.table = table
+        super().__init__(f"the backfill of {table} cannot begin: {reason}; nothing was changed")
+
+
+class BackfillChanged(MigrationError):
+    """Its statement is not the one that a part of the rows went through."""
+
+    def __init__(self, revision: str, table: str, rows: int) -> None:
+        self.revision = revision
+        super().__init__(
+            f"the backfill of {table} in revision {revision} was edited after {rows} rows had gone through it. Put its"
+            f" statement back; or, where it may run over those rows again: pilotage backfill restart {revision}"
+        )
+
+
+class BackfillIncomplete(MigrationError):
+    """Rows are left that its condition still names.
+
+    Attributes:
+        revision: whose backfill it is.
+        remaining: how many rows, counted up to a limit.
+        sample: the keys of a few.
+    """
+
+    def __init__(self, revision: str, table: str, remaining: int, sample: Sequence[str], condition: str) -> None:
+        self.revision = revision
+        self.remaining = remaining
+        self.sample = tuple(sample)
+        super().__init__(
+            f"the backfill of {table} in revision {revision} went through all rows, and {condition} still names"
+            f" {remaining} (keys {', '.join(sample)}). Written meanwhile: the revision before must have a trigger or a"
+            f" default that fills them in; then pilotage backfill restart {revision}. A condition that stays true of"
+            " rows that are done: verify=False"
+        )
+
+
+class BackfillStopped(MigrationError):
+    """It was stopped between two batches; it goes on from there."""
+
+    transient = True
+
+    def __init__(self, revision: str, table: str, rows: int, reason: str) -> None:
+        self.revision = revision
+        self.rows = rows
+        super().__init__(
+            f"the backfill of {table} in revision {revision} stopped after {rows} rows: {reason}. Those rows stand;"
+            " applying again goes on after them"
+        )
+
+
+class BackfillUnknown(MigrationError):
+    """The database keeps no backfill of that revision."""
+
+    def __init__(self, where: str, revision: str | None, known: Sequence[str]) -> None:
+        which = f"of revision {revision}" if revision else "at all"
+        there = f"; it keeps {', '.join(known)}" if known else ""
+        super().__init__(f"{where} keeps no unfinished backfill {which}{there}")
