@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -44,6 +45,14 @@ class BackfillProgress:
     def share(self) -> float:
         """How much is done, from 0.0 to 1.0."""
         return 1.0 if self.finished else min(self.passed / self.total, 1.0) if self.total else 0.0
+
+    def __str__(self) -> str:
+        parts = [f"{self.table} in {self.revision}: {self.passed} of {self.total} rows ({self.share:.0%})"]
+        if self.rate > 0:
+            parts.append(f"{self.rate:.0f} rows/s")
+        if self.remaining_s is not None and not self.finished:
+            parts.append(f"{timedelta(seconds=round(self.remaining_s))} left")
+        return "; ".join((*parts, self.waiting) if self.waiting else parts)
 
 
 class OnBackfill(Protocol):

@@ -9,6 +9,7 @@ from dotenv import dotenv_values
 
 from flows.cli import (
     apply,
+    backfill,
     branch,
     check,
     db,
@@ -58,6 +59,7 @@ app.command("reset")(reset.reset)
 app.command("resolve")(resolve.resolve)
 app.command("studio")(studio.studio)
 app.add_typer(branch.app, name="branch")
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(environment.app, name="env")
 app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli.backfill_bar import BackfillBar
+from migrations.backfill import reporting
 from migrations.progress import OnEvent, Progress
 
 
@@ -30,7 +32,8 @@ def told_on(console: Console) -> Generator[OnEvent]:
             for line in lines(event):
                 console.print(f"  {line}", markup=False, soft_wrap=True)
 
-        yield tell
+        with reporting(BackfillBar(console, status)):
+            yield tell
 
 
 def lines(event: Progress) -> list[str]:
