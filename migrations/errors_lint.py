@@ -24,7 +24,8 @@ class SqlUnreadable(MigrationError):
     def __init__(self, file: str, line: int, message: str, statement: str) -> None:
         self.file = file
         self.line = line
-        super().__init__(f"{file or 'statement'}:{line}: {message} in: {statement}. Nothing of it could be judged")
+        where = f" in: {statement}" if statement else ""
+        super().__init__(f"{file or 'statement'}:{line}: {message}{where}. Nothing of it could be judged")
 
 
 class RevisionUnreadable(MigrationError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from migrations.lint.names import Name, SqlType
+from migrations.lint.routines import Routine
 from migrations.lint.values import Thresholds
 
 RelationKind = Literal["table", "partitioned", "view", "materialized view"]
@@ -149,7 +150,7 @@ class Context:
         domains: domains, and whether they have constraints.
         sequences: how far integer keys have come.
         statements: what the application runs.
-        functions: bodies of functions in PL/pgSQL or SQL, with their language.
+        functions: functions in PL/pgSQL or SQL.
         steady_functions: functions that are not volatile, under any of their argument types.
         server_version: PostgreSQL's major version; None where it is not known.
         one_plan: whether all statements are released together, so that a table which one of them makes is new to all.
@@ -163,7 +164,7 @@ class Context:
     domains: Mapping[Name, bool] = field(default_factory=dict[Name, bool])
     sequences: tuple[SequencePosition, ...] = ()
     statements: tuple[SeenStatement, ...] = ()
-    functions: Mapping[Name, tuple[str, str]] = field(default_factory=dict[Name, tuple[str, str]])
+    functions: Mapping[Name, Routine] = field(default_factory=dict[Name, Routine])
     steady_functions: frozenset[str] = frozenset()
     server_version: int | None = None
     one_plan: bool = False

@@ -82,7 +82,7 @@ def waived(
     used = {one for one in waivers if unjudged(one)}
     result: list[Finding] = []
     for finding in findings:
-        by = next((one for one in waivers if one.reason.strip() and one.holds_for(finding)), None)
+        by = next((one for one in waivers if one.says_why and one.holds_for(finding)), None)
         used |= {one for one in waivers if one.holds_for(finding)}
         result.append(replace(finding, waived_by=by.reason) if by else finding)
     idle = [one for one in waivers if one not in used and one.hazard in HAZARDS]
@@ -99,7 +99,7 @@ def waived(
 def _mistake(waiver: Waiver, used: Collection[Waiver]) -> Hazard | None:
     if waiver.hazard not in HAZARDS:
         return UNKNOWN
-    if not waiver.reason.strip():
+    if not waiver.says_why:
         return WITHOUT_REASON
     return UNUSED if waiver not in used else None
 

@@ -25,6 +25,7 @@ from migrations.lint.context import (
     TableIndex,
 )
 from migrations.lint.names import Name, SqlType
+from migrations.lint.routines import Parameter, Routine
 from migrations.lint.usage import words
 from migrations.lint.values import Thresholds
 from migrations.session import reader
@@ -67,11 +68,15 @@ def read_context(dsn: str, thresholds: Thresholds | None = None) -> Context:
                 for schema, table, column, type_, last, largest in _rows(session, live_queries.SEQUENCES)
             ),
             statements=statements,
-            functions={Name.of(one[1], one[0]): (one[2], one[3]) for one in _rows(session, live_queries.FUNCTIONS)},
+            functions={Name.of(one[1], one[0]): _routine(*one[2:]) for one in _rows(session, live_queries.FUNCTIONS)},
             steady_functions=frozenset(str(one[0]) for one in _rows(session, live_queries.STEADY_FUNCTIONS)),
             server_version=session.info.server_version // 10_000,
             thresholds=thresholds or Thresholds(),
         )
+
+
+def _routine(language: str, source: str, parameters: Sequence[str]) -> Routine:
+    return Routine(language, source, tuple(Parameter(one) for one in parameters))
 
 
 def _rows(session: psycopg.Connection, query: str) -> Iterable[Sequence[Any]]:

@@ -64,7 +64,9 @@ FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype = '
 """
 
 FUNCTIONS = f"""
-SELECT n.nspname, p.proname, l.lanname, p.prosrc
+SELECT n.nspname, p.proname, l.lanname, p.prosrc,
+       ARRAY(SELECT u.name FROM unnest(p.proargnames, p.proargmodes) WITH ORDINALITY AS u (name, mode, place)
+             WHERE u.mode IS NULL OR u.mode IN ('i', 'b', 'v') ORDER BY u.place)
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 WHERE l.lanname IN ('plpgsql', 'sql') AND p.prosrc <> '' AND {_USERS}
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')

@@ -14,7 +14,7 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
 from migrations.lint.alterations import added_constraints, commands, created_constraints
-from migrations.lint.names import Name
+from migrations.lint.names import Name, strings
 
 # Weakest first.
 MODES = (
@@ -117,7 +117,9 @@ def option(given: list[AstNode], name: str) -> bool:
     for one in given:
         if isinstance(one, nodes.DefElem) and one.defname.lower() == name:
             value = one.arg
-            said = value.sval if isinstance(value, nodes.String) else ""
+            # Source: `off` and `no` are names of types to the grammar of reloptions.
+            said = strings(value.names)[-1] if isinstance(value, nodes.TypeName) else ""
+            said = value.sval if isinstance(value, nodes.String) else said
             return said.lower() not in {"false", "off", "0", "no"} and not (
                 isinstance(value, nodes.Integer) and value.ival == 0
             )

@@ -14,6 +14,7 @@ from postgast import pg_query_pb2 as pb
 from migrations.errors_lint import SqlUnreadable
 from migrations.lint.locking import is_concurrent
 from migrations.lint.procedural import commits
+from migrations.lint.psql import without_psql
 from migrations.lint.statements import Reader, Statement
 from migrations.lint.values import LintedStatement, Waiver
 
@@ -43,8 +44,10 @@ def read_sql(files: Sequence[Path]) -> SqlHistory:
     for file in files:
         try:
             text = file.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SqlUnreadable(str(file), 1, f"it cannot be read: {error}", "") from error
+        except OSError as error:
+            raise SqlUnreadable(str(file), 1, f"it cannot be read: {error.strerror}", "") from error
+        except UnicodeDecodeError as error:
+            raise SqlUnreadable(str(file), 1, f"it is no text in UTF-8: {error.reason}", "") from error
         history = _joined(history, parse_sql(text, str(file)))
     return history
 
@@ -76,9 +79,19 @@ def _joined(first: SqlHistory, second: SqlHistory) -> SqlHistory:
 
 def _section(text: str, whole: LintedStatement) -> SqlHistory:
     # Functions are expanded later: here each statement stands for itself.
-    found = [one for one in Reader().read([whole]) if not (one.within or one.dynamic or one.nested)]
+    found = [one for one in _read(whole) if not (one.within or one.dynamic or one.nested)]
     statements = tuple(_in_transactions(found))
     return SqlHistory(statements, tuple(_waivers(text, whole, statements)))
+
+
+def _read(whole: LintedStatement) -> Sequence[Statement]:
+    try:
+        return Reader().read([whole])
+    except SqlUnreadable:
+        plain = without_psql(whole.sql, whole.file, whole.line)
+        if plain == whole.sql:
+            raise
+    return Reader().read([replace(whole, sql=plain)])
 
 
 def _in_transactions(found: Sequence[Statement]) -> Iterator[LintedStatement]:
@@ -146,4 +159,6 @@ def _waivers(text: str, whole: LintedStatement, statements: Sequence[LintedState
         line = whole.line + encoded[: one.start].count(b"\n")
         after = next((each for each in statements if each.line > line), None)
         covers = line if after is None else after.line + after.sql.count("\n")
-        yield Waiver(found["hazard"].lower(), found["reason"].strip(), whole.revision, whole.file, line, covers)
+        yield Waiver(
+            found["hazard"].lower(), found["reason"].strip(" \t\r:-"), whole.revision, whole.file, line, covers
+        )

@@ -12,7 +12,9 @@ from postgast.nodes.base import AstNode
 
 from migrations.errors_lint import SqlUnreadable
 from migrations.lint import procedural
+from migrations.lint.blocks import Piece
 from migrations.lint.names import Name
+from migrations.lint.routines import Routine, routine
 from migrations.lint.values import LintedStatement
 
 _DEEPEST = 5
@@ -63,13 +65,13 @@ class Reader:
     """Reads statements in order; a function that one of them creates is known to those that call it.
 
     Attributes:
-        functions: language and body of the functions that are known.
+        functions: the functions that are known.
     """
 
-    functions: dict[Name, tuple[str, str]] = field(default_factory=dict[Name, tuple[str, str]])
+    functions: dict[Name, Routine] = field(default_factory=dict[Name, Routine])
 
     @classmethod
-    def knowing(cls, functions: Mapping[Name, tuple[str, str]]) -> Reader:
+    def knowing(cls, functions: Mapping[Name, Routine]) -> Reader:
         """A reader that knows functions beforehand."""
         return cls(dict(functions))
 
@@ -82,7 +84,7 @@ class Reader:
         return tuple(one for origin in given for one in self._parsed(origin.sql, origin, origin.line))
 
     def _parsed(
-        self, sql: str, origin: LintedStatement, line: int, held: procedural.Piece | None = None, depth: int = 0
+        self, sql: str, origin: LintedStatement, line: int, held: Piece | None = None, depth: int = 0
     ) -> Iterator[Statement]:
         try:
             parts = _split(sql)
@@ -118,12 +120,12 @@ class Reader:
                 yield from self._parsed(piece.sql, outer.origin, outer.line + piece.line, piece, depth + 1)
 
     def _learn(self, node: nodes.CreateFunctionStmt, text: str) -> None:
-        found = procedural.body(node.options, text)
+        found = routine(node, text)
         if found is not None:
             self.functions[Name.of_parts(node.funcname)] = found
 
 
-def _unknown(piece: procedural.Piece, origin: LintedStatement, line: int) -> Statement:
+def _unknown(piece: Piece, origin: LintedStatement, line: int) -> Statement:
     nothing = postgast.wrap(postgast.parse(""))
     return Statement(nothing, piece.sql, origin, line, piece.within, dynamic=piece.sql)
 

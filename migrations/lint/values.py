@@ -51,6 +51,11 @@ class Waiver:
     line: int = 1
     covers: int | None = None
 
+    @property
+    def says_why(self) -> bool:
+        """Whether there is a word in its reason."""
+        return any(one.isalnum() for one in self.reason)
+
     def holds_for(self, finding: Finding) -> bool:
         """Whether it is about that finding."""
         if (self.hazard, self.file, self.revision) != (finding.hazard, finding.file, finding.revision):

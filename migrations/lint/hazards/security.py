@@ -145,15 +145,18 @@ def _without_policy(statement: Statement, world: World) -> Iterator[Subject]:
 def _definer(statement: Statement, _world: World) -> Iterator[Subject]:
     """See a function that runs with its owner's rights and looks up names where its caller says."""
     node = statement.node
-    if isinstance(node, nodes.CreateFunctionStmt):
-        options = [one for one in node.options if isinstance(one, nodes.DefElem)]
+    if isinstance(node, nodes.CreateFunctionStmt | nodes.AlterFunctionStmt):
+        given = node.options if isinstance(node, nodes.CreateFunctionStmt) else node.actions
+        options = [one for one in given if isinstance(one, nodes.DefElem)]
         definer = any(one.defname == "security" and _is_on(one.arg) for one in options)
         fixed = any(
             one.defname == "set" and isinstance(one.arg, nodes.VariableSetStmt) and one.arg.name == "search_path"
             for one in options
         )
         if definer and not fixed:
-            yield Subject(name=str(Name.of_parts(node.funcname)))
+            named = node.func.objname if isinstance(node, nodes.AlterFunctionStmt) and node.func else []
+            parts = node.funcname if isinstance(node, nodes.CreateFunctionStmt) else named
+            yield Subject(name=str(Name.of_parts(parts)))
 
 
 GRANTED = Hazard(

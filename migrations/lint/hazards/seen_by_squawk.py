@@ -1,10 +1,11 @@
 """What squawk sees by itself, and where nothing has to be known beside it."""
 
+import postgast
 from postgast import nodes
 
 from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard
-from migrations.lint.names import Name
+from migrations.lint.names import Name, strings
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
 
@@ -28,6 +29,12 @@ def _made(statement: Statement) -> Name | None:
             return Name.of_parts(parts)
         case _:
             return None
+
+
+def _pads_none(statement: Statement, _world: World) -> bool:
+    """Squawk takes "char", a type of one byte, for char(1). Source: the grammar makes char(n) of pg_catalog.bpchar."""
+    walked = (one for _, one in postgast.walk_typed(statement.node) if isinstance(one, nodes.TypeName))
+    return not any(strings(one.names)[-1:] == ("bpchar",) for one in walked)
 
 
 def _is_no_setting(statement: Statement, _world: World) -> bool:
@@ -76,6 +83,7 @@ CHAR = Hazard(
     good="CREATE TABLE prices (id bigint PRIMARY KEY, currency text CHECK (length(currency) = 3));\n",
     concern="any",
     squawk=("ban-char-field",),
+    unless=_pads_none,
 )
 
 LONG_NAME = Hazard(

@@ -26,7 +26,13 @@ CREATE OR REPLACE FUNCTION public.mk() RETURNS void AS $$ BEGIN EXECUTE 'CREATE 
 CREATE FUNCTION mk(t text) RETURNS void AS $$ BEGIN EXECUTE format('CREATE INDEX ON %I (a)', 'orders'); END $$ LANGUAGE plpgsql; SELECT mk('orders');
 
 --= index-not-concurrent
+CREATE FUNCTION mk(t text) RETURNS void AS $$ BEGIN EXECUTE 'CREATE INDEX ON ' || quote_ident(t) || ' (a)'; END $$ LANGUAGE plpgsql; SELECT mk('orders');
+
+--= index-not-concurrent
 DO $$ DECLARE t text := 'orders'; BEGIN EXECUTE concat('CREATE INDEX ON ', t, ' (a)'); END $$;
+
+--= index-not-concurrent lock-held-while-slow several-locks
+DO $$ DECLARE t text; BEGIN FOR t IN SELECT unnest(ARRAY['orders','customers']) LOOP EXECUTE format('CREATE INDEX ON %I (a)', t); END LOOP; END $$;
 
 --= index-not-concurrent
 DO $$ BEGIN EXECUTE $q$CREATE INDEX ON orders (a)$q$; END $$;
