@@ -6,7 +6,7 @@ SOURCES := flows tasks migrations deployments tests
 SCENARIO ?= release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typecheck imports check apply format bench lock all
+.PHONY: help demo test lint typecheck imports check apply format bench releases lock all
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
@@ -47,6 +47,9 @@ format: $(VENV)/.installed ## Format the code
 
 bench: $(VENV)/.installed ## Measure revisions, seeding (SIZE=medium or large), branches, restores and releases
 	$(BIN)/python tests/bench
+
+releases: $(VENV)/.installed ## Release each revision alone, under traffic, over seeded rows: 25 minutes (FIRST and LAST bound it)
+	$(BIN)/python tests/bench/releases.py
 
 lock: ## Pin the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock
