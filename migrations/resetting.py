@@ -1,9 +1,10 @@
 """A database made empty, and built again from the revisions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from migrations import applied
 from migrations.apply import Applied, upgrade
@@ -17,7 +18,9 @@ LOCK_TIMEOUT_MS = 5_000
 WAIT_S = 5.0
 
 _IDENTITY = """
-SELECT current_database(), pg_postmaster_start_time(), (SELECT system_identifier FROM pg_control_system())
+SELECT current_database(), pg_postmaster_start_time(), (SELECT system_identifier FROM pg_control_system()),
+       EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE n.nspname = 'pilotage' AND c.relname = 'applied_revisions')
 """
 _RELEASES = """
 SELECT DISTINCT release_id FROM pilotage.applied_revisions WHERE release_id ~ '^[0-9]{8}-[0-9]{6}' ORDER BY 1
@@ -79,9 +82,12 @@ class Identity:
         server_started: when its server was started.
         system_identifier: what initdb called the cluster; a copy of one has the same.
         address: where the session goes, after names were resolved; empty for a socket.
-        host: the host as it was given.
+        host: the host as it was given; where an address was given with it, that address, which is where it goes.
         port: the port.
-        releases: releases that applied revisions to it, or to what it was copied from.
+        releases: releases that applied revisions to it, or to what it was copied from; None where this role may not
+            read which.
+        way_there: the connection string, bound to this very server: several hosts, a service, a name with several
+            addresses or the environment lead nowhere else any more; a secret.
     """
 
     database: str
@@ -90,7 +96,8 @@ class Identity:
     address: str
     host: str
     port: int
-    releases: tuple[str, ...]
+    releases: tuple[str, ...] | None
+    way_there: str = field(repr=False)
 
     def is_same_database(self, other: "Identity") -> bool:
         """Whether both are one database of one running server."""
@@ -110,18 +117,29 @@ def identify(dsn: str) -> Identity:
         row = connection.execute(_IDENTITY).fetchone()
         if row is None:  # pragma: no cover - the query has no condition.
             raise psycopg.DataError("nothing was read")
-        releases = connection.execute(_RELEASES).fetchall() if applied.is_kept(connection) else []
+        releases: tuple[str, ...] | None = ()
+        if row[3]:
+            kept = connection.execute(_RELEASES).fetchall() if applied.is_kept(connection) else None
+            releases = None if kept is None else tuple(str(one[0]) for one in kept)
         info = connection.info
-        # psycopg gives the address as it was given where libpq kept none.
         return Identity(
-            str(row[0]),
-            row[1],
-            int(row[2]),
-            info.hostaddr,
-            info.host,
-            info.port,
-            tuple(str(one[0]) for one in releases),
+            database=str(row[0]),
+            server_started=row[1],
+            system_identifier=int(row[2]),
+            # psycopg gives the address as it was given where libpq kept none.
+            address=info.hostaddr,
+            host=info.hostaddr if info.get_parameters().get("hostaddr") else info.host,
+            port=info.port,
+            releases=releases,
+            way_there=_way_there(dsn, info),
         )
+
+
+def _way_there(dsn: str, info: psycopg.ConnectionInfo) -> str:
+    where = {"host": info.host, "port": info.port, "dbname": info.dbname, "user": info.user}
+    if info.hostaddr:
+        where["hostaddr"] = info.hostaddr
+    return make_conninfo(dsn, **where)
 
 
 def rebuild(dsn: str, history: History) -> tuple[Applied, ...]:

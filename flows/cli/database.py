@@ -37,4 +37,5 @@ def owner_dsn(environment: Environment | str, database_url: str | None = None) -
 def _for_libpq(url: str) -> str:
     """A connection string without the name of SQLAlchemy's driver."""
     scheme, mark, rest = url.partition("://")
-    return f"{scheme.partition('+')[0]}{mark}{rest}" if mark else url
+    # A string of keywords may hold such a mark in its password.
+    return f"{scheme.partition('+')[0]}{mark}{rest}" if mark and "=" not in scheme else url

@@ -35,13 +35,13 @@ def reset(
     """Drop everything in a development or test database, and apply every revision; never staging or production."""
     with clearly():
         dsn = _database(environment, database_url)
-        refuse_unless_disposable(dsn)
+        there = refuse_unless_disposable(dsn)
         if not yes:
             if as_json:
                 raise CommandFailed("--json asks nothing: say --yes as well")
             if not typer.confirm(f"Drop everything in {place(dsn)}?"):
                 raise CommandFailed("nothing was dropped")
-        done = rebuild(dsn, History.load())
+        done = rebuild(there, History.load())
     told: dict[str, object] = {"database": place(dsn), "applied": [one.revision for one in done]}
     if not as_json:
         console.print(f"{place(dsn)} was made anew: {len(done)} revisions applied", markup=False, soft_wrap=True)

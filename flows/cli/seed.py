@@ -35,8 +35,7 @@ def seed(
     with clearly():
         if environment not in SEEDED:
             raise CommandFailed(f"{environment} is never seeded: take {' or '.join(SEEDED)}")
-        dsn = owner_dsn(environment, database_url)
-        refuse_unless_seedable(dsn, staging=environment == "staging")
+        dsn = refuse_unless_seedable(owner_dsn(environment, database_url), staging=environment == "staging")
         done = load(
             dsn,
             super_admin=super_admin(),

@@ -9,7 +9,14 @@ from deployments.settings import is_placeholder
 from flows.cli.failing import CommandFailed
 
 Variable = Literal[
-    "DATABASE_URL", "DATABASE_URL_POOLED", "ENCRYPTION_KEYS", "NEON_APP_ROLE", "SUPER_ADMIN_EMAIL", "SUPER_ADMIN_NAME"
+    "DATABASE_URL",
+    "DATABASE_URL_POOLED",
+    "ENCRYPTION_KEYS",
+    "NEON_API_KEY",
+    "NEON_APP_ROLE",
+    "NEON_PROJECT_ID",
+    "SUPER_ADMIN_EMAIL",
+    "SUPER_ADMIN_NAME",
 ]
 
 
