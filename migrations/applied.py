@@ -37,6 +37,15 @@ CREATE TABLE IF NOT EXISTS pilotage.ended_sessions (
     application text NOT NULL,
     age_s double precision NOT NULL,
     query text NOT NULL
+);
+CREATE TABLE IF NOT EXISTS pilotage.unfinished_revisions (
+    revision text NOT NULL,
+    way text NOT NULL,
+    statements text[] NOT NULL,
+    begun text,
+    invalid oid[] NOT NULL DEFAULT '{}',
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (revision, way)
 )
 """
 _IMPACT = """
@@ -90,7 +99,7 @@ def is_kept(connection: psycopg.Connection) -> bool:
 
 
 def _is_wide(connection: psycopg.Connection) -> bool:
-    row = connection.execute("SELECT to_regclass('pilotage.ended_sessions') IS NOT NULL").fetchone()
+    row = connection.execute("SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL").fetchone()
     return row is not None and bool(row[0])
 
 

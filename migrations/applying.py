@@ -26,6 +26,7 @@ from migrations.errors import (
 )
 from migrations.errors_apply import StatementTooLong
 from migrations.migrating import MigratingSession
+from migrations.outside import Outside
 from migrations.progress import Kind, OnEvent, Progress
 from migrations.trace import Trace
 from migrations.wanted_locks import Wanted
@@ -34,12 +35,6 @@ from migrations.watching import Watching
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE_S = 3.0
-
-_INVALID_INDEXES = """
-SELECT format('invalid index %I.%I', n.nspname, c.relname) FROM pg_index i
-JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1
-"""
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,8 @@ class Run:
             end_idle_after_s=patience.end_idle_after_s,
             on_end=self._ended_one,
         )
-        self._migrating = MigratingSession(dsn, self._watch, order, self._gate, trace)
+        outside = Outside(dsn, session, order, self._resumed)
+        self._migrating = MigratingSession(dsn, self._watch, order, self._gate, outside, trace)
         self._begin_revision()
 
     def _begin_revision(self) -> None:
@@ -169,21 +165,24 @@ class Run:
 
     def _wait_or_raise(self, error: Exception) -> None:
         """Wait before the next try where a lock was not to be had; everything else ends the walk."""
-        driver = _driver_error(error)
+        driver = self._migrating.cut or _driver_error(error)
         revision = self._migrating.attempt.revision
         if isinstance(error, KeptBack):
             self._wait_for(error.asked, error.pid)
             self._attempts += 1
             return
         if driver is not None and is_cut(driver):
+            self._migrating.outside.clean()
             raise DatabaseUnreachable.of(self._dsn, driver) from error
         if isinstance(error, MigrationError):
             raise error
         if revision is None:
             raise self._before_any(error, driver) from error
         contended = isinstance(driver, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
-        if not contended or self._migrating.attempt.committed:
+        can_go_on = self._migrating.outside.note.kept or not self._migrating.attempt.committed
+        if not contended or not can_go_on:
             raise self._failed(revision, error, driver) from error
+        self._migrating.outside.clean()
         self._pause(revision, error)
 
     def _pause(self, revision: str, error: Exception) -> None:
@@ -211,14 +210,15 @@ class Run:
     def _failed(self, revision: str, error: Exception, driver: psycopg.Error | None) -> MigrationError:
         attempt = self._migrating.attempt
         left = [f"what this did: {statement}" for statement in attempt.stands]
-        if attempt.outside:
-            left += self._invalid_indexes()
+        left += self._migrating.outside.clean()
         statement = error.statement if isinstance(error, DBAPIError) else None
         if isinstance(driver, psycopg.errors.QueryCanceled) and attempt.was_too_long:
             return StatementTooLong(
                 revision, statement or "", attempt.limit_ms, [lock.relation for lock in attempt.asked.locks], left
             )
         message = driver.diag.message_primary if driver else None
+        if isinstance(driver, psycopg.errors.UniqueViolation) and driver.diag.message_detail:
+            message = f"{message}: {driver.diag.message_detail}"
         return RevisionFailed(
             revision,
             sqlstate=driver.sqlstate if driver else None,
@@ -226,12 +226,6 @@ class Run:
             message=message or (str(driver) if driver else f"{type(error).__name__}: {error}"),
             left_behind=left,
         )
-
-    def _invalid_indexes(self) -> list[str]:
-        try:
-            return [str(row[0]) for row in self._session.execute(_INVALID_INDEXES)]
-        except psycopg.Error as error:
-            return [f"indexes that could not be looked at ({error})"]
 
     def _ended_one(self, holder: Holder) -> None:
         self._ended.append(holder.session)
@@ -244,6 +238,11 @@ class Run:
         self._in_the_way = tuple(one.session for one in found)
         held = ", ".join(sorted({f"{one.lock.mode} on {one.lock.relation}" for one in found}))
         self._tell("waiting", self._revision, self._in_the_way, held)
+
+    def _resumed(self, what: str) -> None:
+        revision = self._migrating.attempt.revision or self._revision
+        log.warning("%s: %s", revision, what)
+        self._tell("resumed", revision, (), what)
 
     def _building(self, line: str) -> None:
         self._tell("building", self._migrating.attempt.revision or self._revision, (), line)

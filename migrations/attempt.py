@@ -51,6 +51,7 @@ class Attempt:
         statements: what it has sent so far.
         committed: how many of those stand whatever comes, since it works outside a transaction.
         outside: whether it has worked outside a transaction.
+        marked: whether its transaction has written that it is applied.
         asked: what its last statement asked for.
         limit_ms: how long that might run; 0 for no limit.
         began: the monotonic clock when that was sent.
@@ -61,6 +62,7 @@ class Attempt:
     statements: list[str] = field(default_factory=list[str])
     committed: int = 0
     outside: bool = False
+    marked: bool = False
     asked: Wanted = NOTHING
     limit_ms: int = 0
     began: float = 0.0
@@ -69,7 +71,7 @@ class Attempt:
         """Forget the revision before."""
         self.revision, self.started, self.committed, self.outside = revision, time.monotonic(), 0, False
         self.statements.clear()
-        self.asked, self.limit_ms = NOTHING, 0
+        self.asked, self.limit_ms, self.marked = NOTHING, 0, False
 
     def begin_statement(self, statement: str, asked: Wanted, limit_ms: int) -> None:
         """Note a statement that is about to be sent."""

@@ -2,7 +2,9 @@
 
 ```
 MigrationError
-└── StatementTooLong            a statement that stops others ran for longer than it may
+├── StatementTooLong            a statement that stops others ran for longer than it may
+├── HalfApplied                 a revision was cut off half-way, and how to go on is not certain
+└── IndexInTheWay               an index stands in the place of one that is to be built
 ```
 """
 
@@ -41,4 +43,42 @@ class StatementTooLong(MigrationError):
             f"revision {revision} kept {', '.join(relations)} from others for {limit_ms / 1000:g} s and was cancelled"
             f" in: {' '.join(statement.split())[:500]}. {after}. Take the way that holds no lock meanwhile"
             " (pilotage lint names it), or allow it longer (--statement-timeout-s), when nobody has to wait for it"
+        )
+
+
+class HalfApplied(MigrationError):
+    """A revision was cut off half-way outside a transaction, and how to go on is not certain.
+
+    Attributes:
+        revision: the revision.
+        number: how many of its statements stand.
+        statement: the one that it sends next.
+    """
+
+    def __init__(self, revision: str, number: int, statement: str, why: str) -> None:
+        self.revision = revision
+        self.number = number
+        self.statement = statement
+        super().__init__(
+            f"revision {revision} was cut off before, and {number} of its statements stand. It cannot go on with"
+            f" {' '.join(statement.split())[:300]}: {why}. Bring the database by hand to where the revision ends, and"
+            f" say so: pilotage resolve --applied {revision}"
+        )
+
+
+class IndexInTheWay(MigrationError):
+    """An index stands in the place of one that is to be built.
+
+    Attributes:
+        revision: the revision that builds it.
+        index: its name.
+    """
+
+    def __init__(self, revision: str, index: str, why: str) -> None:
+        self.revision = revision
+        self.index = index
+        super().__init__(
+            f"revision {revision} cannot build index {index}: {why}. Drop it (DROP INDEX CONCURRENTLY) or rename it,"
+            " and apply again; or, where it is what the revision promises, say so: pilotage resolve --applied"
+            f" {revision}"
         )

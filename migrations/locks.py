@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
 
 import psycopg
 
 from migrations.errors import AdvisoryLockHeld, DatabaseRefused, MigrationRunning, Session, place
 from migrations.session import connect
 
+log = logging.getLogger(__name__)
+
 ADVISORY_KEY = 0x50494C4F54414745
 MIGRATING = "pilotage migration"
 POLL_S = 0.05
+ORPHAN_S = 2.5
 PROCESS_WAIT_S = 900.0
 
 _process = threading.Lock()
@@ -78,7 +82,8 @@ def migration_lock(dsn: str, *, wait_s: float) -> Generator[psycopg.Connection]:
 
 
 def _acquire(session: psycopg.Connection, dsn: str, wait_s: float) -> None:
-    ends = time.monotonic() + wait_s
+    began = time.monotonic()
+    ends = began + wait_s
     key = {"high": ADVISORY_KEY >> 32, "low": ADVISORY_KEY & 0xFFFFFFFF}
     while True:
         row = session.execute("SELECT pg_try_advisory_lock(%s)", (ADVISORY_KEY,)).fetchone()
@@ -87,12 +92,25 @@ def _acquire(session: psycopg.Connection, dsn: str, wait_s: float) -> None:
             others = _sessions(session, _MIGRATING, {"name": MIGRATING})
             if not others:
                 return
+            if time.monotonic() > began + ORPHAN_S:
+                _end_orphans(session, others)
             session.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_KEY,))
         else:
             others = _sessions(session, _HOLDERS, key)
         if time.monotonic() >= ends:
             raise AdvisoryLockHeld(place(dsn), others)
         time.sleep(POLL_S)
+
+
+def _end_orphans(session: psycopg.Connection, others: Iterable[Session]) -> None:
+    """End what migrates without the lock: its process is dead, or lost the lock and has to stop.
+
+    Source: client_connection_check_interval lets the server notice a dead client; not on every platform.
+    """
+    for one in others:
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            session.execute("SELECT pg_terminate_backend(%s)", (one.pid,))
+            log.warning("ended %s, which migrated without the migration lock", one)
 
 
 def _sessions(session: psycopg.Connection, query: str, parameters: Mapping[str, object]) -> tuple[Session, ...]:

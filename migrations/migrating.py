@@ -7,18 +7,25 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import chdir, nullcontext
 from typing import Any
 
+import psycopg
 from alembic.runtime.migration import MigrationInfo, RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event
 
-from migrations import applied
+from migrations import applied, unfinished
 from migrations.attempt import Attempt, Order
 from migrations.backfill import SURROUNDINGS, Surroundings
 from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each
+from migrations.errors import is_cut
+from migrations.locks import MIGRATING
+from migrations.outside import Outside
 from migrations.time_limits import TimeLimits, asked_past_sqlalchemy
 from migrations.trace import Trace
 from migrations.wanted_locks import Wanted, wanted
 from migrations.watching import Watching
+
+# What has had its effect already is replaced by what has none.
+_NOTHING = "SELECT WHERE false"
 
 Gate = Callable[[Wanted, int, bool], bool]
 
@@ -32,11 +39,17 @@ class MigratingSession:
         order: what is to be done.
         gate: asked before each statement that locks relations, with what it asks for, the backend, and whether it
             works outside a transaction. It says whether the statement stops others; it raises to keep it back.
+        outside: goes on where an earlier try was cut off.
         trace: told of every statement, while it runs.
     """
 
-    def __init__(self, dsn: str, watch: Watching, order: Order, gate: Gate, trace: Trace | None = None) -> None:
+    def __init__(
+        self, dsn: str, watch: Watching, order: Order, gate: Gate, outside: Outside, trace: Trace | None = None
+    ) -> None:
         self.attempt = Attempt()
+        self.outside = outside
+        self._is_sent = True
+        self.cut: psycopg.Error | None = None
         self.watch = watch
         self._dsn = dsn
         self._gate = gate
@@ -60,7 +73,7 @@ class MigratingSession:
             "rollback_savepoint": self._rolled_back_to,
         }
         for name, listener in self._listeners.items():
-            event.listen(self._runner.engines, name, listener)
+            event.listen(self._runner.engines, name, listener, retval=name == "before_cursor_execute")
 
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""
@@ -112,6 +125,7 @@ class MigratingSession:
             revision = str(step.revision.revision)
             self.attempt.begin(revision)
             self._limits.begin()
+            self.outside.open(revision)
             yield step
             # Alembic asks for the next step after it has committed this one.
             self.watch.transaction_ended()
@@ -127,10 +141,12 @@ class MigratingSession:
     def _record(self, *, ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:
         """Write the record in the transaction of the revision."""
         del heads, run_args
+        self.attempt.marked = True
         if not self._order.record:
             return
         connection: Connection = ctx.connection
         revision = str(step.up_revision_id)
+        unfinished.forget(connection, revision)
         if not step.is_upgrade:
             applied.forget(connection, revision)
             return
@@ -142,28 +158,46 @@ class MigratingSession:
             duration_ms=round((time.monotonic() - self.attempt.started) * 1000),
         )
 
-    def _before(self, conn: Connection, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
-        del cursor, rest
+    def _before(
+        self, conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any = None, many: bool = False
+    ) -> tuple[str, Any]:
+        """Look at a statement before it is sent; what is to be sent in its place."""
+        del cursor, context
         if self.attempt.revision is None or not self._runner.is_mine(conn):
-            return
+            return statement, parameters
+        if self.watch.lost is not None:
+            # Without the migration lock another migration may begin.
+            raise self.watch.lost
         session: Any = conn.connection.dbapi_connection
         outside = bool(session.autocommit)
         if outside:
             # What came before was committed on the way out of the transaction.
             self.attempt.committed = len(self.attempt.statements)
             self.attempt.outside = True
-        pid = self._backend(session)
         asked = wanted(statement)
-        stops = self._gate(asked, pid, outside) if asked.locks and not asked.patient else False
-        self._limits.set(session, asked, outside=outside, stops_others=stops)
+        self._is_sent = not self.attempt.marked and not self.outside.stands(self.attempt, statement)
+        if self.attempt.marked:
+            return statement, parameters
+        pid = self._backend(session)
+        if self._is_sent:
+            stops = self._gate(asked, pid, outside) if asked.locks and not asked.patient else False
+            self._limits.set(session, asked, outside=outside, stops_others=stops)
+            self._is_sent = not (outside and self.outside.before(session, self.attempt, statement, asked))
         self.attempt.begin_statement(statement, asked, self._limits.statement_ms)
+        if not self._is_sent:
+            return _NOTHING, [] if many else ()
         self.watch.statement_begins(pid, builds=asked.patient)
         if self._trace is not None:
             self._trace.statement_begins(pid, self.attempt.revision, statement, parameters, outside=outside)
+        return statement, parameters
 
     def _backend(self, session: Any) -> int:
         if id(session) not in self._backends:
             self._backends[id(session)] = int(asked_past_sqlalchemy(session, "SELECT pg_backend_pid()") or 0)
+            if self._order.history.environment is not None:
+                # Not every driver reads libpq's environment; a session that its process left behind must be known.
+                for setting in (f"application_name = '{MIGRATING}'", "client_connection_check_interval = 1000"):
+                    asked_past_sqlalchemy(session, f"SET {setting}")
         return self._backends[id(session)]
 
     def _after(self, conn: Connection, cursor: Any, *rest: Any) -> None:
@@ -171,18 +205,33 @@ class MigratingSession:
         if self.attempt.revision is None or not self._runner.is_mine(conn):
             return
         self.watch.statement_ended()
-        if self._trace is not None:
+        if self._trace is not None and self._is_sent:
             self._trace.statement_ended(cursor.rowcount if cursor.rowcount >= 0 else None)
-        if self.attempt.outside:
+        session: Any = conn.connection.dbapi_connection
+        if session.autocommit and not self.attempt.marked:
+            self.outside.after(session, self.attempt)
             self.attempt.committed = len(self.attempt.statements)
 
-    def _failed(self, *rest: Any) -> None:
-        del rest
+    def _failed(self, context: Any) -> None:
         self.watch.statement_ended()
+        driver = getattr(context, "original_exception", None)
+        if driver is not None and is_cut(driver):
+            # What Alembic tries on the dead connection raises something else.
+            self.cut = driver
+        connection: Connection | None = getattr(context, "connection", None)
+        if connection is not None and not connection.invalidated and self._runner.is_mine(connection):
+            self.outside.failed(connection.connection.dbapi_connection)
         if self._trace is not None:
             self._trace.statement_failed()
 
     def _committed(self, conn: Connection) -> None:
+        if self.attempt.revision is not None and self._runner.is_mine(conn):
+            if self.watch.lost is not None:
+                raise self.watch.lost
+            session: Any = conn.connection.dbapi_connection
+            if not session.autocommit and not self.attempt.marked and self.attempt.statements:
+                # It goes on after this commit; if it is cut off then, the next try begins there.
+                self.outside.note.committing(session, self.attempt.statements)
         if self._trace is not None and self._runner.is_mine(conn):
             self._trace.transaction_ended(committed=True)
 

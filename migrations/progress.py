@@ -8,7 +8,7 @@ from typing import Literal
 
 from migrations.errors import Session
 
-Kind = Literal["applied", "lock timeout", "waiting", "ended", "building"]
+Kind = Literal["applied", "lock timeout", "waiting", "ended", "building", "resumed"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Progress:
 
     Attributes:
         kind: `applied`; `lock timeout` (it will be tried again); `waiting` for sessions that hold what it needs,
-            without a place in the queue; `ended`, sessions that sat idle in its way; `building`, an index.
+            without a place in the queue; `ended`, sessions that sat idle in its way; `building`, an index;
+            `resumed`, what an earlier try has left is gone on from.
         revision: its id.
         attempt: which try it was.
         elapsed_s: seconds since its first try.

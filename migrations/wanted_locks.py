@@ -16,6 +16,23 @@ from migrations.lint.statements import Reader
 from migrations.lint.values import LintedStatement
 from migrations.trace import Lock
 
+# Of those that no transaction may hold, none is among these but in its concurrent form.
+_ATOMIC = (
+    nodes.AlterTableStmt,
+    nodes.AlterObjectSchemaStmt,
+    nodes.CommentStmt,
+    nodes.CreateFunctionStmt,
+    nodes.CreateStmt,
+    nodes.CreateTrigStmt,
+    nodes.DeleteStmt,
+    nodes.DropStmt,
+    nodes.GrantStmt,
+    nodes.IndexStmt,
+    nodes.InsertStmt,
+    nodes.RenameStmt,
+    nodes.UpdateStmt,
+    nodes.ViewStmt,
+)
 _INDEXES = frozenset({int(pb.OBJECT_INDEX)})
 
 
@@ -29,12 +46,14 @@ class Wanted:
         patient: whether it waits without anybody waiting behind it, and breaks if it is hurried: a build
             CONCURRENTLY, or VACUUM.
         sets: settings that it sets itself.
+        atomic: whether it is one statement that can stand in a transaction.
     """
 
     locks: tuple[Lock, ...] = ()
     spreads: bool = False
     patient: bool = False
     sets: frozenset[str] = frozenset()
+    atomic: bool = False
 
     @property
     def stops_others(self) -> bool:
@@ -58,6 +77,7 @@ def wanted(sql: str) -> Wanted:
         any(one.spreads for one in found),
         any(one.patient for one in found),
         frozenset(name for one in found for name in one.sets),
+        len(parts) == 1 and isinstance(parts[0].node, _ATOMIC) and not is_concurrent(parts[0].node),
     )
 
 

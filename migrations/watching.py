@@ -91,6 +91,7 @@ class Watching:
         self._thread: threading.Thread | None = None
         self._waits: dict[tuple[int, int], Blocked] = {}
         self._first: dict[int, float] = {}
+        self._waits_for: Sequence[Session] = ()
         self.blockers: Sequence[Session] = ()
         self.waited_for: tuple[Lock, ...] = ()
         self.lost: psycopg.Error | None = None
@@ -153,11 +154,13 @@ class Watching:
             since = (now - self._first[number]) * 1000 if waited_ms is None else waited_ms
             waits[number] = _Wait(number, tuple(by), since, Lock(relation, mode), user, application, query)
         mine = waits.get(pid)
+        self._waits_for = ()
         if mine is not None:
             if mine.lock.relation:
                 self.waited_for = tuple(dict.fromkeys((*self.waited_for, mine.lock)))
             found = self._session.execute(_SESSIONS, (list(mine.by),)).fetchall()
-            self.blockers = tuple(Session(*row) for row in found) or self.blockers
+            self._waits_for = tuple(Session(*row) for row in found)
+            self.blockers = self._waits_for or self.blockers
         for one in waits.values():
             if one.pid != pid and _leads_to(pid, one.pid, waits):
                 self._note(one)
@@ -172,8 +175,11 @@ class Watching:
 
     def _tell_of_build(self, pid: int) -> None:
         row = self._session.execute(_BUILD, (pid,)).fetchone()
-        if row is not None and self._on_build is not None:
-            self._on_build(build_line(*row))
+        line = build_line(*row) if row is not None else ""
+        if self._waits_for:
+            line = "; ".join(filter(None, (line, *(f"waits for {one}" for one in self._waits_for))))
+        if line and self._on_build is not None:
+            self._on_build(line)
 
 
 def build_line(

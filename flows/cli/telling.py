@@ -45,7 +45,7 @@ def lines(event: Progress) -> list[str]:
             return [f"{head}, for {event.detail}:", *(f"  {one}" for one in event.sessions)]
         case "ended":
             return [f"{head}: held {event.detail}:", *(f"  {one}" for one in event.sessions)]
-        case "building":
+        case "building" | "resumed":
             return [f"{head}: {event.detail}"]
         case _:
             return [head]

@@ -154,7 +154,7 @@ def test_revision_outside_a_transaction_runs_without_lock_timeout_and_is_recorde
     assert rows(database, "SELECT count(*) FROM pilotage.applied_revisions") == [(3,)]
 
 
-def test_failed_concurrent_build_names_the_invalid_index(
+def test_failed_concurrent_build_names_the_duplicate_and_leaves_no_invalid_index(
     database: ProvisionedDatabase, make_history: MakeHistory
 ) -> None:
     history = make_history(
@@ -164,7 +164,9 @@ def test_failed_concurrent_build_names_the_invalid_index(
     )
     with pytest.raises(RevisionFailed) as caught:
         upgrade(database.owner_dsn, history, release_id="r")
-    assert caught.value.left_behind[-1] == "invalid index public.a_id"
+    assert "Key (id)=(1) is duplicated" in str(caught.value)
+    assert not [one for one in caught.value.left_behind if "invalid index" in one]
+    assert rows(database, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(0,)]
     assert rows(database, "SELECT version_num FROM alembic_version") == [("r1",)]
 
 

@@ -1,0 +1,140 @@
+"""How far a revision came that works outside a transaction: kept in the target, so that the next try goes on there.
+
+What a revision commits on its way is noted in the transaction that commits it. A statement that can stand in no
+transaction is noted before it is sent and after it has ended; whether one that was cut off has had its effect, the
+catalogue must tell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, text
+
+from migrations.errors_apply import HalfApplied
+from migrations.time_limits import asked_past_sqlalchemy
+
+_READ = """
+SELECT statements, begun, invalid::bigint[] FROM pilotage.unfinished_revisions WHERE revision = %s AND way = %s
+"""
+_BEGIN = """
+INSERT INTO pilotage.unfinished_revisions (revision, way, statements, begun, invalid) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (revision, way) DO UPDATE
+SET statements = excluded.statements, begun = excluded.begun, invalid = excluded.invalid, noted_at = clock_timestamp()
+"""
+_END = """
+INSERT INTO pilotage.unfinished_revisions (revision, way, statements) VALUES ({}, {}, {})
+ON CONFLICT (revision, way) DO UPDATE
+SET statements = excluded.statements, begun = NULL, invalid = '{{}}', noted_at = clock_timestamp()
+"""
+_FORGET = text("DELETE FROM pilotage.unfinished_revisions WHERE revision = :revision")
+# What reads, or sets the session, is sent again: its effect ended with the session.
+_SENT_AGAIN = ("select", "with", "values", "show", "set", "reset", "table", "discard", "explain")
+
+
+class Unfinished:
+    """The note of the revision that runs now.
+
+    Args:
+        session: in autocommit, not the one that migrates.
+        kept: whether the database keeps notes.
+        up: whether the revision is on its way up.
+    """
+
+    def __init__(self, session: psycopg.Connection, *, kept: bool, up: bool) -> None:
+        self._session = session
+        self.kept = kept
+        self._way = "up" if up else "down"
+        self._revision = ""
+        self._stood: tuple[str, ...] = ()
+        self._begun: str | None = None
+        self._old_invalid: frozenset[int] = frozenset()
+
+    def open(self, revision: str) -> None:
+        """Read what an earlier try has left of a revision."""
+        self._revision, self._stood, self._begun, self._old_invalid = revision, (), None, frozenset()
+        if not self.kept:
+            return
+        row = self._session.execute(_READ.encode(), (revision, self._way)).fetchone()
+        if row is not None:
+            self._stood, self._begun = tuple(row[0]), row[1]
+            self._old_invalid = frozenset(row[2])
+
+    @property
+    def number(self) -> int:
+        """How many statements stand of an earlier try."""
+        return len(self._stood)
+
+    def stands(self, number: int, statement: str) -> bool:
+        """Whether a statement was committed by an earlier try, and need not be sent again.
+
+        Args:
+            number: how many the revision has sent before it.
+            statement: its text.
+
+        Raises:
+            HalfApplied: the revision sends another statement now, or one whose answer it needs.
+        """
+        if number >= len(self._stood):
+            return False
+        if self._stood[number] != digest(statement):
+            raise HalfApplied(self._revision, number, statement, "it sent another statement there when it was cut off")
+        is_sent_again = statement.lstrip(" \n\t(").lower().startswith(_SENT_AGAIN)
+        if not is_sent_again and "returning" in statement.lower():
+            raise HalfApplied(self._revision, number, statement, "it stands already, and its answer is not kept")
+        return not is_sent_again
+
+    def was_begun(self, number: int, statement: str) -> bool:
+        """Whether an earlier try was cut off in this very statement."""
+        return number == len(self._stood) and self._begun == digest(statement)
+
+    def is_left_by_it(self, index: int) -> bool:
+        """Whether an invalid index was not there before the statement that an earlier try was cut off in."""
+        return index not in self._old_invalid
+
+    def begins(self, statements: Sequence[str], statement: str, invalid: Sequence[int]) -> None:
+        """Note a statement that can stand in no transaction, before it is sent.
+
+        Args:
+            statements: those before it, which all stand.
+            statement: its text.
+            invalid: the invalid indexes that are not of its making.
+        """
+        if self.kept:
+            before = [digest(one) for one in statements]
+            given = (self._revision, self._way, before, digest(statement), list(invalid))
+            self._session.execute(_BEGIN.encode(), given)
+
+    def ended(self, statements: Sequence[str]) -> None:
+        """Note that statements stand which were sent outside a transaction."""
+        if self.kept and len(statements) > len(self._stood):
+            self._session.execute(self._end(statements))
+
+    def committing(self, session: Any, statements: Sequence[str]) -> None:
+        """Note statements in the transaction that commits them.
+
+        Args:
+            session: the driver's connection, in that transaction.
+            statements: all that the revision has sent.
+        """
+        if self.kept and len(statements) > len(self._stood):
+            asked_past_sqlalchemy(session, self._end(statements).as_string(self._session).replace("%", "%%"))
+
+    def _end(self, statements: Sequence[str]) -> sql.Composed:
+        done = [digest(one) for one in statements]
+        given = (self._revision, self._way, done)
+        return sql.SQL(_END).format(*(sql.Literal(one) for one in given))
+
+
+def forget(connection: Connection, revision: str) -> None:
+    """Take a revision's notes away, in the transaction that marks it."""
+    connection.execute(_FORGET, {"revision": revision})
+
+
+def digest(statement: str) -> str:
+    """What a statement is known by."""
+    return hashlib.sha256(" ".join(statement.split()).encode()).hexdigest()

@@ -1,0 +1,386 @@
+"""Applying, killed at many moments: a second apply finishes the plan, and the result is that of an undisturbed one."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from deployments.local.provision import ProvisionedDatabase
+from migrations.apply import Progress, downgrade, upgrade
+from migrations.catalog import Catalog, difference, read_catalog
+from migrations.environments import ForeignEnvironment
+from migrations.errors import MigrationError, RevisionFailed
+from migrations.errors_apply import HalfApplied, IndexInTheWay
+from migrations.history import History
+from migrations.locks import MIGRATING
+from migrations.session import reader
+
+APPLY = """
+import json, sys
+from pathlib import Path
+from migrations.apply import upgrade
+from migrations.environments import ForeignEnvironment
+from migrations.history import History
+given = json.loads(sys.stdin.read())
+folder = Path(given["folder"])
+foreign = ForeignEnvironment(None, folder, folder) if given["foreign"] else None
+history = History.of_project(foreign) if foreign else History.load(folder)
+print("begins", flush=True)
+upgrade(given["dsn"], history, release_id="killed", on_event=lambda event: print(event.kind, flush=True))
+print("done", flush=True)
+"""
+LOCKS = b"""
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+OUTSIDE = """with op.get_context().autocommit_block():
+        """
+# Some wait a little, so that a moment falls into them as well as between them.
+WITH_ROWS = """op.execute("CREATE TABLE a (id int PRIMARY KEY, n int)")
+    op.execute("INSERT INTO a SELECT g, g % 7 FROM generate_series(1, 20000) g")"""
+SEVERAL = """op.execute("ALTER TABLE a ADD COLUMN t text")
+    op.execute("SELECT pg_sleep(0.05)")
+    op.execute("UPDATE a SET t = 'x' WHERE id < 500")
+    op.execute("CREATE TABLE b (id int)")"""
+BUILD = OUTSIDE + 'op.execute("CREATE INDEX CONCURRENTLY a_n_idx ON a (n) WHERE n > 0")'
+MIXED = """op.execute("ALTER TABLE b ADD COLUMN c text")
+    op.execute("INSERT INTO b VALUES (1, NULL)")
+    with op.get_context().autocommit_block():
+        op.execute("CREATE UNIQUE INDEX CONCURRENTLY ON a (n, id)")
+        op.execute("INSERT INTO b VALUES (2, NULL)")
+        op.execute("ALTER TABLE b ADD COLUMN d int")
+    op.execute("UPDATE b SET d = coalesce(d, 0) + 1")"""
+EACH_KIND = """with op.get_context().autocommit_block():
+        op.execute("REINDEX INDEX CONCURRENTLY a_n_idx")
+        op.execute("DROP INDEX CONCURRENTLY a_n_idx")
+        op.execute("CREATE INDEX CONCURRENTLY a_t_idx ON a (lower(t), id DESC)")"""
+EACH_KIND_BUT_T = """with op.get_context().autocommit_block():
+        op.execute("REINDEX INDEX CONCURRENTLY a_n_idx")
+        op.execute("DROP INDEX CONCURRENTLY a_n_idx")"""
+LAST = """op.execute("INSERT INTO b VALUES (3, 'last', 1)")"""
+HISTORY = (WITH_ROWS, SEVERAL, BUILD, MIXED, EACH_KIND, LAST)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., History]:
+    def history(*bodies: str, down: str = "pass") -> History:
+        for number, body in enumerate(bodies, 1):
+            below = f'"r{number - 1}"' if number > 1 else None
+            (tmp_path / f"r{number}.py").write_text(
+                f'"""Step {number}."""\nfrom alembic import op\nrevision = "r{number}"\ndown_revision = {below}\n\n'
+                f"def upgrade():\n    {body}\n\ndef downgrade():\n    {down}\n"
+            )
+        return History.load(tmp_path)
+
+    return history
+
+
+@pytest.fixture
+def watcher(database: ProvisionedDatabase) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database.superuser_dsn, autocommit=True) as connection:
+        yield connection
+
+
+def catalog(database: ProvisionedDatabase) -> Catalog:
+    with reader(database.owner_dsn) as connection:
+        return read_catalog(connection)
+
+
+def rows(database: ProvisionedDatabase) -> list[tuple[object, ...]]:
+    with psycopg.connect(database.owner_dsn) as connection:
+        return connection.execute("SELECT * FROM b ORDER BY id").fetchall()
+
+
+def invalid(watcher: psycopg.Connection) -> list[str]:
+    found = watcher.execute("SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid").fetchall()
+    return [str(row[0]) for row in found]
+
+
+@contextmanager
+def applying(database: ProvisionedDatabase, folder: Path, *, foreign: bool = False) -> Generator[subprocess.Popen[str]]:
+    victim = subprocess.Popen([sys.executable, "-c", APPLY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert victim.stdin is not None
+    assert victim.stdout is not None
+    victim.stdin.write(json.dumps({"dsn": database.owner_dsn, "folder": str(folder), "foreign": foreign}))
+    victim.stdin.close()
+    assert victim.stdout.readline() == "begins\n"
+    try:
+        yield victim
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(victim.pid, signal.SIGKILL)
+        victim.wait()
+        victim.stdout.close()
+
+
+def until(watcher: psycopg.Connection, query: str) -> None:
+    """Wait until the migrating session does something."""
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        row = watcher.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
+            " AND state = 'active' AND query LIKE %s",
+            (MIGRATING, query),
+        ).fetchone()
+        if row:
+            return
+    raise AssertionError(f"nothing runs {query}")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment_a_second_apply_finishes(
+    database: ProvisionedDatabase,
+    watcher: psycopg.Connection,
+    write: Callable[..., History],
+    tmp_path: Path,
+    seed: int,
+) -> None:
+    history = write(*HISTORY)
+    moments = random.Random(seed)  # noqa: S311
+    kills = 0
+    for _ in range(4):
+        with applying(database, tmp_path) as victim:
+            time.sleep(moments.uniform(0, 0.45))
+            kills += victim.poll() is None
+            os.kill(victim.pid, signal.SIGKILL)
+    assert kills
+    upgrade(database.owner_dsn, history, release_id="r", advisory_wait_s=60)
+    assert invalid(watcher) == []
+    assert watcher.execute("SELECT version_num FROM alembic_version").fetchall() == [("r6",)]
+    assert rows(database) == [(1, None, 1), (2, None, 1), (3, "last", 1)]
+    assert watcher.execute("SELECT count(*) FROM pilotage.applied_revisions").fetchone() == (6,)
+    assert watcher.execute("SELECT count(*) FROM pilotage.unfinished_revisions").fetchone() == (0,)
+    locks = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE"
+    )
+    assert watcher.execute(f"{locks} datname = current_database())".encode()).fetchone() == (0,)
+    found = catalog(database)
+    downgrade_to_nothing(watcher)
+    upgrade(database.owner_dsn, history, release_id="undisturbed")
+    assert difference(catalog(database), found) == ()
+
+
+def downgrade_to_nothing(watcher: psycopg.Connection) -> None:
+    watcher.execute("DROP TABLE a, b, alembic_version; DROP SCHEMA pilotage CASCADE")
+
+
+def held_up(database: ProvisionedDatabase) -> psycopg.Connection:
+    """An old transaction, which a build waits for."""
+    holder = psycopg.connect(database.owner_dsn, application_name="old")
+    holder.execute("UPDATE a SET n = n WHERE id = 1")
+    return holder
+
+
+WAITS = "%INDEX CONCURRENTLY%"
+
+
+@pytest.mark.parametrize("statement", ["BUILD", "REINDEX", "DROP"])
+def test_killed_while_an_old_transaction_holds_it_up_a_second_apply_finishes(
+    database: ProvisionedDatabase,
+    watcher: psycopg.Connection,
+    write: Callable[..., History],
+    tmp_path: Path,
+    statement: str,
+) -> None:
+    others = {
+        "BUILD": (OUTSIDE + 'op.execute("CREATE INDEX CONCURRENTLY a_id_idx ON a (id)")',),
+        "REINDEX": (BUILD, OUTSIDE + 'op.execute("REINDEX INDEX CONCURRENTLY a_n_idx")'),
+        "DROP": (BUILD, OUTSIDE + 'op.execute("DROP INDEX CONCURRENTLY a_n_idx")'),
+    }[statement]
+    history = write(WITH_ROWS, *others)
+    upgrade(database.owner_dsn, history, release_id="r", target=f"r{len(others)}")
+    with held_up(database) as holder, applying(database, tmp_path) as victim:
+        until(watcher, WAITS)
+        time.sleep(0.1)
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait()
+        finishes = threading.Timer(0.3, holder.rollback)
+        finishes.start()
+        done = upgrade(database.owner_dsn, history, release_id="r", advisory_wait_s=30)
+        finishes.join()
+    assert [one.revision for one in done] == [f"r{len(others) + 1}"]
+    assert invalid(watcher) == []
+    names = watcher.execute("SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'a'::regclass ORDER BY 1")
+    assert [row[0] for row in names] == {
+        "BUILD": ["a_id_idx", "a_pkey"],
+        "REINDEX": ["a_n_idx", "a_pkey"],
+        "DROP": ["a_pkey"],
+    }[statement]
+
+
+@pytest.mark.parametrize("ends", ["pg_cancel_backend", "pg_terminate_backend"])
+def test_a_build_that_is_cut_off_leaves_no_invalid_index_and_is_done_again(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], ends: str
+) -> None:
+    history = write(WITH_ROWS, BUILD)
+    upgrade(database.owner_dsn, history, release_id="r", target="r1")
+    raised: list[MigrationError] = []
+
+    def run() -> None:
+        try:
+            upgrade(database.owner_dsn, history, release_id="r")
+        except MigrationError as error:
+            raised.append(error)
+
+    with held_up(database) as holder:
+        thread = threading.Thread(target=run)
+        thread.start()
+        until(watcher, WAITS)
+        watcher.execute(
+            f"SELECT {ends}(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = %s AND query LIKE %s".encode(),
+            (MIGRATING, WAITS),
+        )
+        while not raised and invalid(watcher):
+            time.sleep(0.05)
+            holder.rollback()
+        thread.join()
+    (error,) = raised
+    assert error.transient == (ends == "pg_terminate_backend")
+    assert invalid(watcher) == []
+    assert len(upgrade(database.owner_dsn, history, release_id="r")) == 1
+
+
+def test_a_duplicate_is_named_and_the_index_is_built_once_it_is_gone(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History]
+) -> None:
+    unique = OUTSIDE + 'op.execute("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS a_n_key ON a (n)")'
+    history = write(
+        'op.execute("CREATE TABLE a (id int, n int)"); op.execute("INSERT INTO a VALUES (1, 5), (2, 5)")', unique
+    )
+    with pytest.raises(RevisionFailed, match=r"Key \(n\)=\(5\) is duplicated") as caught:
+        upgrade(database.owner_dsn, history, release_id="r")
+    assert caught.value.sqlstate == "23505"
+    assert "left nothing" in str(caught.value)
+    assert watcher.execute("SELECT to_regclass('a_n_key') IS NULL").fetchone() == (True,)
+    watcher.execute("DELETE FROM a WHERE id = 2")
+    assert len(upgrade(database.owner_dsn, history, release_id="r")) == 1
+    assert invalid(watcher) == []
+    assert watcher.execute("SELECT to_regclass('a_n_key') IS NULL").fetchone() == (False,)
+
+
+def leave_invalid(database: ProvisionedDatabase, name: str, on: str) -> None:
+    """Leave an invalid index, as a build that found a duplicate does."""
+    with psycopg.connect(database.owner_dsn, autocommit=True) as connection:
+        connection.execute("INSERT INTO a VALUES (-1, -1), (-2, -1)")
+        with suppress(psycopg.errors.UniqueViolation):
+            connection.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {on}".encode())
+        connection.execute("DELETE FROM a WHERE id < 0")
+
+
+@pytest.mark.parametrize("excuse", ["", "IF NOT EXISTS "])
+def test_an_invalid_index_is_built_again_where_it_is_the_plans_and_left_alone_where_not(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], excuse: str
+) -> None:
+    unique = OUTSIDE + f'op.execute("CREATE UNIQUE INDEX CONCURRENTLY {excuse}a_n_key ON a (n)")'
+    history = write('op.execute("CREATE TABLE a (id int, n int)")', unique)
+    upgrade(database.owner_dsn, history, release_id="r", target="r1")
+    leave_invalid(database, "somebodys", "a (n)")
+    leave_invalid(database, "a_n_key", "a ((n + 0))")
+    assert sorted(invalid(watcher)) == ["a_n_key", "somebodys"]
+    with pytest.raises(IndexInTheWay, match="it is invalid and not of the revision's making") as caught:
+        upgrade(database.owner_dsn, history, release_id="r")
+    assert "DROP INDEX CONCURRENTLY" in str(caught.value)
+    assert sorted(invalid(watcher)) == ["a_n_key", "somebodys"]
+    watcher.execute("DROP INDEX a_n_key")
+    leave_invalid(database, "a_n_key", "a (n)")
+    assert len(upgrade(database.owner_dsn, history, release_id="r")) == 1
+    assert invalid(watcher) == ["somebodys"]
+
+
+def test_an_index_that_stands_is_taken_only_where_it_is_what_the_revision_builds(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History]
+) -> None:
+    history = write(WITH_ROWS, BUILD)
+    upgrade(database.owner_dsn, history, release_id="r", target="r1")
+    watcher.execute("CREATE INDEX a_n_idx ON a (n) WHERE n > 1")
+    with pytest.raises(IndexInTheWay, match="pilotage resolve --applied r2"):
+        upgrade(database.owner_dsn, history, release_id="r")
+    watcher.execute("DROP INDEX a_n_idx")
+    watcher.execute("CREATE INDEX a_n_idx ON a USING btree (n) WHERE (n > 0)")
+    before = watcher.execute("SELECT 'a_n_idx'::regclass::oid").fetchone()
+    told: list[Progress] = []
+    upgrade(database.owner_dsn, history, release_id="r", on_event=told.append)
+    assert watcher.execute("SELECT 'a_n_idx'::regclass::oid").fetchone() == before
+    assert [one.detail for one in told if one.kind == "resumed"] == ["index a_n_idx stands already, as it is promised"]
+
+
+def test_an_index_that_never_was_is_not_taken_for_one_that_was_dropped(
+    database: ProvisionedDatabase, write: Callable[..., History]
+) -> None:
+    history = write(WITH_ROWS, OUTSIDE + 'op.execute("DROP INDEX CONCURRENTLY a_typo_idx")')
+    with pytest.raises(RevisionFailed, match='index "a_typo_idx" does not exist'):
+        upgrade(database.owner_dsn, history, release_id="r")
+
+
+def test_a_revision_that_was_changed_after_it_was_cut_off_is_not_gone_on_with(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History]
+) -> None:
+    broken = MIXED.replace("ADD COLUMN d int", "ADD COLUMN c int")
+    history = write(WITH_ROWS, SEVERAL, broken)
+    with pytest.raises(RevisionFailed, match="already exists"):
+        upgrade(database.owner_dsn, history, release_id="r")
+    with pytest.raises(HalfApplied, match="pilotage resolve --applied r3"):
+        upgrade(database.owner_dsn, write(WITH_ROWS, SEVERAL, broken.replace("c text", "e text")), release_id="r")
+    # What comes after the statements that stand may be mended.
+    assert len(upgrade(database.owner_dsn, write(WITH_ROWS, SEVERAL, MIXED), release_id="r")) == 1
+    assert rows(database) == [(1, None, 1), (2, None, 1)]
+
+
+def test_a_downgrade_that_was_cut_off_is_finished(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History]
+) -> None:
+    down = OUTSIDE + 'op.execute("DROP INDEX CONCURRENTLY a_n_idx")\n    raise ValueError("cut off")'
+    upgrade(database.owner_dsn, write(WITH_ROWS, BUILD, down=down), release_id="r")
+    history = write(WITH_ROWS, BUILD, down=down)
+    with pytest.raises(RevisionFailed, match="cut off"):
+        downgrade(database.owner_dsn, history, "r1")
+    assert watcher.execute("SELECT to_regclass('a_n_idx') IS NULL").fetchone() == (True,)
+    history = write(WITH_ROWS, BUILD, down=down.replace('raise ValueError("cut off")', "pass"))
+    assert len(downgrade(database.owner_dsn, history, "r1")) == 1
+
+
+ENVIRONMENT = """
+from alembic import context
+from sqlalchemy import engine_from_config, pool
+
+url = context.config.get_main_option("sqlalchemy.url")
+engine = engine_from_config({"sqlalchemy.url": url}, poolclass=pool.NullPool)
+with engine.connect() as connection:
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+def test_a_foreign_history_killed_in_a_build_is_finished_by_a_second_apply(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], tmp_path: Path
+) -> None:
+    write(WITH_ROWS, OUTSIDE + 'op.execute("CREATE INDEX CONCURRENTLY ON a (id, n)")', BUILD, EACH_KIND_BUT_T)
+    (tmp_path / "versions").mkdir()
+    for one in tmp_path.glob("r*.py"):
+        one.rename(tmp_path / "versions" / one.name)
+    (tmp_path / "env.py").write_text(ENVIRONMENT)
+    history = History.of_project(ForeignEnvironment(None, tmp_path, tmp_path))
+    upgrade(database.owner_dsn, history, release_id="r", target="r1")
+    for target in ("r2", "r3", "r4"):
+        with held_up(database) as holder, applying(database, tmp_path, foreign=True) as victim:
+            until(watcher, WAITS)
+            os.kill(victim.pid, signal.SIGKILL)
+            victim.wait()
+            holder.rollback()
+            (done,) = upgrade(database.owner_dsn, history, release_id="r", target=target, advisory_wait_s=30)
+        assert done.revision == target
+        assert invalid(watcher) == []
+    names = watcher.execute("SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'a'::regclass ORDER BY 1")
+    assert [row[0] for row in names] == ["a_id_n_idx", "a_pkey"]
