@@ -229,7 +229,7 @@ class Run:
 
     def _ended_one(self, holder: Holder) -> None:
         self._ended.append(holder.session)
-        log.warning("ended in the way of %s: %s, which held %s", self._revision, holder.session, holder.lock)
+        log.info("ended in the way of %s: %s, which held %s", self._revision, holder.session, holder.lock)
         if self._order.record:
             applied.note_ended(self._session, self._revision, self._order.release_id, holder.session)
         self._tell("ended", self._revision, (holder.session,), f"{holder.lock.mode} on {holder.lock.relation}")
@@ -241,7 +241,7 @@ class Run:
 
     def _resumed(self, what: str) -> None:
         revision = self._migrating.attempt.revision or self._revision
-        log.warning("%s: %s", revision, what)
+        log.info("%s: %s", revision, what)
         self._tell("resumed", revision, (), what)
 
     def _building(self, line: str) -> None:

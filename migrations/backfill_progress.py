@@ -105,7 +105,7 @@ class Surroundings:
     lock_timeout_ms: int = 100
     budget_s: float = 60.0
     limits: Limits = field(default_factory=Limits)
-    listeners: Mapping[str, Callable[..., None]] = field(default_factory=dict[str, Callable[..., None]])
+    listeners: Mapping[str, Callable[..., object]] = field(default_factory=dict[str, Callable[..., object]])
     locked: Callable[[], None] | None = None
     blockers: Callable[[], Sequence[Session]] = tuple
 

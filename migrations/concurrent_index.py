@@ -271,7 +271,7 @@ class ConcurrentIndexes:
         return Promise(without_names(str(row[0])), str(row[1])) if row else None
 
     def _drop(self, one: FoundIndex, *, limit_ms: int = 0) -> None:
-        log.warning("dropping the invalid index %s.%s, which a build that failed has left", one.schema, one.name)
+        log.info("dropping the invalid index %s.%s, which a build that failed has left", one.schema, one.name)
         self._tell(f"drops the invalid index {one.name}, which a build that failed has left")
         statement = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(one.schema, one.name))
         with connect(

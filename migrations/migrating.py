@@ -64,7 +64,7 @@ class MigratingSession:
         self._runner: Runner = (
             OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, order.lock_timeout_ms)
         )
-        self._listeners: dict[str, Callable[..., None]] = {
+        self._listeners: dict[str, Callable[..., object]] = {
             "before_cursor_execute": self._before,
             "after_cursor_execute": self._after,
             "handle_error": self._failed,

@@ -152,7 +152,7 @@ def test_killed_at_any_moment_a_second_apply_finishes(
         with applying(database, tmp_path) as victim:
             time.sleep(moments.uniform(0, 0.45))
             kills += victim.poll() is None
-            os.kill(victim.pid, signal.SIGKILL)
+            victim.kill()
     assert kills
     upgrade(database.owner_dsn, history, release_id="r", advisory_wait_s=60)
     assert invalid(watcher) == []
