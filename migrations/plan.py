@@ -10,6 +10,7 @@ from functools import cached_property
 
 from migrations.errors import ContractBelowExpand, SeveralHeads
 from migrations.history import History, Revision
+from migrations.known_locks import with_known_locks
 from migrations.recording import RecordedStatement, Recording, Source, record
 
 CONTRACT = "contract"
@@ -55,7 +56,7 @@ class PlannedRevision:
             declared=revision.phase is not None,
             checksum=revision.checksum,
             file=revision.path.name,
-            statements=recording.up.get(revision.id, ()),
+            statements=with_known_locks(recording.up.get(revision.id, ())),
             way_back=recording.down.get(revision.id),
         )
 

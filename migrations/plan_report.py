@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from migrations.known_locks import strongest
 from migrations.lint import Finding
 from migrations.plan import Plan, PlannedRevision
 from migrations.recording import RecordedStatement
@@ -16,7 +17,7 @@ def render(plan: Plan, findings: Sequence[Finding]) -> str:
         "",
         _extent(plan),
         "",
-        f"**{len(hazards)} hazards, {len(findings) - len(hazards)} waived**",
+        f"**{counted(len(hazards), 'hazard')}, {len(findings) - len(hazards)} waived**",
         "",
         *(f"- `{one.revision}` {one.hazard}{_waived(one)}: {one.message}" for one in findings),
         *([""] if findings else []),
@@ -24,6 +25,11 @@ def render(plan: Plan, findings: Sequence[Finding]) -> str:
     for one in plan.revisions:
         lines += _revision(one)
     return "\n".join(lines)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, in words for one and for several."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def as_document(plan: Plan, findings: Sequence[Finding]) -> dict[str, object]:
@@ -61,7 +67,7 @@ def _extent(plan: Plan) -> str:
 def _source(plan: Plan) -> str:
     told = {
         "recorded": "Recorded on a throwaway database.",
-        "offline": "Written by Alembic without a database: locks are not known.",
+        "offline": "Written by Alembic without a database; locks are those of PostgreSQL's documentation.",
     }[plan.source]
     return f"{told} {plan.note}".strip()
 
@@ -72,7 +78,7 @@ def _waived(finding: Finding) -> str:
 
 def _revision(one: PlannedRevision) -> list[str]:
     kind = "one transaction" if one.transactional else "outside of a transaction"
-    back = "none is known" if one.way_back is None else f"{len(one.way_back)} statements"
+    back = "none is known" if one.way_back is None else counted(len(one.way_back), "statement")
     statements = [line for statement in one.statements for line in _statement(statement)]
     return [
         f"## {one.id} ({one.phase}, {kind}; way back: {back})",
@@ -87,5 +93,5 @@ def _revision(one: PlannedRevision) -> list[str]:
 
 
 def _statement(statement: RecordedStatement) -> list[str]:
-    locks = ", ".join(f"{lock.mode} on {lock.relation}" for lock in statement.locks)
-    return [*([f"-- {locks}"] if locks else []), f"{statement.sql.rstrip().rstrip(';')};"]
+    locks = [f"-- {lock.mode} on {lock.relation}" for lock in strongest(statement.locks)]
+    return [*locks, f"{statement.sql.rstrip().rstrip(';')};"]

@@ -17,6 +17,7 @@ import postgast
 from alembic import command
 
 from migrations.apply import downgrade, upgrade
+from migrations.bookkeeping import is_bookkeeping
 from migrations.errors import DatabaseRefused, DatabaseUnreachable, MigrationError, RevisionFailed
 from migrations.history import History
 from migrations.locks import one_migration
@@ -26,10 +27,9 @@ from migrations.trace import Lock, Trace, TracedStatement
 log = logging.getLogger(__name__)
 
 Source = Literal["recorded", "offline"]
+# Comments and blank lines that a statement begins with; those inside of it are its own.
+_LEADING = re.compile(r"\A(?:[ \t]*(?:--[^\n]*)?(?:\n|\Z))+")
 _BOUNDARY = re.compile(r"^-- Running (?:upgrade|downgrade) .*$", re.MULTILINE)
-_BOOKKEEPING = re.compile(
-    r"(?:BEGIN|COMMIT)$|(?:UPDATE|INSERT INTO|DELETE FROM|CREATE TABLE|DROP TABLE)\s+alembic_version\b", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,9 @@ def _split(text: str) -> tuple[RecordedStatement, ...]:
     found: list[RecordedStatement] = []
     inside = True
     for one in postgast.split(text):
-        sql = "\n".join(line for line in one.splitlines() if line.strip() and not line.startswith("--")).strip()
+        sql = _LEADING.sub("", one).strip()
         if sql.upper() in {"BEGIN", "COMMIT"}:
             inside = sql.upper() == "BEGIN"
-        if sql and not _BOOKKEEPING.match(sql):
+        elif sql and not is_bookkeeping(sql):
             found.append(RecordedStatement(sql, inside))
     return tuple(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -12,15 +11,11 @@ from typing import cast
 
 import psycopg
 
+from migrations.bookkeeping import is_bookkeeping
 from migrations.session import connect
 
 # A short statement is looked at without pause, a long one now and then.
 SHORT_S, OFTEN_S, SELDOM_S = 0.1, 0.0005, 0.02
-
-# What Alembic and the product write down of a revision is not the revision's own.
-_BOOKKEEPING = re.compile(
-    r"(?:UPDATE|INSERT INTO|DELETE FROM|CREATE TABLE)\s+(?:alembic_version|pilotage\.)", re.IGNORECASE
-)
 
 # Relations that stand for whoever looks from outside: what the transaction itself has made, nobody waits for.
 # Source: a statement that writes rows lets its weak locks on indexes go at its end, before its transaction's.
@@ -156,7 +151,7 @@ class Trace:
             parameters: its parameters.
             outside: whether it runs outside of a transaction.
         """
-        if _BOOKKEEPING.match(sql.strip()):
+        if is_bookkeeping(sql):
             return
         text = written_out(self._session, sql, parameters)
         self._running = _Running(self._session, pid, revision, text, outside=outside)

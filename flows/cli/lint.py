@@ -23,6 +23,7 @@ from migrations.lint.live import read_context
 from migrations.lint.locations import alembic_config, load
 from migrations.lint.recorded import record_what_runs
 from migrations.lint.revisions import LintReport, lint_history
+from migrations.plan_report import counted
 from migrations.recording import RecordedStatement
 from migrations.session import reader
 
@@ -107,7 +108,7 @@ def show(report: LintReport, console: Console) -> None:
     for revision, why in report.unknown.items():
         console.print(f"[yellow]?[/] {escape(f'{revision}: what it sends cannot be told: {why}')}", soft_wrap=True)
     open_, waived = len(unwaived(report.findings)), len(report.findings) - len(unwaived(report.findings))
-    what = f"{len(report.judged)} judged, {open_} hazards, {waived} waived"
+    what = f"{len(report.judged)} judged, {counted(open_, 'hazard')}, {waived} waived"
     console.print(f"{what}, {len(report.unknown)} cannot be told" if report.unknown else what)
 
 

@@ -165,3 +165,22 @@ def test_offline_writes_a_percent_sign_as_it_is_sent(tmp_path: Path) -> None:
     revision(tmp_path, 1, """op.execute("SELECT format('%s%%', 50)")""")
     (written,) = offline(History.load(tmp_path), current=(), target="head")["r1"]
     assert written.sql == "SELECT format('%s%%', 50)"
+
+
+def test_offline_leaves_a_text_as_it_is_and_says_the_locks_of_each_statement(
+    database: ProvisionedDatabase, tmp_path: Path
+) -> None:
+    revision(tmp_path, 1, 'op.execute("CREATE TABLE a (b text)")')
+    text = "INSERT INTO a VALUES ('first\\n\\n-- second')"
+    revision(tmp_path, 2, f'op.execute("{text}")\n    op.execute("-- a remark\\nALTER TABLE a ADD c int")')
+    raises = 'op.get_context().as_sql or op.execute("SELECT 1/0")'
+    revision(tmp_path, 3, raises)
+    plan = make_plan(database.owner_dsn, History.load(tmp_path), current=("r1",))
+    assert (plan.source, [one.sql for one in plan.revisions[0].statements]) == (
+        "offline",
+        ["INSERT INTO a VALUES ('first\n\n-- second')", "ALTER TABLE a ADD c int"],
+    )
+    assert [one.locks for one in plan.revisions[0].statements] == [
+        (Lock("a", "RowExclusiveLock"),),
+        (Lock("a", "AccessExclusiveLock"),),
+    ]
