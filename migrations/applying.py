@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
-from sqlalchemy.exc import DBAPIError
 
 from migrations import applied
 from migrations.attempt import Applied, Order
@@ -17,14 +16,12 @@ from migrations.blockers import END_IDLE_AFTER_S, Approach, Holder, KeptBack, Po
 from migrations.errors import (
     DatabaseRefused,
     DatabaseUnreachable,
-    HistoryUnreadable,
     LockBudgetExceeded,
     MigrationError,
-    RevisionFailed,
     Session,
-    is_cut,
+    place,
 )
-from migrations.errors_apply import StatementTooLong
+from migrations.failures import cut, failed, failed_before_any, is_contended
 from migrations.migrating import MigratingSession
 from migrations.outside import Outside
 from migrations.progress import Kind, OnEvent, Progress
@@ -90,6 +87,7 @@ class Run:
         self._begin_revision()
 
     def _begin_revision(self) -> None:
+        self._watch.forget()
         self._attempts, self._first_try = 1, time.monotonic()
         self._waited_s = 0.0
         self._in_the_way: Sequence[Session] = ()
@@ -159,31 +157,33 @@ class Run:
     def _wait_for(self, asked: Wanted, pid: int) -> None:
         began = time.monotonic()
         until = self._first_try + self._patience.budget_s
-        if not self._approach.wait(asked, pid, until=until, tell=self._tell_waiting):
+        try:
+            is_free = self._approach.wait(asked, pid, until=until, tell=self._tell_waiting)
+        except psycopg.Error as error:
+            raise DatabaseRefused.of(self._dsn, "looking for who holds a lock", error) from error
+        if not is_free:
             raise LockBudgetExceeded(self._revision, self._patience.budget_s, self._attempts, self._in_the_way)
         log.info("%s was kept back for %.2f s", self._revision, time.monotonic() - began)
 
     def _wait_or_raise(self, error: Exception) -> None:
         """Wait before the next try where a lock was not to be had; everything else ends the walk."""
-        driver = self._migrating.cut or _driver_error(error)
-        revision = self._migrating.attempt.revision
+        attempt = self._migrating.attempt
         if isinstance(error, KeptBack):
             self._wait_for(error.asked, error.pid)
             self._attempts += 1
             return
-        if driver is not None and is_cut(driver):
+        if (gone := self._migrating.cut or cut(error)) is not None:
             self._migrating.outside.clean()
-            raise DatabaseUnreachable.of(self._dsn, driver) from error
+            raise DatabaseUnreachable(place(self._dsn), str(gone)) from error
         if isinstance(error, MigrationError):
             raise error
-        if revision is None:
-            raise self._before_any(error, driver) from error
-        contended = isinstance(driver, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
-        can_go_on = self._migrating.outside.note.kept or not self._migrating.attempt.committed
-        if not contended or not can_go_on:
-            raise self._failed(revision, error, driver) from error
-        self._migrating.outside.clean()
-        self._pause(revision, error)
+        if attempt.revision is None:
+            raise failed_before_any(error, self._dsn, self._order.history.folders) from error
+        can_go_on = self._migrating.outside.note.kept or not attempt.committed
+        left = self._migrating.outside.clean()
+        if not is_contended(error) or not can_go_on:
+            raise failed(error, attempt, left) from error
+        self._pause(attempt.revision, error)
 
     def _pause(self, revision: str, error: Exception) -> None:
         """Wait a while, and then for whoever held the lock that was not to be had."""
@@ -196,36 +196,8 @@ class Run:
         pause = random.uniform(0, min(longest, self._patience.budget_s - spent))  # noqa: S311
         log.info("%s got no lock (try %d); again in %.2f s", revision, self._attempts, pause)
         time.sleep(pause)
-        try:
-            self._wait_for(Wanted(self._watch.waited_for), 0)
-        except psycopg.Error as gone:
-            raise DatabaseRefused.of(self._dsn, "looking for who holds a lock", gone) from gone
+        self._wait_for(Wanted(self._watch.waited_for), 0)
         self._attempts += 1
-
-    def _before_any(self, error: Exception, driver: psycopg.Error | None) -> MigrationError:
-        if driver is not None:
-            return DatabaseRefused.of(self._dsn, "reading alembic_version", driver)
-        return HistoryUnreadable(self._order.history.folders, f"{type(error).__name__}: {error}")
-
-    def _failed(self, revision: str, error: Exception, driver: psycopg.Error | None) -> MigrationError:
-        attempt = self._migrating.attempt
-        left = [f"what this did: {statement}" for statement in attempt.stands]
-        left += self._migrating.outside.clean()
-        statement = error.statement if isinstance(error, DBAPIError) else None
-        if isinstance(driver, psycopg.errors.QueryCanceled) and attempt.was_too_long:
-            return StatementTooLong(
-                revision, statement or "", attempt.limit_ms, [lock.relation for lock in attempt.asked.locks], left
-            )
-        message = driver.diag.message_primary if driver else None
-        if isinstance(driver, psycopg.errors.UniqueViolation) and driver.diag.message_detail:
-            message = f"{message}: {driver.diag.message_detail}"
-        return RevisionFailed(
-            revision,
-            sqlstate=driver.sqlstate if driver else None,
-            statement=statement,
-            message=message or (str(driver) if driver else f"{type(error).__name__}: {error}"),
-            left_behind=left,
-        )
 
     def _ended_one(self, holder: Holder) -> None:
         self._ended.append(holder.session)
@@ -251,9 +223,3 @@ class Run:
         if self._on_event is not None:
             elapsed_s = time.monotonic() - self._first_try
             self._on_event(Progress(kind, revision, self._attempts, elapsed_s, sessions, detail))
-
-
-def _driver_error(error: BaseException) -> psycopg.Error | None:
-    if isinstance(error, DBAPIError):
-        return error.orig if isinstance(error.orig, psycopg.Error) else None
-    return error if isinstance(error, psycopg.Error) else None

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import chdir, nullcontext
 from typing import Any
 
-import psycopg
 from alembic.runtime.migration import MigrationInfo, RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event
@@ -49,7 +48,7 @@ class MigratingSession:
         self.attempt = Attempt()
         self.outside = outside
         self._is_sent = True
-        self.cut: psycopg.Error | None = None
+        self.cut: BaseException | None = None
         self.watch = watch
         self._dsn = dsn
         self._gate = gate
@@ -215,7 +214,7 @@ class MigratingSession:
     def _failed(self, context: Any) -> None:
         self.watch.statement_ended()
         driver = getattr(context, "original_exception", None)
-        if driver is not None and is_cut(driver):
+        if driver is not None and (is_cut(driver) or context.is_disconnect):
             # What Alembic tries on the dead connection raises something else.
             self.cut = driver
         connection: Connection | None = getattr(context, "connection", None)

@@ -117,6 +117,10 @@ class Watching:
         """Look no more: nothing is held."""
         self._pid = self._build_from = None
 
+    def forget(self) -> None:
+        """Know nothing of who was waited for: another revision begins."""
+        self.blockers, self.waited_for = (), ()
+
     def take(self) -> tuple[Blocked, ...]:
         """Whom the work since the last call made wait, the longest wait first."""
         taken = sorted(self._waits.values(), key=lambda one: -one.waited_ms)

@@ -15,11 +15,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deployments.local.postgres import Cluster, data_root, free_port, remove_data_root
+from deployments.local.processes import Spawner
 from deployments.local.provision import ProvisionedDatabase
 from migrations.apply import Progress, downgrade, upgrade
 from migrations.catalog import Catalog, difference, read_catalog
 from migrations.environments import ForeignEnvironment
-from migrations.errors import MigrationError, RevisionFailed
+from migrations.errors import DatabaseUnreachable, MigrationError, RevisionFailed
 from migrations.errors_apply import HalfApplied, IndexInTheWay
 from migrations.history import History
 from migrations.locks import MIGRATING
@@ -384,3 +386,76 @@ def test_a_foreign_history_killed_in_a_build_is_finished_by_a_second_apply(
         assert invalid(watcher) == []
     names = watcher.execute("SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'a'::regclass ORDER BY 1")
     assert [row[0] for row in names] == ["a_id_n_idx", "a_pkey"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path_factory: pytest.TempPathFactory, spawner: Spawner) -> Iterator[Cluster]:
+    """A cluster of its own, which may be restarted."""
+    state = tmp_path_factory.mktemp("elsewhere")
+    cluster = Cluster.create(data_root(state) / "restarted", spawner=spawner)
+    cluster.start(free_port(), settings={"archive_mode": "off"})
+    yield cluster
+    cluster.stop("immediate")
+    remove_data_root(state)
+
+
+@pytest.mark.parametrize("body", ["BUILD", "SEVERAL"])
+def test_a_server_that_crashes_meanwhile_is_said_and_a_second_apply_finishes(
+    elsewhere: Cluster, write: Callable[..., History], body: str
+) -> None:
+    dsn, port = elsewhere.superuser_dsn("postgres"), elsewhere.port
+    slow = SEVERAL.replace("pg_sleep(0.05)", "CASE WHEN current_setting('app.slow', true) = 'on' THEN pg_sleep(60) END")
+    history = write(WITH_ROWS, {"BUILD": BUILD, "SEVERAL": slow}[body])
+    upgrade(dsn, history, release_id="r", target="r1")
+    raised: list[MigrationError] = []
+
+    def run() -> None:
+        try:
+            upgrade(dsn, history, release_id="r")
+        except MigrationError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    with psycopg.connect(dsn, autocommit=True) as watcher:
+        watcher.execute("ALTER DATABASE postgres SET app.slow = 'on'")
+        holder = psycopg.connect(dsn)
+        holder.execute("UPDATE a SET n = n WHERE id = 1")
+        if body == "SEVERAL":
+            holder.rollback()
+        thread.start()
+        until(watcher, {"BUILD": WAITS, "SEVERAL": "%pg_sleep%"}[body])
+        elsewhere.stop("immediate")
+    thread.join()
+    holder.close()
+    (error,) = raised
+    assert isinstance(error, DatabaseUnreachable)
+    elsewhere.start(port, settings={"archive_mode": "off"})
+    with psycopg.connect(dsn, autocommit=True) as watcher:
+        watcher.execute("ALTER DATABASE postgres RESET app.slow")
+        assert [one.revision for one in upgrade(dsn, history, release_id="r")] == ["r2"]
+        assert invalid(watcher) == []
+        assert watcher.execute("SELECT version_num FROM alembic_version").fetchall() == [("r2",)]
+
+
+def test_it_stops_where_the_session_that_holds_the_migration_lock_is_cut(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History]
+) -> None:
+    history = write(WITH_ROWS, 'op.execute("CREATE TABLE b (id int)"); op.execute("SELECT pg_sleep(0.5)")')
+    upgrade(database.owner_dsn, history, release_id="r", target="r1")
+    raised: list[MigrationError] = []
+
+    def run() -> None:
+        try:
+            upgrade(database.owner_dsn, history, release_id="r")
+        except MigrationError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until(watcher, "%pg_sleep%")
+    watcher.execute(LOCKS.replace(b"count(*)", b"pg_terminate_backend(pid)"))
+    thread.join()
+    (error,) = raised
+    assert isinstance(error, DatabaseUnreachable)
+    assert watcher.execute("SELECT to_regclass('b') IS NULL").fetchone() == (True,)
+    assert len(upgrade(database.owner_dsn, history, release_id="r")) == 1

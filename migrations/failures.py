@@ -1,0 +1,85 @@
+"""What an exception from a run of revisions means, whatever driver the project's env.py has chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from migrations.attempt import Attempt
+from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
+from migrations.errors_apply import StatementTooLong
+
+# Source: PostgreSQL's error codes: lock_not_available, deadlock_detected; query_canceled; unique_violation.
+_CONTENDED = frozenset({"55P03", "40P01"})
+_CANCELLED = "57014"
+_DUPLICATE = "23505"
+
+
+def cut(error: BaseException) -> BaseException | None:
+    """The driver's error where the connection is gone; None where it is not."""
+    driver = _driver_error(error)
+    is_gone = isinstance(error, DBAPIError) and error.connection_invalidated
+    return driver if driver is not None and (is_gone or is_cut(driver)) else None
+
+
+def is_contended(error: BaseException) -> bool:
+    """Whether a lock was not to be had, so that another try may help."""
+    return _sqlstate(_driver_error(error)) in _CONTENDED
+
+
+def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> MigrationError:
+    """What went wrong before a revision began."""
+    driver = _driver_error(error)
+    if isinstance(driver, psycopg.Error):
+        return DatabaseRefused.of(dsn, "reading alembic_version", driver)
+    return HistoryUnreadable(folders, f"{type(error).__name__}: {error}")
+
+
+def failed(error: Exception, attempt: Attempt, left: Sequence[str]) -> MigrationError:
+    """What went wrong in a revision.
+
+    Args:
+        error: what it raised.
+        attempt: how far it came.
+        left: what its last statement left, and what could not be taken away.
+    """
+    driver = _driver_error(error)
+    state = _sqlstate(driver)
+    left_behind = [*(f"what this did: {statement}" for statement in attempt.stands), *left]
+    statement = error.statement if isinstance(error, DBAPIError) else None
+    revision = attempt.revision or ""
+    if state == _CANCELLED and attempt.was_too_long:
+        relations = [lock.relation for lock in attempt.asked.locks]
+        return StatementTooLong(revision, statement or "", attempt.limit_ms, relations, left_behind)
+    return RevisionFailed(
+        revision,
+        sqlstate=state,
+        statement=statement,
+        message=_message(error, driver, state),
+        left_behind=left_behind,
+    )
+
+
+def _message(error: Exception, driver: BaseException | None, state: str | None) -> str:
+    if driver is None:
+        return f"{type(error).__name__}: {error}"
+    if not isinstance(driver, psycopg.Error):
+        return str(driver)
+    message = driver.diag.message_primary or str(driver)
+    # Other errors' details may tell of rows that nobody asked about.
+    detail = driver.diag.message_detail if state == _DUPLICATE else None
+    return f"{message}: {detail}" if detail else message
+
+
+def _sqlstate(driver: BaseException | None) -> str | None:
+    state = getattr(driver, "sqlstate", None)
+    return str(state) if state else None
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    if isinstance(error, DBAPIError):
+        return error.orig
+    return error if isinstance(error, psycopg.Error) else None
