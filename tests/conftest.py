@@ -1,6 +1,9 @@
 """One PostgreSQL server and one local platform for the whole session, one database a test."""
 
+import gc
+import os
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -16,6 +19,37 @@ from deployments.local.postgres import Cluster, data_root, dsn, free_port, remov
 from deployments.local.processes import Spawner
 from deployments.local.provision import Login, ProvisionedDatabase, provision
 from deployments.local.running import RunningPlatform
+
+MEMORY = Path("/dev/shm")  # noqa: S108
+ROOM_BYTES = 6 * 2**30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let clusters lie in memory, where there is room: a disk takes minutes over files that come and go.
+
+    The workers of a session inherit the place from the process that started them.
+    """
+    if hasattr(config, "workerinput") or not MEMORY.is_dir():
+        return
+    for left in MEMORY.glob("pilotage-tests-*"):
+        if not Path("/proc", left.name.rpartition("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
+        place = MEMORY / f"pilotage-tests-{os.getpid()}"
+        place.mkdir(mode=0o711)
+        os.environ["PILOTAGE_DATA_HOME"] = str(place)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector what stands for good: it would look at all modules again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the memory back."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(MEMORY / f"pilotage-tests-{os.getpid()}", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -193,24 +193,25 @@ def data_root(state: Path) -> Path:
 
     Args:
         state: The platform's state folder. As a plain user the data lie in it; as root beside no private home, owned by
-            the user that servers run as, with a file `data-root` in the state folder that names the place.
+            the user that servers run as. PILOTAGE_DATA_HOME names another place for either. A file `data-root` in the
+            state folder says where data lie that lie elsewhere, whatever is set later.
 
     Raises:
         PlaceTakenError: The place exists and belongs to somebody else.
     """
     state = state.resolve()
     state.mkdir(parents=True, exist_ok=True)
-    account = server_user()
-    if account is None:
+    told, home = state / "data-root", os.environ.get("PILOTAGE_DATA_HOME")
+    if told.is_file():
+        root = Path(told.read_text(encoding="utf-8").strip())
+    elif home or server_user() is not None:
+        digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:16]
+        root = Path(home or _PUBLIC) / f"pilotage-{digest}"
+        told.write_text(f"{root}\n", encoding="utf-8")
+    else:
         root = state / "data"
-        root.mkdir(mode=0o700, exist_ok=True)
-        _spread(root)
-        return root
-    digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:16]
-    root = _PUBLIC / f"pilotage-{digest}"
     _private_folder(root)
     _spread(root)
-    (state / "data-root").write_text(f"{root}\n", encoding="utf-8")
     return root
 
 
@@ -265,7 +266,7 @@ def _opened(folder: Path) -> Generator[int]:
 
 
 def _private_folder(folder: Path) -> None:
-    """Make a folder in a public place that only the server's user (and root) can enter."""
+    """Make a folder that only the server's user (and root) can enter."""
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -273,6 +274,7 @@ def _private_folder(folder: Path) -> None:
     else:
         give_to_server(folder)
     found = folder.lstat()
-    owner = pwd.getpwnam(_SERVER_ACCOUNT).pw_uid
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {owner, 0} or found.st_mode & 0o077:
-        raise PlaceTakenError(folder, f"it should be a private folder of {_SERVER_ACCOUNT}'s")
+    account = server_user()
+    owners = {os.geteuid()} if account is None else {pwd.getpwnam(account).pw_uid, 0}
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in owners or found.st_mode & 0o077:
+        raise PlaceTakenError(folder, f"it should be a private folder of {account or 'your own'}")

@@ -195,3 +195,17 @@ def test_child_gets_the_signal_that_was_asked_for(spawner: Spawner) -> None:
     assert child.wait(30) == -signal.SIGTERM
     with pytest.raises(FileNotFoundError):
         spawner.spawn(["/does/not/exist"])
+
+
+def test_data_stay_where_they_were_begun_whatever_is_set_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, other, state = tmp_path / "home", tmp_path / "other", tmp_path / "state"
+    for folder in (home, other):
+        folder.mkdir(mode=0o711)
+    monkeypatch.setenv("PILOTAGE_DATA_HOME", str(home))
+    begun = data_root(state)
+    assert begun.parent == home
+    monkeypatch.setenv("PILOTAGE_DATA_HOME", str(other))
+    assert data_root(state) == begun
+    remove_data_root(state)
+    assert list(home.iterdir()) == []
+    assert data_root(state).parent == other
