@@ -38,7 +38,7 @@ class Limits:
         rest_share: how long it rests after a batch, as a share of the batch.
         probe_ms: milliseconds of the probe above which it makes way; at least thrice the fastest probe that was seen.
         lag_bytes: WAL that a standby may be behind.
-        dead_share: dead rows for a live one, above which it waits for autovacuum.
+        dead_share: dead rows that it made for a live one, above which it waits for autovacuum.
         dead_rows: dead rows that are no matter, whatever the share.
         patience_s: seconds that it waits for better times before it stops.
         vacuum_s: seconds that it waits for autovacuum before it goes on.
@@ -49,7 +49,7 @@ class Limits:
     probe_ms: float = 100.0
     lag_bytes: int = 64 << 20
     dead_share: float = 0.5
-    dead_rows: int = 50_000
+    dead_rows: int = 1_000_000
     patience_s: float = 600.0
     vacuum_s: float = 90.0
 
@@ -97,7 +97,7 @@ class Pace:
         self._limits = limits
         self._look = look
         self._fastest_ms = float("inf")
-        self._vacuumed_at = 0
+        self._vacuumed_at: int | None = None
         self._waiting_since: float | None = None
         self._vacuum_since: float | None = None
 
@@ -127,7 +127,8 @@ class Pace:
     def _dead_rows(self, seen: Look) -> str:
         """Wait for autovacuum, for a while: it may be off, or kept from its work by an old transaction."""
         most = max(self._limits.dead_rows, round(seen.live * self._limits.dead_share))
-        self._vacuumed_at = min(self._vacuumed_at, seen.dead)
+        # What was dead before it began is not its own.
+        self._vacuumed_at = seen.dead if self._vacuumed_at is None else min(self._vacuumed_at, seen.dead)
         if seen.dead - self._vacuumed_at <= most:
             self._vacuum_since = None
             return ""
@@ -137,7 +138,7 @@ class Pace:
             log.warning("%d dead rows, and autovacuum did not come; going on", seen.dead)
             self._vacuumed_at, self._vacuum_since = seen.dead, None
             return ""
-        return f"{seen.dead} dead rows wait for autovacuum"
+        return f"{seen.dead - self._vacuumed_at} dead rows wait for autovacuum"
 
 
 class Looker:

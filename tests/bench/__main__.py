@@ -1,4 +1,4 @@
-"""`make bench`: revisions and seeding on servers of their own, then all else on a platform, which is gone again."""
+"""`make bench`: revisions, seeding and stalls on servers of their own, then all else on a platform, which is gone again."""
 
 import os
 import subprocess
@@ -10,10 +10,10 @@ from deployments.local import platform
 
 
 def main() -> int:
-    """Measure the revisions and seeding; bring a platform up, measure on it, and take it down."""
+    """Measure the revisions, seeding and stalls; bring a platform up, measure on it, and take it down."""
     apart = [
         subprocess.run([sys.executable, Path(__file__).with_name(name)], check=False).returncode
-        for name in ("revisions.py", "seeding.py")
+        for name in ("revisions.py", "seeding.py", "stalls.py")
     ]
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-", ignore_cleanup_errors=True) as folder:
         state = Path(folder)
