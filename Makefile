@@ -39,7 +39,7 @@ check: $(VENV)/.installed ## Check that the revisions are in order, return, and 
 	$(BIN)/pilotage check
 
 apply: $(VENV)/.installed ## Apply the revisions to the database that DATABASE_URL names
-	$(BIN)/alembic upgrade heads
+	$(BIN)/pilotage apply --target heads
 
 format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff check --fix .

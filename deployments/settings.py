@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -75,6 +75,9 @@ class Settings(NeonSettings):
     neon_root_branch_limit: int = Field(default=3, ge=2, validation_alias="PILOTAGE_NEON_ROOT_BRANCH_LIMIT")
     lock_timeout_ms: int = Field(default=100, ge=1, le=60_000, validation_alias="PILOTAGE_LOCK_TIMEOUT_MS")
     migration_budget_s: float = Field(default=60, gt=0, validation_alias="PILOTAGE_MIGRATION_BUDGET_S")
+    migration_policy: Literal["wait", "end"] = Field(default="wait", validation_alias="PILOTAGE_MIGRATION_POLICY")
+    end_idle_after_s: float = Field(default=60, ge=0, validation_alias="PILOTAGE_END_IDLE_AFTER_S")
+    statement_timeout_s: float = Field(default=5, ge=0, validation_alias="PILOTAGE_STATEMENT_TIMEOUT_S")
     blocking_budget_ms: float = Field(default=500, gt=0, validation_alias="PILOTAGE_BLOCKING_BUDGET_MS")
     row_loss_limit: float = Field(default=0.01, ge=0, le=1, validation_alias="PILOTAGE_ROW_LOSS_LIMIT")
     p95_limit_ms: float = Field(default=100, gt=0, validation_alias="PILOTAGE_P95_LIMIT_MS")

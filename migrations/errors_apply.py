@@ -62,7 +62,7 @@ class HalfApplied(MigrationError):
         super().__init__(
             f"revision {revision} was cut off before, and {number} of its statements stand. It cannot go on with"
             f" {' '.join(statement.split())[:300]}: {why}. Bring the database by hand to where the revision ends, and"
-            f" say so: pilotage resolve --applied {revision}"
+            f" say so: pilotage resolve --applied {revision}; or to where it begins: --rolled-back {revision}"
         )
 
 

@@ -14,6 +14,7 @@ from migrations.history import History, current_revisions
 from migrations.locks import migration_lock
 from migrations.session import connect
 from migrations.throwaway import promised_catalog
+from migrations.unfinished import forget_by_hand, is_unfinished
 
 Mark = Literal["applied", "rolled back"]
 
@@ -75,7 +76,9 @@ def mark_revision(live: str, server: str, history: History, revision: str, mark:
         try:
             with connect(live) as connection:
                 stands = current_revisions(connection)
-                after = _after(history, stands, chosen, mark)
+                # A revision that was cut off half-way may be said to be rolled back without having been marked.
+                is_half = mark == "rolled back" and chosen not in stands and is_unfinished(connection, chosen)
+                after = tuple(sorted(stands)) if is_half else _after(history, stands, chosen, mark)
                 found = read_catalog(connection).without("grant")
                 promised = promised_catalog(server, history, after).without("grant")
                 _refuse_otherwise(chosen, mark, promised, found)
@@ -127,6 +130,7 @@ def _write(connection: psycopg.Connection, history: History, revision: str, mark
             " WHERE NOT EXISTS (SELECT FROM alembic_version WHERE version_num = %s)",
             (one, one),
         )
+    forget_by_hand(connection, revision)
     if not applied.is_kept(connection):
         return False
     if mark == "applied":

@@ -138,3 +138,18 @@ def forget(connection: Connection, revision: str) -> None:
 def digest(statement: str) -> str:
     """What a statement is known by."""
     return hashlib.sha256(" ".join(statement.split()).encode()).hexdigest()
+
+
+def is_unfinished(connection: psycopg.Connection, revision: str) -> bool:
+    """Whether a try of a revision was cut off half-way, as far as the database keeps notes."""
+    row = connection.execute("SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL").fetchone()
+    if not row or not row[0]:
+        return False
+    found = connection.execute("SELECT FROM pilotage.unfinished_revisions WHERE revision = %s", (revision,)).fetchone()
+    return found is not None
+
+
+def forget_by_hand(connection: psycopg.Connection, revision: str) -> None:
+    """Take a revision's notes away, where there are any: somebody says where it stands."""
+    if is_unfinished(connection, revision):
+        connection.execute("DELETE FROM pilotage.unfinished_revisions WHERE revision = %s", (revision,))

@@ -62,8 +62,8 @@ def migrate_production(release_id: str, commit: Commit, target_revision: str) ->
             done = revisions.apply(given, release_id, commit, dsn, target_revision)
         except MigrationError as error:
             raise MigrationFailed(str(error), transient=error.transient) from error
-        entry.result({"revisions": list(done)})
-    return done
+        entry.result(revisions.as_json(done))
+    return tuple(one.revision for one in done)
 
 
 @step("contract production", timeout_s=3600)
@@ -83,8 +83,8 @@ def contract_production(release_id: str, commit: Commit, target_revision: str) -
             done = revisions.apply(given, release_id, commit, dsn, target_revision)
         except MigrationError as error:
             raise ContractFailed(str(error), transient=error.transient) from error
-        entry.result({"revisions": list(done)})
-    return done
+        entry.result(revisions.as_json(done))
+    return tuple(one.revision for one in done)
 
 
 @step("build production", timeout_s=1800)

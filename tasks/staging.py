@@ -53,9 +53,9 @@ def migrate_staging(release_id: str, commit: Commit, target_revision: str) -> tu
             done = revisions.apply(given, release_id, commit, dsn, target_revision)
         except MigrationError as error:
             raise StagingFailed(f"staging: {error}", transient=error.transient) from error
-        entry.result({"revisions": list(done)})
+        entry.result(revisions.as_json(done))
     catalogue.keep(given, release_id, "staging", dsn, target_revision)
-    return done
+    return tuple(one.revision for one in done)
 
 
 @step("deploy staging", timeout_s=1800)

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from deployments.local.provision import ProvisionedDatabase
 from flows.cli import app
 from migrations.apply import upgrade
+from migrations.errors import RevisionFailed
+from migrations.errors_apply import HalfApplied
 from migrations.history import History, state
 from migrations.locks import migration_lock
 from migrations.session import reader
@@ -136,3 +138,26 @@ def test_no_mark_is_set_while_another_migration_runs(database: ProvisionedDataba
         code, said = resolve(database, "--applied", SECOND)
     assert (code, "is being migrated by pid" in said) == (1, True)
     assert stands(database, history) == ((FIRST,), ())
+
+
+@pytest.mark.parametrize("mark", ["--applied", "--rolled-back"])
+def test_a_revision_that_was_cut_off_half_way_is_settled_by_hand(
+    database: ProvisionedDatabase, history: History, mark: str
+) -> None:
+    file = next(one.path for one in history.revisions if one.id == THIRD)
+    block = '{}; op.execute("ALTER TABLE things ADD b text")\n    with op.get_context().autocommit_block():\n        {}'
+    both = file.read_text().replace('op.execute("ALTER TABLE things ADD b text")', block)
+    broken, mended = (f'op.execute("ALTER TABLE things ADD {name} text")' for name in ("a", "c"))
+    file.write_text(both.format("pass", broken))
+    with pytest.raises(RevisionFailed, match="already exists"):
+        upgrade(database.owner_dsn, History.load(file.parent), release_id="r")
+    file.write_text(both.format('op.execute("SELECT 1")', mended))
+    with pytest.raises(HalfApplied, match=f"--rolled-back {THIRD}"):
+        upgrade(database.owner_dsn, History.load(file.parent), release_id="r")
+    code, told = resolve(database, mark, THIRD)
+    assert code == 1
+    assert "the database is not what the revisions promise" in " ".join(told.split())
+    by_hand(database, "ALTER TABLE things ADD c text" if mark == "--applied" else "ALTER TABLE things DROP b")
+    assert resolve(database, mark, THIRD)[0] == 0
+    done = upgrade(database.owner_dsn, History.load(file.parent), release_id="r")
+    assert [one.revision for one in done] == ([] if mark == "--applied" else [THIRD])
