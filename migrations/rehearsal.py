@@ -100,7 +100,10 @@ def _apply(dsn: str, history: History, revisions: Iterable[PlannedRevision]) -> 
         for one in revisions:
             files, (wal, size) = _files(looking), _size(looking)
             with Trace.of(dsn) as trace:
-                (applied,) = upgrade(dsn, history, target=one.id, release_id=NAME, record=False, trace=trace)
+                # How long a statement stops others is what is measured here: it is not cut short.
+                (applied,) = upgrade(
+                    dsn, history, target=one.id, release_id=NAME, record=False, trace=trace, statement_timeout_s=0
+                )
             files_after, (wal_after, size_after) = _files(looking), _size(looking)
             rewrites = sorted(
                 name for oid, (name, node) in files.items() if oid in files_after and files_after[oid][1] != node
@@ -186,7 +189,7 @@ def _again(dsn: str, history: History, plan: Plan, after: Catalog) -> tuple[str,
     """What a second upgrade does otherwise than the first."""
     try:
         for target in plan.targets:
-            upgrade(dsn, history, target=target, release_id=NAME, record=False)
+            upgrade(dsn, history, target=target, release_id=NAME, record=False, statement_timeout_s=0)
     except RevisionFailed as error:
         return (f"after the way back the plan no longer goes through: {error}",)
     with reader(dsn) as connection:
