@@ -59,7 +59,8 @@ class AddedConstraint:
         """The constraint's name, or the one that PostgreSQL will choose."""
         if self.node.conname:
             return self.node.conname
-        middle = () if self.kind == "primary key" else self.columns
+        several = self.kind == "check" and len(self.columns) > 1
+        middle = () if self.kind == "primary key" or several else self.columns
         return "_".join((self.table.name, *middle, _ENDINGS[self.kind]))
 
     @property

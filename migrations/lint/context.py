@@ -88,6 +88,7 @@ class Table:
         calls: calls of statements that name it; None where it is not known.
         kind: a table, a view, or a materialized view; partitioned tables are told apart.
         row_security: whether row-level security is on.
+        row_security_forced: whether it holds for the owner too.
         policies: names of its policies.
         temporary: whether it is one session's own, and goes with it.
     """
@@ -104,6 +105,7 @@ class Table:
     calls: int | None = None
     kind: RelationKind = "table"
     row_security: bool = False
+    row_security_forced: bool = False
     policies: frozenset[str] = frozenset()
     temporary: bool = False
 

@@ -25,6 +25,7 @@ from migrations.lint.alterations import (
 from migrations.lint.context import Column, Table, TableConstraint, TableIndex
 from migrations.lint.locking import locks
 from migrations.lint.names import Name, SqlType, strings
+from migrations.lint.objects import change
 from migrations.lint.statements import Statement
 from migrations.lint.timeouts import set_by, set_by_function
 from migrations.lint.world import World
@@ -41,6 +42,7 @@ def apply(world: World, statement: Statement) -> None:
     if isinstance(node, nodes.AlterTableStmt):
         _alter(world, statement)
     _relations(world, node)
+    change(world.objects, node)
     _types_and_settings(world, statement, node)
 
 
@@ -189,7 +191,7 @@ def _commanded(table: Table, command: nodes.AlterTableCmd) -> Table:
             columns[command.name] = replace(column, type=type_of(given))
         case pb.AT_SetNotNull | pb.AT_DropNotNull:
             columns[command.name] = replace(column, not_null=command.subtype == pb.AT_SetNotNull)
-        case pb.AT_ColumnDefault | pb.AT_AddIdentity:
+        case pb.AT_ColumnDefault | pb.AT_AddIdentity | pb.AT_DropIdentity:
             columns[command.name] = replace(column, has_default=given is not None)
         case pb.AT_DropConstraint:
             kept = tuple(one for one in table.constraints if one.name != command.name)
@@ -197,6 +199,8 @@ def _commanded(table: Table, command: nodes.AlterTableCmd) -> Table:
             return replace(table, constraints=kept, indexes=indexes)
         case pb.AT_EnableRowSecurity | pb.AT_DisableRowSecurity:
             return replace(table, row_security=command.subtype == pb.AT_EnableRowSecurity)
+        case pb.AT_ForceRowSecurity | pb.AT_NoForceRowSecurity:
+            return replace(table, row_security_forced=command.subtype == pb.AT_ForceRowSecurity)
         case _:
             return table
     return replace(table, columns=columns)

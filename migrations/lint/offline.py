@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -161,7 +162,9 @@ class _Run:
             self._buffer.sent = self._sent[revision] = []
             self._buffer.path = upgrade.__code__.co_filename
             try:
-                upgrade(**given)
+                # What a revision prints is not what this program says.
+                with contextlib.redirect_stdout(sys.stderr):
+                    upgrade(**given)
             except Exception as error:  # A revision is code of the release: it may raise anything.
                 self._unknown[revision] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             finally:

@@ -80,7 +80,7 @@ def _downgrade(tree: ast.Module, revision: Revision) -> Iterator[Finding]:
 def _fault(downgrade: ast.FunctionDef | None) -> str:
     if downgrade is None:
         return "It has no downgrade"
-    if any(isinstance(one, ast.Raise) for one in _body(downgrade)[:1]):
+    if any(isinstance(one, ast.Raise) for one in _body(downgrade)):
         return "Its downgrade raises"
     return "" if _does(downgrade) else "Its downgrade does nothing"
 

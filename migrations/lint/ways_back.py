@@ -9,29 +9,33 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrations.history import Revision
-from migrations.lint.context import Context, Table
+from migrations.lint.context import Column, Context, Table
 from migrations.lint.effects import apply
 from migrations.lint.hazard import Subject
 from migrations.lint.hazards.downgrade import LIES
 from migrations.lint.names import Name
+from migrations.lint.objects import Object, change
 from migrations.lint.offline import shown
-from migrations.lint.statements import Reader
+from migrations.lint.statements import Reader, Statement
 from migrations.lint.values import Finding, LintedStatement
 from migrations.lint.world import World
+
+_LONGEST_NAME = 64
 
 Sent = Mapping[str, Sequence[LintedStatement]]
 
 
 @dataclass(frozen=True)
 class _State:
-    """What stands at a point: relations, and the labels of enum types."""
+    """What stands at a point: relations, the labels of enum types, and what else there is."""
 
     tables: Mapping[Name, Table]
     enums: Mapping[Name, tuple[str, ...]]
+    objects: frozenset[Object]
 
     @classmethod
     def of(cls, world: World) -> _State:
-        return cls(dict(world.tables), dict(world.enums))
+        return cls(dict(world.tables), dict(world.enums), frozenset(world.objects))
 
 
 def ways_back(revisions: Sequence[Revision], up: Sent, down: Sent, judged: frozenset[str]) -> Iterator[Finding]:
@@ -46,24 +50,26 @@ def ways_back(revisions: Sequence[Revision], up: Sent, down: Sent, judged: froze
     reader, world = Reader(), World(Context())
     for revision in revisions:
         before = _State.of(world)
-        sure = _run(world, reader, up.get(revision.id, ())) and revision.id in up
+        sure = _run(world, reader.read(up.get(revision.id, ()))) and revision.id in up
         after = _State.of(world)
-        if revision.id not in judged or not sure or not down.get(revision.id):
+        if revision.id not in judged or not sure or revision.id not in down:
             continue
         back = World(Context(tables=after.tables, enums=after.enums, domains=world.domains))
-        if not _run(back, Reader.knowing(reader.functions), down[revision.id]):
+        back.objects = set(after.objects)
+        taking_back = Reader.knowing(reader.functions).read(down[revision.id])
+        if not _run(back, taking_back):
             continue
-        faults = list(_faults(before, after, _State.of(back)))
+        faults = [*_faults(before, after, _State.of(back)), *_beside(before, after, _State.of(back), taking_back)]
         if faults:
             text = LIES.message(Subject(name=revision.id, detail="; ".join(faults[:5])))
-            line = min(one.line for one in down[revision.id])
+            line = min((one.line for one in down[revision.id]), default=1)
             yield Finding(LIES.id, revision.id, shown(revision.path), line, "", text)
 
 
-def _run(world: World, reader: Reader, sent: Sequence[LintedStatement]) -> bool:
+def _run(world: World, sent: Sequence[Statement]) -> bool:
     """Let statements have happened; False where what one does cannot be told."""
     sure = True
-    for one in reader.read(sent):
+    for one in sent:
         world.enter(one, ())
         apply(world, one)
         sure = sure and not one.dynamic
@@ -86,6 +92,15 @@ def _faults(before: _State, after: _State, back: _State) -> Iterator[str]:
             yield f"labels of {name} stay: {', '.join(sorted(labels))}"
 
 
+def _beside(before: _State, after: _State, back: _State, taking_back: Sequence[Statement]) -> Iterator[str]:
+    """What differs beside tables; what the way back makes itself may be the one that stood there before."""
+    again: set[Object] = set()
+    for one in taking_back:
+        change(again, one.node)
+    yield from (f"{one} stays" for one in sorted((after.objects - before.objects) & back.objects - again))
+    yield from (f"{one} does not come back" for one in sorted(before.objects - after.objects - back.objects))
+
+
 def _touched(first: _State, second: _State) -> set[Name]:
     if first.tables.keys() != second.tables.keys():
         names = first.tables.keys() | second.tables.keys()
@@ -103,6 +118,7 @@ def _inside(was: Table, then: Table, now: Table) -> Iterator[str]:
     parts: tuple[tuple[str, Callable[[Table], frozenset[str]]], ...] = (
         ("column", lambda table: frozenset(name for name, one in table.columns.items() if one.made)),
         ("index", lambda table: frozenset(table.indexes)),
+        ("constraint", _constraints),
         ("policy", lambda table: table.policies),
     )
     for kind, names in parts:
@@ -110,11 +126,33 @@ def _inside(was: Table, then: Table, now: Table) -> Iterator[str]:
         lost = names(was) - names(now) if was.complete else frozenset[str]()
         yield from (f"{kind} {was.name}.{one} stays" for one in sorted(stays))
         yield from (f"{kind} {was.name}.{one} does not come back" for one in sorted(lost))
-    for column, one in was.columns.items():
-        other = now.columns.get(column)
-        if was.complete and other is not None and one.type != other.type and other.type != then.columns[column].type:
-            yield f"{was.name}.{column} comes back as {other.type}, not {one.type}"
-        elif was.complete and other is not None and one.type != other.type:
-            yield f"{was.name}.{column} stays {other.type}"
-    if was.complete and now.row_security != was.row_security:
-        yield f"row-level security of {was.name} stays {'on' if now.row_security else 'off'}"
+    if was.complete:
+        for name in sorted(was.columns.keys() & now.columns.keys()):
+            yield from _of_column(f"{was.name}.{name}", was.columns[name], then.columns.get(name), now.columns[name])
+        for name in sorted(was.indexes.keys() & now.indexes.keys()):
+            first, last = was.indexes[name], now.indexes[name]
+            if (first.columns, first.unique, first.partial) != (last.columns, last.unique, last.partial):
+                yield f"index {was.name}.{name} comes back as another one"
+        if now.row_security != was.row_security:
+            yield f"row-level security of {was.name} stays {'on' if now.row_security else 'off'}"
+        if now.row_security_forced != was.row_security_forced:
+            yield f"row-level security of {was.name} stays {'forced' if now.row_security_forced else 'not forced'}"
+
+
+def _constraints(table: Table) -> frozenset[str]:
+    """The names of constraints that have no index of that name, and whose name PostgreSQL does not shorten."""
+    return frozenset(
+        one.name
+        for one in table.constraints
+        if one.kind != "not null" and one.name not in table.indexes and len(one.name.encode()) < _LONGEST_NAME
+    )
+
+
+def _of_column(name: str, was: Column, then: Column | None, now: Column) -> Iterator[str]:
+    if was.type != now.type:
+        stays = then is not None and now.type == then.type
+        yield f"{name} stays {now.type}" if stays else f"{name} comes back as {now.type}, not {was.type}"
+    if was.not_null != now.not_null:
+        yield f"{name} {'is NOT NULL' if now.not_null else 'may hold NULL'} afterwards"
+    if was.has_default != now.has_default:
+        yield f"{name} {'has a default' if now.has_default else 'has no default'} afterwards"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from migrations.lint.context import Context, Table
 from migrations.lint.locking import HeldLock
 from migrations.lint.names import Name
+from migrations.lint.objects import Object
 from migrations.lint.statements import Statement
 
 
@@ -38,6 +39,7 @@ class World:
     Attributes:
         others: all statements of the step that runs.
         every: all statements that build an index, those to come included.
+        objects: what there is beside tables, as far as the statements so far tell.
     """
 
     def __init__(self, context: Context) -> None:
@@ -45,6 +47,7 @@ class World:
         self.tables: dict[Name, Table] = dict(context.tables)
         self.enums: dict[Name, tuple[str, ...]] = dict(context.enums)
         self.domains: dict[Name, bool] = dict(context.domains)
+        self.objects: set[Object] = set()
         self.transaction = OpenTransaction()
         self.session_lock_timeout = context.lock_timeout_set
         self.dropped_indexes: set[Name] = set()
