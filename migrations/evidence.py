@@ -9,8 +9,8 @@ from functools import cached_property
 from pydantic import TypeAdapter, ValidationError
 
 from migrations.checks import CheckResult
+from migrations.compatibility import Compatibility
 from migrations.errors import EvidenceUnreadable
-from migrations.statements import Compatibility
 from migrations.trace import HeldLock, TracedStatement
 
 
@@ -107,7 +107,7 @@ class Evidence:
     @property
     def compatible(self) -> bool:
         """Whether it is proven that the application that runs now works on the new schema."""
-        return self.compatibility is not None and not self.compatibility.broken
+        return self.compatibility is not None and self.compatibility.proven
 
     def problems(self, *, blocking_budget_ms: float) -> tuple[str, ...]:
         """What speaks against the release, each in a sentence; empty where nothing does.

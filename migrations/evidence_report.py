@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
+from migrations.compatibility import Compatibility
 from migrations.evidence import Evidence, RehearsedRevision, Return
-from migrations.statements import Compatibility
 
 ROW, LEFT, WIDTH, TOP = 22, 330, 620, 34
 STOPS_READS, STOPS_WRITES, HARMLESS = "#c0392b", "#e08e0b", "#7fa8c9"
@@ -70,10 +70,16 @@ def compatibility(found: Compatibility | None) -> str:
     """What the new schema means for the application that runs, in a phrase."""
     if found is None:
         return "cannot tell, its statements are not known (pg_stat_statements is missing)"
-    told = f"{found.looked_at - len(found.unknown)} of {found.looked_at} statements tried"
-    told += ", all work" if not found.broken else f", {len(found.broken)} break"
+    told = f"{found.looked_at} statements looked at, {found.tried} of them with values that production holds"
+    if found.broken:
+        told += f", {len(found.broken)} break"
+    elif found.looked_at:
+        told += f", {'the others' if found.unknown else 'all'} work"
     if found.unknown:
         told += f"; cannot tell of {len(found.unknown)}"
+    if found.unsure:
+        told += f"; {len(found.unsure)} work with the values that were tried, and of other values it cannot be told"
+    told += "".join(f"; cannot tell of all: {reason}" for reason in found.unseen)
     return told if found.plans_compared else f"{told}; plans cannot be compared before PostgreSQL 16"
 
 
@@ -91,7 +97,7 @@ def _statements(found: Compatibility | None) -> list[str]:
         return []
     rows = [(one.trouble, one.statement, one.reason) for one in found.broken]
     rows += [("slower", statement, reason) for statement, reason in found.worse]
-    rows += [("cannot tell", statement, "neither schema takes it as it was kept") for statement in found.unknown]
+    rows += [("cannot tell", statement, reason) for statement, reason in (*found.unknown, *found.unsure)]
     if not rows:
         return []
     told = [

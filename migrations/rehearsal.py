@@ -8,24 +8,16 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from migrations.application import Application
 from migrations.apply import downgrade, upgrade
 from migrations.catalog import Catalog, difference, read_catalog
 from migrations.checks import run_checks
+from migrations.compatibility import Compatibility, Look, compare, look
 from migrations.errors import DatabaseRefused, MigrationError, RevisionFailed
 from migrations.evidence import Evidence, RehearsedRevision, Return
 from migrations.history import History
 from migrations.plan import Plan, PlannedRevision
 from migrations.session import connect, reader
-from migrations.statements import (
-    GENERIC_PLAN_SINCE,
-    Column,
-    Compatibility,
-    ProductionStatement,
-    Understanding,
-    compare,
-    required_columns,
-    understand,
-)
 from migrations.trace import Trace
 
 COMPARED_BELOW = 2_000_000
@@ -64,14 +56,14 @@ class _Rows:
     digest: int | None
 
 
-def rehearse(dsn: str, history: History, plan: Plan, statements: Sequence[ProductionStatement] | None) -> Evidence:
+def rehearse(dsn: str, history: History, plan: Plan, application: Application | None) -> Evidence:
     """Try a plan on a copy of production.
 
     Args:
         dsn: direct connection string of the copy's owner; nobody else uses the copy.
         history: the revisions.
         plan: what is to be tried; the copy stands where it begins.
-        statements: what the running application sends; None where it is not known.
+        application: what the application that runs sends; None where it is not known.
 
     Raises:
         RevisionFailed: a revision does not go through on production's rows.
@@ -83,9 +75,9 @@ def rehearse(dsn: str, history: History, plan: Plan, statements: Sequence[Produc
         before = read_catalog(connection)
     baseline = run_checks(dsn, promised=before)
     rows = _all_rows(dsn)
-    schema_before = _look(dsn, statements)
+    stands = _look(dsn, application)
     expanded = _apply(dsn, history, plan.expand)
-    compatibility = _compatibility(dsn, statements, schema_before)
+    compatibility = _compatibility(dsn, stands)
     contracted = _apply(dsn, history, plan.contract)
     with reader(dsn) as connection:
         after = read_catalog(connection)
@@ -133,31 +125,19 @@ def _size(connection: psycopg.Connection) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-@dataclass(frozen=True)
-class _Look:
-    understood: Mapping[ProductionStatement, Understanding]
-    required: frozenset[Column]
-    plans_compared: bool
-
-
-def _look(dsn: str, statements: Sequence[ProductionStatement] | None) -> _Look | None:
-    if statements is None:
+def _look(dsn: str, application: Application | None) -> Look | None:
+    if application is None:
         return None
     with connect(dsn, autocommit=True, application_name="pilotage rehearsal") as connection:
-        # The planner's figures are those of production, which the copy has; new tables have none yet.
-        plans_compared = connection.info.server_version >= GENERIC_PLAN_SINCE
-        return _Look(understand(connection, statements), required_columns(connection), plans_compared)
+        return look(connection, application)
 
 
-def _compatibility(
-    dsn: str, statements: Sequence[ProductionStatement] | None, before: _Look | None
-) -> Compatibility | None:
+def _compatibility(dsn: str, before: Look | None) -> Compatibility | None:
     if before is None:
         return None
     with connect(dsn, autocommit=True, application_name="pilotage rehearsal") as connection:
-        now = understand(connection, statements or ())
-        required = sorted(column for column in required_columns(connection) if column not in before.required)
-    return compare(before.understood, now, required, plans_compared=before.plans_compared)
+        # The planner's figures are those of production, which the copy has; new tables have none yet.
+        return compare(connection, before)
 
 
 def _return(

@@ -10,13 +10,13 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from deployments.ledger import StepHandle
 from deployments.repository import Commit
 from deployments.settings import Settings
+from migrations.application import running_application
 from migrations.errors import MigrationError
 from migrations.evidence import Evidence
 from migrations.evidence_report import compatibility, downtime, render, timeline, way_back
 from migrations.plan import Plan
 from migrations.rehearsal import rehearse
 from migrations.session import reader
-from migrations.statements import application_statements
 from tasks import connections
 from tasks.errors import RehearsalFailed
 from tasks.record import recorded
@@ -41,7 +41,7 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
     given = connections.settings()
     production = connections.production_branch(given)
     with reader(connections.owner_dsn(given, production)) as connection:
-        sent = application_statements(connection, given.neon_app_role)
+        sent = running_application(connection, given.neon_app_role)
     name = branch_name(release_id)
     with recorded(release_id, "rehearsal", branch=name, plan=plan.digest) as entry:
         with _branch(given, name, production.id, entry) as dsn:

@@ -15,6 +15,7 @@ from rich.markdown import Markdown
 from flows.cli.failing import CommandFailed, clearly
 from flows.cli.project import Config, ScriptLocation, UrlVariable, chosen
 from flows.cli.throwaway_server import throwaway_server
+from migrations.application import Application, running_application
 from migrations.evidence import Evidence
 from migrations.evidence_report import render, timeline
 from migrations.history import History, current_revisions
@@ -22,7 +23,6 @@ from migrations.plan import make_plan
 from migrations.project import history_for
 from migrations.rehearsal import rehearse as try_plan
 from migrations.session import reader
-from migrations.statements import ProductionStatement, application_statements
 
 BRANCH_HOURS = 2
 
@@ -66,12 +66,12 @@ def rehearse(
 
 def _tried(ends: ExitStack, copy: str, statistics: str, role: str | None, history: History, target: str) -> Evidence:
     history = history_for(copy, history)
-    sent: tuple[ProductionStatement, ...] | None = None
+    sent: Application | None = None
     with reader(copy) as connection:
         current = current_revisions(connection, history.version_table)
     if role is not None:
         with reader(statistics) as connection:
-            sent = application_statements(connection, role)
+            sent = running_application(connection, role)
     plan = make_plan(ends.enter_context(throwaway_server()), history, current=current, target=target)
     if not plan.revisions:
         raise CommandFailed(f"nothing is pending: the copy stands at {', '.join(current)}")

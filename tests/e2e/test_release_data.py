@@ -33,7 +33,7 @@ def test_revisions_are_taken_back_where_compatibility_is_unknown_and_the_way_bac
     def without_statistics(*_: object) -> None:
         """A server that does not keep the statements that it was sent."""
 
-    monkeypatch.setattr(rehearsal, "application_statements", without_statistics)
+    monkeypatch.setattr(rehearsal, "running_application", without_statistics)
     before = outcome.look()
     live.platform.fault("vercel", Fault(method="POST", path="/promote/", when="before", status=400))
     with users() as at_work:
