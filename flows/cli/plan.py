@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from flows.cli.database import Environment, owner_dsn
-from flows.cli.failing import clearly
+from flows.cli.failing import CommandFailed, clearly
 from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
 from flows.cli.throwaway_server import throwaway_server
 from migrations.history import current_revisions
@@ -48,10 +48,19 @@ def plan(
         findings = lint_plan(made, history, dsn)
         for file, text in ((sql, made.sql()), (rollback_sql, made.rollback_sql())):
             if file is not None:
-                file.write_text(text, encoding="utf-8")
+                _write(file, text)
     if as_json:
         typer.echo(json.dumps(as_document(made, findings), indent=2))
     else:
         Console(highlight=False).print(Markdown(render(made, findings)))
     if unwaived(findings):
         raise typer.Exit(1)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandFailed(
+            f"{file} cannot be written: {error.strerror}; name a file in a folder that is there"
+        ) from error

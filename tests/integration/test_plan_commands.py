@@ -63,6 +63,11 @@ def test_a_plan_is_printed_and_written_with_its_way_back(at_core: str, tmp_path:
     )
 
 
+def test_a_file_that_cannot_be_written_is_an_error_that_names_it(at_core: str, tmp_path: Path) -> None:
+    code, told = run("plan", "--database-url", at_core, "--target", CORE, "--sql", str(tmp_path / "absent" / "x.sql"))
+    assert (code, "x.sql cannot be written: No such file" in told) == (1, True), told
+
+
 def test_a_plan_with_a_hazard_fails_and_names_it(database: ProvisionedDatabase, tmp_path: Path) -> None:
     rows = "INSERT INTO notes SELECT repeat('x', 500) FROM generate_series(1, 30000)"
     ini = project(tmp_path, f"CREATE TABLE notes (body text); {rows}", "CREATE INDEX notes_body_idx ON notes (body)")

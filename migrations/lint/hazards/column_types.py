@@ -19,7 +19,7 @@ from migrations.lint.alterations import (
 )
 from migrations.lint.column_types import narrows
 from migrations.lint.context import Context, SequencePosition
-from migrations.lint.effects import made_column
+from migrations.lint.effects import is_temporary, made_column
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.locking import locks
 from migrations.lint.names import Name, SqlType, strings
@@ -44,6 +44,18 @@ def _new_types(statement: Statement) -> Iterator[tuple[Name, str, SqlType | None
     for table, command in commands(statement.node):
         if command.subtype == pb.AT_AlterColumnType and isinstance(command.def_, nodes.ColumnDef):
             yield table, command.name, type_of(command.def_)
+
+    if isinstance(statement.node, nodes.CreateTableAsStmt):
+        yield from _selected(statement.node)
+
+
+def _selected(node: nodes.CreateTableAsStmt) -> Iterator[tuple[Name, str, SqlType | None]]:
+    """The columns of CREATE TABLE AS whose type is written down."""
+    query, into = node.query, node.into
+    if node.objtype == pb.OBJECT_TABLE and into is not None and not is_temporary(into.rel):
+        for one in query.target_list if isinstance(query, nodes.SelectStmt) else ():
+            if isinstance(one, nodes.ResTarget) and isinstance(one.val, nodes.TypeCast):
+                yield Name.of_range(into.rel), one.name or "?", SqlType.of(one.val.type_name)
 
 
 def _json(statement: Statement, _world: World) -> Iterator[Subject]:
