@@ -1,5 +1,7 @@
 """The catalogue and the checks on a real server: what is changed by hand is named, what is wrong is counted."""
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
@@ -124,6 +126,22 @@ def test_checks_name_a_missing_key_an_unvalidated_one_and_rows_that_violate_it(d
         "child.child_parent_id_fkey is not validated",
         "1 rows of child violate child_parent_id_fkey",
     )
+
+
+def test_a_key_that_is_promised_not_valid_is_a_step_on_its_way(database: ProvisionedDatabase) -> None:
+    run(
+        database.owner_dsn,
+        """CREATE TABLE people (id integer PRIMARY KEY); CREATE TABLE "Pets" (owner integer);
+           INSERT INTO "Pets" VALUES (1);
+           ALTER TABLE "Pets" ADD CONSTRAINT "Pets_owner_fkey" FOREIGN KEY (owner) REFERENCES people NOT VALID""",
+    )
+    passed = found(run_checks(database.owner_dsn, promised=catalog(database.owner_dsn)), "foreign keys")
+    assert (passed.violations, passed.detail) == (0, "1 foreign keys, 1 NOT VALID as promised")
+    validated = Catalog.of(
+        replace(one, definition=one.definition.removesuffix(" NOT VALID"))
+        for one in catalog(database.owner_dsn).objects
+    )
+    assert found(run_checks(database.owner_dsn, promised=validated), "foreign keys").violations == 2
 
 
 def test_checks_name_an_index_that_is_missing_and_one_that_is_invalid(database: ProvisionedDatabase) -> None:
