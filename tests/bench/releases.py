@@ -85,7 +85,7 @@ def release_each(state: Path) -> bool:
         return False
     filled = fill(state)
     before = revisions[revisions.index(wanted[0]) - 1]
-    if before != revisions[0] and (failure := release(REF, before.id)):
+    if before != revisions[0] and (failure := released(before, state).failure):
         console.print(f"the release up to {before.id} did not succeed: {failure}", markup=False)
         return False
     done: list[Released] = []
