@@ -106,6 +106,15 @@ class Catalog:
         """The same catalogue with some kinds left out."""
         return Catalog(tuple(o for o in self.objects if o.kind not in kinds))
 
+    def changed(self, changes: "Iterable[Difference]") -> "Catalog":
+        """The same catalogue after some changes, whatever stood there before them."""
+        objects = dict(self.by_name)
+        for one in changes:
+            objects.pop((one.kind, one.name), None)
+            if one.after is not None:
+                objects[one.kind, one.name] = CatalogObject(one.kind, one.name, one.after)
+        return Catalog.of(objects.values())
+
 
 def read_catalog(connection: psycopg.Connection) -> Catalog:
     """Read the catalogue, without PostgreSQL's own schemas, `pilotage`, and Alembic's version table.

@@ -37,11 +37,13 @@ class DevelopmentDatabase:
         pid: the server's process; None where it does not run.
         owner_dsn: for the role that migrates.
         app_dsn: for the role of the application.
+        app_role: that role.
     """
 
     port: int
     pid: int | None
     log: Path
+    app_role: str
     owner_dsn: str = field(repr=False)
     app_dsn: str = field(repr=False)
 
@@ -215,6 +217,7 @@ def _described(cluster: Cluster, record: _Record) -> DevelopmentDatabase:
         port=record.port,
         pid=cluster.foreign_pid(),
         log=cluster.folder / "server.log",
+        app_role=_APP,
         owner_dsn=dsn(record.port, user=_OWNER, password=owner, database=_DATABASE),
         app_dsn=dsn(record.port, user=_APP, password=app, database=_DATABASE),
     )

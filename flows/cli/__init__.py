@@ -28,6 +28,7 @@ from flows.cli import (
     release,
     reset,
     resolve,
+    roles,
     rollback,
     schema,
     security,
@@ -66,6 +67,7 @@ app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)
 app.command("drift")(drift.drift)
 app.command("seed")(seed.seed)
+app.command("roles")(roles.roles)
 app.command("security-check")(security.security_check)
 app.command("rotate-keys")(encryption.rotate_keys)
 app.command("create-super-admin")(super_admin.create_super_admin)

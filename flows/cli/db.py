@@ -19,7 +19,8 @@ from flows.cli.failing import CommandFailed, clearly
 from flows.cli.place import STATE
 from migrations.apply import Applied, upgrade
 from migrations.history import History, state
-from migrations.session import reader
+from migrations.roles import ensure_roles
+from migrations.session import connect, reader
 
 app = typer.Typer(help="A PostgreSQL database for development, on this machine.", no_args_is_help=True)
 console = Console(highlight=False)
@@ -58,6 +59,8 @@ def up(
         applied: tuple[Applied, ...] = ()
         if migrate:
             applied = upgrade(database.owner_dsn, History.load(), target="heads", release_id="development")
+            with connect(database.owner_dsn) as connection:
+                ensure_roles(connection, application=database.app_role, read_only="reader")
         facts = _facts(folder.resolve(), database, applied)
     if as_json:
         typer.echo(json.dumps(asdict(facts), indent=2))

@@ -1,22 +1,41 @@
-"""The whole history, from the core to the head, as releases under traffic: nobody notices."""
+"""The whole history, from the core to the head, as releases under traffic and over seeded rows: nobody notices."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from flows.cli import outcome
+import psycopg
+from psycopg import sql
+from typer.testing import CliRunner
+
+from flows.cli import app, outcome
+from migrations.checks.security.areas import protected_tables
+from migrations.encryption import KEY_BYTES, KeyRing
 from migrations.history import History
+from migrations.seeds import Person, Seeded, seed
 from tasks import connections, rehearsal
+from tasks.builds import application_dsn
 
 Working = Callable[[], AbstractContextManager[Any]]
 
 
+def seeded(live: Any) -> Seeded:
+    dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
+    return seed(dsn, super_admin=Person(), size="small", keys=KeyRing([("k", bytes(KEY_BYTES))]))
+
+
 def test_the_whole_history_is_released_under_traffic_without_a_failed_request(live: Any, users: Working) -> None:
     history = History.load()
+    assert seeded(live).added > 2_000
+    # What is granted between two releases is no drift to the second.
+    for environment in ("production", "staging"):
+        given = CliRunner().invoke(app, ["roles", "--environment", environment])
+        assert given.exit_code == 0, given.output
     before = outcome.look()
     with users() as at_work:
-        # One revision alone, then all that is left: expand before the application, contract after it.
-        live.release("v3", target_revision="20251101_0900")
+        # Up to a key that stays NOT VALID until the next release, then all that is left: expand before the application,
+        # contract after it.
+        live.release("v3", target_revision="20251122_0920")
         summary = live.release("v3")
     after = outcome.look()
     assert summary == f"release succeeded: v3 serves at {history.heads[0]}"
@@ -34,3 +53,23 @@ def test_the_whole_history_is_released_under_traffic_without_a_failed_request(li
     assert evidence is not None
     assert evidence.compatible
     assert {one.revision for one in evidence.revisions if one.phase == "contract"} >= {"20251205_0900"}
+
+
+def test_the_released_application_sees_the_rows_of_the_user_that_it_names_alone(live: Any) -> None:
+    assert seeded(live).left_out == ()
+    branch = connections.production_branch(live.given)
+    tables = protected_tables()
+    assert len(tables) == 15
+    with (
+        psycopg.connect(connections.owner_dsn(live.given, branch)) as owner,
+        psycopg.connect(application_dsn(live.given, "production").get_secret_value()) as application,
+    ):
+        for table in tables:
+            name = sql.Identifier(table)
+            whose = sql.SQL('SELECT "userId", count(*) FROM {} GROUP BY 1 ORDER BY 2 DESC').format(name)
+            every = owner.execute(whose).fetchall()
+            assert len(every) > 1, table
+            application.execute("SELECT set_config('app.user_id', '', false)")
+            assert application.execute(whose).fetchall() == [], table
+            application.execute("SELECT set_config('app.user_id', %s, false)", (str(every[0][0]),))
+            assert application.execute(whose).fetchall() == every[:1], table
