@@ -21,8 +21,8 @@ class CatalogObject:
     """One object of the catalogue.
 
     Attributes:
-        kind: schema, table, column, constraint, index, enum, domain, sequence, view, function, trigger, policy,
-            comment, grant.
+        kind: schema, table, column, constraint, index, enum, domain, sequence, view, function, trigger, rule, type,
+            aggregate, statistics, policy, comment, grant (who owns something out of the ordinary, too).
         name: its name, quoted where SQL asks for it, with its table, and with its schema outside of public.
         definition: what it is, in SQL's words.
     """
