@@ -48,6 +48,7 @@ class MigratingSession:
         self.attempt = Attempt()
         self.outside = outside
         self._is_sent = True
+        self._made: set[str] = set()
         self.cut: BaseException | None = None
         self.watch = watch
         self._dsn = dsn
@@ -179,7 +180,8 @@ class MigratingSession:
             return statement, parameters
         pid = self._backend(session)
         if self._is_sent:
-            stops = self._gate(asked, pid, outside) if asked.locks and not asked.patient else False
+            others = asked.of_others({*self._made, self._order.history.version_table})
+            stops = self._gate(others, pid, outside) if others.locks and not asked.patient else False
             self._limits.set(session, asked, outside=outside, stops_others=stops)
             self._is_sent = not (outside and self.outside.before(session, self.attempt, statement, asked))
         self.attempt.begin_statement(statement, asked, self._limits.statement_ms)
@@ -207,7 +209,9 @@ class MigratingSession:
         if self._trace is not None and self._is_sent:
             self._trace.statement_ended(cursor.rowcount if cursor.rowcount >= 0 else None)
         session: Any = conn.connection.dbapi_connection
-        if session.autocommit and not self.attempt.marked:
+        if not session.autocommit:
+            self._made |= self.attempt.asked.makes
+        elif not self.attempt.marked:
             self.outside.after(session, self.attempt)
             self.attempt.committed = len(self.attempt.statements)
 
@@ -224,6 +228,7 @@ class MigratingSession:
             self._trace.statement_failed()
 
     def _committed(self, conn: Connection) -> None:
+        self._made.clear()
         if self.attempt.revision is not None and self._runner.is_mine(conn):
             if self.watch.lost is not None:
                 raise self.watch.lost
@@ -235,9 +240,11 @@ class MigratingSession:
             self._trace.transaction_ended(committed=True)
 
     def _rolled_back(self, conn: Connection) -> None:
+        self._made.clear()
         if self._trace is not None and self._runner.is_mine(conn):
             self._trace.transaction_ended(committed=False)
 
     def _rolled_back_to(self, conn: Connection, name: str, context: None) -> None:
         del conn, name, context
+        self._made.clear()
         self._limits.forget()

@@ -58,13 +58,19 @@ class TimeLimits:
             self._left_alone |= {"statement_timeout"}
             self._set.pop("statement_timeout", None)
         unhurried = asked.patient or (outside and not asked.locks)
-        self._one(session, "lock_timeout", 0 if unhurried else self._lock_ms)
-        self._one(session, "statement_timeout", self._statement_ms if stops_others and not asked.patient else 0)
-
-    def _one(self, session: Any, name: str, value_ms: int) -> None:
-        if name not in self._left_alone and self._set.get(name) != value_ms:
-            asked_past_sqlalchemy(session, f"SET {name} = {int(value_ms)}")
-            self._set[name] = value_ms
+        hold = {
+            "lock_timeout": 0 if unhurried else self._lock_ms,
+            "statement_timeout": self._statement_ms if stops_others and not asked.patient else 0,
+        }
+        missing = {
+            name: value_ms
+            for name, value_ms in hold.items()
+            if name not in self._left_alone and self._set.get(name) != value_ms
+        }
+        if missing:
+            calls = (f"set_config('{name}', '{int(value_ms)}', false)" for name, value_ms in missing.items())
+            asked_past_sqlalchemy(session, f"SELECT {', '.join(calls)}")
+            self._set |= missing
 
 
 def asked_past_sqlalchemy(session: Any, statement: str) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from postgast import nodes
@@ -47,6 +48,7 @@ class Wanted:
             CONCURRENTLY, or VACUUM.
         sets: settings that it sets itself.
         atomic: whether it is one statement that can stand in a transaction.
+        makes: tables that it makes, as SQL names them.
     """
 
     locks: tuple[Lock, ...] = ()
@@ -54,6 +56,17 @@ class Wanted:
     patient: bool = False
     sets: frozenset[str] = frozenset()
     atomic: bool = False
+    makes: frozenset[str] = frozenset()
+
+    def of_others(self, own: Set[str]) -> Wanted:
+        """The same without the locks of tables that nobody else uses.
+
+        Args:
+            own: those that its own transaction has made, and the one that says which revisions stand.
+        """
+        if self.spreads:
+            return self
+        return replace(self, locks=tuple(lock for lock in self.locks if lock.relation not in own))
 
     @property
     def stops_others(self) -> bool:
@@ -78,6 +91,7 @@ def wanted(sql: str) -> Wanted:
         any(one.patient for one in found),
         frozenset(name for one in found for name in one.sets),
         len(parts) == 1 and isinstance(parts[0].node, _ATOMIC) and not is_concurrent(parts[0].node),
+        frozenset(name for one in found for name in one.makes),
     )
 
 
@@ -95,7 +109,13 @@ def _of(node: AstNode) -> Wanted:
         held,
         spreads=isinstance(node, nodes.TruncateStmt) or is_drop,
         patient=is_concurrent(node) or isinstance(node, nodes.VacuumStmt),
+        makes=frozenset(_made(node)),
     )
+
+
+def _made(node: AstNode) -> Iterator[str]:
+    if isinstance(node, nodes.CreateStmt) and not node.if_not_exists:
+        yield str(Name.of_range(node.relation))
 
 
 def _named(node: AstNode) -> Name:

@@ -1,4 +1,4 @@
-"""`make bench`: revisions, seeding and stalls on servers of their own, then all else on a platform, which is gone again."""
+"""`make bench`: revisions, seeding and stalls on servers of their own, then all else on a platform, which then goes."""
 
 import os
 import subprocess
