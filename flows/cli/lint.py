@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -61,11 +62,13 @@ def lint_command(
     try:
         if bool(files) != sql:
             raise CommandFailed("name the files behind --sql: pilotage lint --sql a.sql b.sql")
-        if files:
-            report = _of_files(files, _looked_at(database_url, limits))
-        else:
-            place = alembic_config(config, script_location)
-            report = _of_revisions(place, database_url, limits, target=target, since=since)
+        # What env.py and revisions print is not the report.
+        with redirect_stdout(sys.stderr):
+            if files:
+                report = _of_files(files, _looked_at(database_url, limits))
+            else:
+                place = alembic_config(config, script_location)
+                report = _of_revisions(place, database_url, limits, target=target, since=since)
     except (CommandFailed, MigrationError) as error:
         errors.print(f"[red]cannot tell:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(COULD_NOT_TELL) from None

@@ -1,7 +1,8 @@
 """`pilotage plan`: what would be applied, statement by statement, and the way back."""
 
 import json
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,8 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show every statement that would run, its locks, the hazards and the way back; exit 1 over an unwaived hazard."""
-    with clearly(), ExitStack() as ends:
+    # What env.py and revisions print is not the plan.
+    with clearly(), ExitStack() as ends, redirect_stdout(sys.stderr):
         dsn = owner_dsn(environment, database_url)
         history = history_for(dsn, chosen(config, script_location, url_variable))
         with reader(dsn) as connection:

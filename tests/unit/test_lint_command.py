@@ -180,3 +180,13 @@ def test_a_file_with_a_byte_order_mark_and_other_line_ends_is_read(file: Path) -
     code, said, _ = run("--sql", file)
     assert code == 1
     assert ":4: truncate" in said
+
+
+def test_what_a_project_prints_is_no_part_of_the_report(project: Path) -> None:
+    (project / "db" / "changes").rename(project / "db" / "versions")
+    for file in project.rglob("*.py"):
+        file.write_text(f'print("hello from {file.name}")\n' + file.read_text())
+    code, said, aside = run("--script-location", project / "db", "--json")
+    assert (code, json.loads(said)["judged"]) == (1, ["r0"])
+    assert "hello from env.py" in aside
+    assert "hello from r0_drop.py" in aside
