@@ -23,6 +23,17 @@ CREATE TABLE IF NOT EXISTS pilotage.applied_revisions (
     xid xid8 NOT NULL DEFAULT pg_current_xact_id()
 )
 """
+UNFINISHED = """
+CREATE TABLE IF NOT EXISTS pilotage.unfinished_revisions (
+    revision text NOT NULL,
+    way text NOT NULL,
+    statements text[] NOT NULL,
+    begun text,
+    invalid oid[] NOT NULL DEFAULT '{}',
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (revision, way)
+)
+"""
 # Tables that an older version made lack these.
 _WIDEN = """
 ALTER TABLE pilotage.applied_revisions ADD COLUMN IF NOT EXISTS attempts integer;
@@ -38,15 +49,6 @@ CREATE TABLE IF NOT EXISTS pilotage.ended_sessions (
     age_s double precision NOT NULL,
     query text NOT NULL
 );
-CREATE TABLE IF NOT EXISTS pilotage.unfinished_revisions (
-    revision text NOT NULL,
-    way text NOT NULL,
-    statements text[] NOT NULL,
-    begun text,
-    invalid oid[] NOT NULL DEFAULT '{}',
-    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (revision, way)
-)
 """
 _IMPACT = """
 UPDATE pilotage.applied_revisions SET attempts = %s, waited_ms = %s, blocked_ms = %s WHERE revision = %s
@@ -81,7 +83,7 @@ def ensure_table(connection: psycopg.Connection) -> bool:
         return True
     try:
         connection.execute(_CREATE.encode())
-        connection.execute(_WIDEN.encode())
+        connection.execute(f"{_WIDEN}{UNFINISHED}".encode())
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True

@@ -17,6 +17,7 @@ from migrations.progress import OnEvent, Progress
 from migrations.project import history_for
 from migrations.time_limits import STATEMENT_TIMEOUT_S
 from migrations.trace import Trace
+from migrations.unfinished import Keeping
 
 __all__ = ["Applied", "Progress", "downgrade", "upgrade"]
 
@@ -86,7 +87,8 @@ def upgrade(
             if not history.path_to(one, stands):
                 continue
             limit_ms = round(statement_timeout_s * 1000)
-            order = Order(history, one, True, release_id, kept, lock_timeout_ms, limit_ms, budget_s)
+            keeping = _keeping(history, kept=kept, record=record)
+            order = Order(history, one, True, release_id, kept, lock_timeout_ms, limit_ms, budget_s, keeping)
             done += Run(dsn, watch, order, patience, on_event, trace).walk()
             stands = _standing(watch, dsn, history)
         if missing := history.path_to(targets, stands):
@@ -135,16 +137,17 @@ def downgrade(
             return ()
         if resolved != "base" and resolved not in history.path_ids(stands):
             raise OutOfStep(place(dsn), stands, f"{resolved} is not below it")
-        order = Order(
-            history,
-            resolved,
-            False,
-            release_id,
-            _records(watch, dsn, record=history.environment is None),
-            lock_timeout_ms,
-            budget_s=budget_s,
-        )
+        kept = _records(watch, dsn, record=history.environment is None)
+        keeping = _keeping(history, kept=kept, record=True)
+        order = Order(history, resolved, False, release_id, kept, lock_timeout_ms, 0, budget_s, keeping)
         return Run(dsn, watch, order, Patience(budget_s), on_event, trace).walk()
+
+
+def _keeping(history: History, *, kept: bool, record: bool) -> Keeping:
+    if kept:
+        return "always"
+    # Of a project that is not ours nothing of ours stays in the database.
+    return "while needed" if record and history.environment is not None else "never"
 
 
 def _standing(session: psycopg.Connection, dsn: str, history: History) -> tuple[str, ...]:

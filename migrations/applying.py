@@ -82,7 +82,7 @@ class Run:
             end_idle_after_s=patience.end_idle_after_s,
             on_end=self._ended_one,
         )
-        outside = Outside(dsn, session, order, self._resumed)
+        outside = Outside(dsn, session, order, self._watch, self._resumed)
         self._migrating = MigratingSession(dsn, self._watch, order, self._gate, outside, trace)
         self._begin_revision()
 
@@ -179,7 +179,7 @@ class Run:
             raise error
         if attempt.revision is None:
             raise failed_before_any(error, self._dsn, self._order.history.folders) from error
-        can_go_on = self._migrating.outside.note.kept or not attempt.committed
+        can_go_on = self._migrating.outside.note.can_go_on or not attempt.committed
         left = self._migrating.outside.clean()
         if not is_contended(error) or not can_go_on:
             raise failed(error, attempt, left) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from migrations.errors import Session
 from migrations.history import History
+from migrations.unfinished import Keeping
 from migrations.wanted_locks import NOTHING, Wanted
 from migrations.watching import Blocked
 
@@ -96,6 +97,7 @@ class Order:
     Attributes:
         statement_timeout_ms: for a statement that stops others; 0 for no limit.
         budget_s: seconds that a batch of a backfill may be tried again.
+        keeping: whether notes are kept of how far a revision comes that works outside a transaction.
     """
 
     history: History
@@ -106,3 +108,4 @@ class Order:
     lock_timeout_ms: int
     statement_timeout_ms: int = 0
     budget_s: float = 60.0
+    keeping: Keeping = "never"

@@ -19,6 +19,7 @@ from migrations.errors_apply import IndexInTheWay
 from migrations.locks import MIGRATING
 from migrations.session import connect
 from migrations.unfinished import Unfinished
+from migrations.watching import Watching
 
 log = logging.getLogger(__name__)
 
@@ -95,12 +96,14 @@ class ConcurrentIndexes:
     Args:
         dsn: direct connection string of the owner.
         session: in autocommit, not the one that builds.
+        watch: looks at whom a DROP waits for.
         tell: told of what is taken away, or stands already.
     """
 
-    def __init__(self, dsn: str, session: psycopg.Connection, tell: Callable[[str], None]) -> None:
+    def __init__(self, dsn: str, session: psycopg.Connection, watch: Watching, tell: Callable[[str], None]) -> None:
         self._dsn = dsn
         self._session = session
+        self._watch = watch
         self._tell = tell
         self._invalid_before: frozenset[int] = frozenset()
 
@@ -137,7 +140,7 @@ class ConcurrentIndexes:
             had_effect = self._prepare_create(asked, sql_text, revision, note, was_begun=was_begun)
         elif asked.kind == "reindex":
             for one in self._leftovers(asked):
-                if (was_begun and note.is_left_by_it(one.oid)) or (not note.kept and self._is_twin(one)):
+                if (was_begun and note.is_left_by_it(one.oid)) or (not note.tells and self._is_twin(one)):
                     self._drop(one)
         elif not asked.excuses:
             had_effect = (was_begun or known) and not self._named(asked.named)
@@ -281,14 +284,18 @@ class ConcurrentIndexes:
             statement_timeout=limit_ms,
             client_connection_check_interval=CHECK_CLIENT_MS,
         ) as dropping:
-            dropping.execute(statement)
+            self._watch.statement_begins(dropping.info.backend_pid, builds=True)
+            try:
+                dropping.execute(statement)
+            finally:
+                self._watch.transaction_ended()
 
 
 def _is_left(one: FoundIndex, promised: Promise | None, note: Unfinished, *, was_begun: bool) -> bool:
     """Whether an index comes from an earlier try of a statement that gives it no name."""
     if not one.is_like(promised):
         return False
-    if note.kept:
+    if note.tells:
         return was_begun and note.is_left_by_it(one.oid)
     # Without a note the name that PostgreSQL would give must tell.
     return promised is not None and one.name.rstrip("0123456789") == promised.name.rstrip("0123456789")

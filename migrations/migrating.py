@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event
 from migrations import applied, unfinished
 from migrations.attempt import Attempt, Order
 from migrations.backfill import SURROUNDINGS, Surroundings
+from migrations.bookkeeping import is_bookkeeping
 from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each
 from migrations.errors import is_cut
 from migrations.locks import MIGRATING
@@ -129,6 +130,7 @@ class MigratingSession:
             yield step
             # Alembic asks for the next step after it has committed this one.
             self.watch.transaction_ended()
+            self.outside.note.finished()
             on_done(revision, round((time.monotonic() - self.attempt.started) * 1000))
         self.attempt.revision = None
 
@@ -175,6 +177,10 @@ class MigratingSession:
             self.attempt.committed = len(self.attempt.statements)
             self.attempt.outside = True
         asked = wanted(statement)
+        if self._order.history.environment is not None and not outside and is_bookkeeping(statement):
+            # A foreign env.py has no callback for it.
+            self.attempt.marked = True
+            self.outside.marking(session)
         self._is_sent = not self.attempt.marked and not self.outside.stands(self.attempt, statement)
         if self.attempt.marked:
             return statement, parameters

@@ -14,6 +14,7 @@ from migrations.concurrent_statements import ConcurrentStatement, concurrent
 from migrations.time_limits import asked_past_sqlalchemy
 from migrations.unfinished import Unfinished
 from migrations.wanted_locks import Wanted
+from migrations.watching import Watching
 
 
 class Outside:
@@ -23,12 +24,15 @@ class Outside:
         dsn: direct connection string of the owner.
         session: in autocommit, not the one that migrates.
         order: what is to be done.
+        watch: looks at whom it waits for.
         tell: told of what stands already, and of what is taken away.
     """
 
-    def __init__(self, dsn: str, session: psycopg.Connection, order: Order, tell: Callable[[str], None]) -> None:
-        self.note = Unfinished(session, kept=order.record, up=order.up)
-        self._indexes = ConcurrentIndexes(dsn, session, tell)
+    def __init__(
+        self, dsn: str, session: psycopg.Connection, order: Order, watch: Watching, tell: Callable[[str], None]
+    ) -> None:
+        self.note = Unfinished(session, keeping=order.keeping, up=order.up)
+        self._indexes = ConcurrentIndexes(dsn, session, watch, tell)
         self._order = order
         self._tell = tell
         self._running: ConcurrentStatement | None = None
@@ -71,11 +75,11 @@ class Outside:
             known = self._is_known(self._running.index, revision)
             if self._indexes.prepare(self._running, statement, revision, self.note, was_begun=was_begun, known=known):
                 return True
-        if asked.atomic and self.note.kept:
+        if asked.atomic and self.note.can_go_on and isinstance(session, psycopg.Connection):
             # It can stand in a transaction, and so can the note of it.
             asked_past_sqlalchemy(session, "BEGIN")
             self._wrapped = True
-        else:
+        elif not self._is_lone(len(attempt.statements)):
             invalid = self._indexes.invalid_before() if self._running else ()
             self.note.begins(attempt.statements, statement, invalid)
         return False
@@ -86,9 +90,17 @@ class Outside:
             self.note.committing(session, attempt.statements)
             asked_past_sqlalchemy(session, "COMMIT")
             self._wrapped = False
-        else:
+        elif not self._is_lone(len(attempt.statements) - 1):
             self.note.ended(attempt.statements)
         self._running = None
+
+    def marking(self, session: Any) -> None:
+        """The transaction begins to write that the revision is applied."""
+        self.note.marking(session)
+
+    def _is_lone(self, before: int) -> bool:
+        """Whether the catalogue tells enough of a statement: it is a build, and the first of its revision."""
+        return self._running is not None and before == 0 and not self.note.tells
 
     def failed(self, session: Any) -> None:
         """Take back the transaction that was put around a statement."""

@@ -8,15 +8,21 @@ catalogue must tell.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, text
 
+from migrations.applied import UNFINISHED
 from migrations.errors_apply import HalfApplied
 from migrations.time_limits import asked_past_sqlalchemy
+
+log = logging.getLogger(__name__)
+
+Keeping = Literal["always", "while needed", "never"]
 
 _READ = """
 SELECT statements, begun, invalid::bigint[] FROM pilotage.unfinished_revisions WHERE revision = %s AND way = %s
@@ -31,6 +37,18 @@ INSERT INTO pilotage.unfinished_revisions (revision, way, statements) VALUES ({}
 ON CONFLICT (revision, way) DO UPDATE
 SET statements = excluded.statements, begun = NULL, invalid = '{{}}', noted_at = clock_timestamp()
 """
+_MAKE = f"CREATE SCHEMA IF NOT EXISTS pilotage; {UNFINISHED}"
+# Another revision's note keeps the table, and whatever else is there keeps the schema.
+_TIDY = """
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pilotage.unfinished_revisions) THEN
+        DROP TABLE pilotage.unfinished_revisions;
+        IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'pilotage'::regnamespace) THEN
+            DROP SCHEMA pilotage;
+        END IF;
+    END IF;
+END $$
+"""
 _FORGET = text("DELETE FROM pilotage.unfinished_revisions WHERE revision = :revision")
 # What reads, or sets the session, is sent again: its effect ended with the session.
 _SENT_AGAIN = ("select", "with", "values", "show", "set", "reset", "table", "discard", "explain")
@@ -41,28 +59,48 @@ class Unfinished:
 
     Args:
         session: in autocommit, not the one that migrates.
-        kept: whether the database keeps notes.
+        keeping: `always` where the database has a record of what was applied; `while needed` where nothing of ours is
+            to stay in it; or `never`.
         up: whether the revision is on its way up.
     """
 
-    def __init__(self, session: psycopg.Connection, *, kept: bool, up: bool) -> None:
+    def __init__(self, session: psycopg.Connection, *, keeping: Keeping, up: bool) -> None:
         self._session = session
-        self.kept = kept
+        self._keeping: Keeping = keeping
         self._way = "up" if up else "down"
         self._revision = ""
+        self._is_there = keeping == "always"
+        self._forget_nothing()
+
+    def _forget_nothing(self) -> None:
         self._stood: tuple[str, ...] = ()
         self._begun: str | None = None
         self._old_invalid: frozenset[int] = frozenset()
+        self._has_note = False
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a try that was cut off can be gone on with."""
+        return self._keeping != "never"
+
+    @property
+    def tells(self) -> bool:
+        """Whether what was begun and has ended is known for certain: of a lone build, the catalogue tells enough."""
+        return self._keeping == "always" or self._has_note
 
     def open(self, revision: str) -> None:
         """Read what an earlier try has left of a revision."""
-        self._revision, self._stood, self._begun, self._old_invalid = revision, (), None, frozenset()
-        if not self.kept:
+        self._revision = revision
+        self._forget_nothing()
+        if self._keeping == "while needed":
+            self._is_there = _is_there(self._session)
+        if not self._is_there:
             return
         row = self._session.execute(_READ.encode(), (revision, self._way)).fetchone()
         if row is not None:
             self._stood, self._begun = tuple(row[0]), row[1]
             self._old_invalid = frozenset(row[2])
+            self._has_note = True
 
     @property
     def number(self) -> int:
@@ -104,14 +142,14 @@ class Unfinished:
             statement: its text.
             invalid: the invalid indexes that are not of its making.
         """
-        if self.kept:
+        if self._can_note():
             before = [digest(one) for one in statements]
             given = (self._revision, self._way, before, digest(statement), list(invalid))
             self._session.execute(_BEGIN.encode(), given)
 
     def ended(self, statements: Sequence[str]) -> None:
         """Note that statements stand which were sent outside a transaction."""
-        if self.kept and len(statements) > len(self._stood):
+        if len(statements) > len(self._stood) and self._can_note():
             self._session.execute(self._end(statements))
 
     def committing(self, session: Any, statements: Sequence[str]) -> None:
@@ -121,8 +159,40 @@ class Unfinished:
             session: the driver's connection, in that transaction.
             statements: all that the revision has sent.
         """
-        if self.kept and len(statements) > len(self._stood):
-            asked_past_sqlalchemy(session, self._end(statements).as_string(self._session).replace("%", "%%"))
+        if len(statements) > len(self._stood) and self._can_note():
+            asked_past_sqlalchemy(session, self._end(statements).as_string(self._session))
+
+    def marking(self, session: Any) -> None:
+        """Take the note away in the transaction that marks a revision, where nothing of ours is to stay.
+
+        Args:
+            session: the driver's connection, in that transaction.
+        """
+        if self._keeping == "while needed" and self._has_note:
+            gone = sql.SQL("DELETE FROM pilotage.unfinished_revisions WHERE revision = {}")
+            asked_past_sqlalchemy(session, gone.format(sql.Literal(self._revision)).as_string(self._session))
+
+    def finished(self) -> None:
+        """Take away what was made for the notes, where nothing of ours is to stay."""
+        if self._keeping == "while needed" and self._is_there:
+            try:
+                if self._has_note:
+                    forget_by_hand(self._session, self._revision)
+                self._session.execute(_TIDY.encode())
+                self._is_there = False
+            except psycopg.Error as error:
+                log.info("the schema pilotage is left behind: %s", error)
+
+    def _can_note(self) -> bool:
+        if not self._is_there and self._keeping == "while needed":
+            try:
+                self._session.execute(_MAKE.encode())
+                self._is_there = True
+            except psycopg.errors.InsufficientPrivilege:
+                log.warning("how far %s comes cannot be noted: the role may not create a schema", self._revision)
+                self._keeping = "never"
+        self._has_note = self._is_there
+        return self._is_there
 
     def _end(self, statements: Sequence[str]) -> sql.Composed:
         done = [digest(one) for one in statements]
@@ -142,8 +212,7 @@ def digest(statement: str) -> str:
 
 def is_unfinished(connection: psycopg.Connection, revision: str) -> bool:
     """Whether a try of a revision was cut off half-way, as far as the database keeps notes."""
-    row = connection.execute("SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL").fetchone()
-    if not row or not row[0]:
+    if not _is_there(connection):
         return False
     found = connection.execute("SELECT FROM pilotage.unfinished_revisions WHERE revision = %s", (revision,)).fetchone()
     return found is not None
@@ -153,3 +222,8 @@ def forget_by_hand(connection: psycopg.Connection, revision: str) -> None:
     """Take a revision's notes away, where there are any: somebody says where it stands."""
     if is_unfinished(connection, revision):
         connection.execute("DELETE FROM pilotage.unfinished_revisions WHERE revision = %s", (revision,))
+
+
+def _is_there(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL").fetchone()
+    return row is not None and bool(row[0])

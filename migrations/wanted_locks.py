@@ -19,6 +19,7 @@ from migrations.trace import Lock
 
 # Of those that no transaction may hold, none is among these but in its concurrent form.
 _ATOMIC = (
+    nodes.AlterEnumStmt,
     nodes.AlterTableStmt,
     nodes.AlterObjectSchemaStmt,
     nodes.CommentStmt,

@@ -1,5 +1,6 @@
 """What happens while revisions are applied, as lines in a terminal."""
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -25,7 +26,7 @@ def told_on(console: Console) -> Generator[OnEvent]:
             if event.kind == "building":
                 status.update(f"{event.revision}: {escape(event.detail)}")
                 # Where lines cannot be written over, each phase is told once.
-                phase = event.detail.partition(";")[0]
+                phase = re.sub(r"\d+", "", event.detail)
                 if console.is_terminal or phase in builds:
                     return
                 builds.add(phase)

@@ -459,3 +459,59 @@ def test_it_stops_where_the_session_that_holds_the_migration_lock_is_cut(
     assert isinstance(error, DatabaseUnreachable)
     assert watcher.execute("SELECT to_regclass('b') IS NULL").fetchone() == (True,)
     assert len(upgrade(database.owner_dsn, history, release_id="r")) == 1
+
+
+def test_a_foreign_history_killed_between_the_parts_of_a_revision_is_finished_and_nothing_of_ours_stays(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], tmp_path: Path
+) -> None:
+    (tmp_path / "versions").mkdir()
+    write(WITH_ROWS, SEVERAL, MIXED)
+    for one in tmp_path.glob("r*.py"):
+        one.rename(tmp_path / "versions" / one.name)
+    (tmp_path / "env.py").write_text(ENVIRONMENT)
+    history = History.of_project(ForeignEnvironment(None, tmp_path, tmp_path))
+    upgrade(database.owner_dsn, history, release_id="r", target="r2")
+    with held_up(database) as holder, applying(database, tmp_path, foreign=True) as victim:
+        until(watcher, WAITS)
+        victim.kill()
+        victim.wait()
+        holder.rollback()
+        assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (False,)
+        upgrade(database.owner_dsn, history, release_id="r", advisory_wait_s=30)
+    assert rows(database) == [(1, None, 1), (2, None, 1)]
+    assert invalid(watcher) == []
+    assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (True,)
+
+
+def test_the_command_killed_in_a_build_is_finished_by_another_one_which_shows_what_it_waits_for(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], tmp_path: Path
+) -> None:
+    (tmp_path / "versions").mkdir()
+    write(WITH_ROWS, BUILD)
+    for one in tmp_path.glob("r*.py"):
+        one.rename(tmp_path / "versions" / one.name)
+    (tmp_path / "env.py").write_text(ENVIRONMENT)
+    upgrade(
+        database.owner_dsn,
+        History.of_project(ForeignEnvironment(None, tmp_path, tmp_path)),
+        target="r1",
+        release_id="r",
+    )
+    command = [Path(sys.executable).parent / "pilotage", "apply", "--script-location", tmp_path]
+    command += ["--database-url", database.owner_dsn]
+    with held_up(database) as holder:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as victim:
+            until(watcher, WAITS)
+            victim.kill()
+        another = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert another.stderr is not None
+        line = another.stderr.readline()
+        while "waits for" not in line:
+            assert line, "it has ended"
+            line = another.stderr.readline()
+        assert f"pid {holder.info.backend_pid}" in line
+        holder.rollback()
+        told, _ = another.communicate()
+    assert another.returncode == 0
+    assert [one["revision"] for one in json.loads(told)] == ["r2"]
+    assert invalid(watcher) == []
