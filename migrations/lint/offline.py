@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
 
 from migrations.history import Revision
 from migrations.lint.values import LintedStatement
@@ -80,11 +82,28 @@ def _no_way_back() -> None:
 
 @dataclass
 class _Sent:
-    """A text that a revision wrote, the line of its file that did, and whether Alembic drew a transaction with it."""
+    """A text that a revision wrote.
+
+    Attributes:
+        text: the text.
+        line: the line of its file that did.
+        boundary: whether Alembic drew a transaction with it.
+        existing: the type that the revision says the column has which it alters; empty where it does not say.
+    """
 
     text: str
     line: int
     boundary: bool
+    existing: str = ""
+
+
+def _written(type_: object) -> str:
+    """A type as PostgreSQL writes it; empty where it is none."""
+    try:
+        made = cast("object", type_() if isinstance(type_, type) else type_)
+        return made.compile(dialect=postgresql.dialect()) if isinstance(made, TypeEngine) else ""
+    except Exception:  # A type of the user's own: it may raise anything.
+        return ""
 
 
 class _Buffer(io.StringIO):
@@ -100,14 +119,16 @@ class _Buffer(io.StringIO):
             self.sent.append(_Sent(text, *self._place()))
         return len(text)
 
-    def _place(self) -> tuple[int, bool]:
-        """The line of the revision that sends it, and whether Alembic draws a transaction there."""
-        boundary = False
+    def _place(self) -> tuple[int, bool, str]:
+        """The line of the revision that sends it, whether Alembic draws a transaction there, and the existing type."""
+        boundary, existing = False, ""
         frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         while frame is not None and frame.f_code.co_filename != self.path:
             boundary = boundary or frame.f_code.co_name == "autocommit_block"
+            if frame.f_code.co_name == "alter_column":
+                existing = existing or _written(frame.f_locals.get("existing_type"))
             frame = frame.f_back
-        return (1, boundary) if frame is None else (frame.f_lineno, boundary)
+        return (1 if frame is None else frame.f_lineno), boundary, existing
 
 
 class _Run:
@@ -199,6 +220,7 @@ class _Run:
                 line_of(text, source, one.line),
                 transaction,
                 revision.phase,
+                one.existing,
             )
 
 

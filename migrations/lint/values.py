@@ -16,6 +16,7 @@ class LintedStatement:
         line: the line of `file` at which `sql` begins, from 1.
         transaction: the transaction that it runs in, by a number of the caller's; None outside of one.
         phase: expand or contract; None where it does not say.
+        existing_type: the type that the revision says a column has whose type it changes; empty where it does not say.
     """
 
     sql: str
@@ -24,6 +25,7 @@ class LintedStatement:
     line: int = 1
     transaction: int | None = None
     phase: str | None = None
+    existing_type: str = ""
 
     @property
     def step(self) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from migrations.lint.column_types import narrows
 from migrations.lint.context import Context, SequencePosition
 from migrations.lint.effects import is_temporary, made_column
 from migrations.lint.hazard import Hazard, Subject
+from migrations.lint.hazards.rewrites import old_type
 from migrations.lint.locking import locks
 from migrations.lint.names import Name, SqlType, strings
 from migrations.lint.statements import Statement
@@ -33,9 +34,9 @@ def _narrowed(statement: Statement, world: World) -> Iterator[Subject]:
     for table, command in commands(statement.node):
         given = command.def_
         if command.subtype == pb.AT_AlterColumnType and isinstance(given, nodes.ColumnDef):
-            known = world.table(table).columns.get(command.name)
-            if known is not None and narrows(known.type, type_of(given)):
-                yield Subject(table, command.name, detail=f"{known.type} to {type_of(given)}")
+            old = old_type(world.table(table).columns.get(command.name), statement)
+            if narrows(old, type_of(given)):
+                yield Subject(table, command.name, detail=f"{old} to {type_of(given)}")
 
 
 def _new_types(statement: Statement) -> Iterator[tuple[Name, str, SqlType | None]]:

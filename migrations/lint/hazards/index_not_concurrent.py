@@ -29,7 +29,8 @@ HAZARD = Hazard(
     id="index-not-concurrent",
     condition="CREATE INDEX without CONCURRENTLY on a table that is in use.",
     effect="Building `{name}` holds a ShareLock on `{table}`: every INSERT, UPDATE and DELETE waits until it is built.",
-    safe="Use CREATE INDEX CONCURRENTLY, alone in a revision of its own and outside a transaction (autocommit_block).",
+    safe="Use CREATE INDEX CONCURRENTLY, alone in a revision of its own and outside a transaction (autocommit_block); "
+    "for a partitioned table CREATE INDEX ... ON ONLY it, build CONCURRENTLY on each partition, then ATTACH PARTITION.",
     bad="SET lock_timeout = '2s';\nCREATE INDEX orders_customer_idx ON orders (customer_id);\n",
     good="CREATE INDEX CONCURRENTLY orders_customer_idx ON orders (customer_id);\n",
     rule=_rule,

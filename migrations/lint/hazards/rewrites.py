@@ -9,8 +9,9 @@ from postgast.nodes.base import AstNode
 
 from migrations.lint.alterations import added_columns, column_constraint, commands, default_of, is_serial, type_of
 from migrations.lint.column_types import rewrites
+from migrations.lint.context import Column
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.names import Name, strings
+from migrations.lint.names import Name, SqlType, strings
 from migrations.lint.statements import Statement
 from migrations.lint.steady import STEADY
 from migrations.lint.world import World
@@ -32,10 +33,16 @@ def _type(statement: Statement, world: World) -> Iterator[Subject]:
         given = command.def_
         if command.subtype == pb.AT_AlterColumnType and isinstance(given, nodes.ColumnDef):
             known = world.table(table).columns.get(command.name)
-            old, new = (known.type if known else None), type_of(given)
+            old, new = old_type(known, statement), type_of(given)
             if _converts(given.raw_default, command.name) or rewrites(old, new):
                 change = f"from {old} to {new}" if old else f"to {new}"
                 yield Subject(table, command.name, detail=change)
+
+
+def old_type(known: Column | None, statement: Statement) -> SqlType | None:
+    """The type of a column that changes: the one that is known, or else the one that the revision says it has."""
+    said = statement.origin.existing_type
+    return known.type if known is not None and known.type is not None else SqlType.named(said) if said else None
 
 
 def _converts(using: AstNode | None, column: str) -> bool:
