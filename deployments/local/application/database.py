@@ -10,6 +10,8 @@ from psycopg_pool import ConnectionPool
 
 SIZE = 10
 WAIT_S = 1.0
+# A build that nobody asks any more gives its connections back, as a function does that has gone to sleep.
+IDLE_S = 30.0
 OPTIONS = "-c statement_timeout=5s -c lock_timeout=3s -c timezone=UTC"
 
 Row = dict[str, Any]
@@ -27,8 +29,9 @@ def open_pool(dsn: str) -> None:
     _pools.append(
         ConnectionPool[Connection](
             dsn,
-            min_size=2,
+            min_size=0,
             max_size=SIZE,
+            max_idle=IDLE_S,
             timeout=WAIT_S,
             open=True,
             check=_check,
