@@ -48,7 +48,7 @@ format: $(VENV)/.installed ## Format the code
 bench: $(VENV)/.installed ## Measure revisions, seeding (SIZE=medium or large), stalls of clients, branches, restores and releases
 	$(BIN)/python tests/bench
 
-releases: $(VENV)/.installed ## Release each revision alone, under traffic, over seeded rows: 25 minutes (FIRST and LAST bound it)
+releases: $(VENV)/.installed ## Release each revision alone, under traffic, over seeded rows: half an hour (FIRST and LAST bound it)
 	$(BIN)/python tests/bench/releases.py
 
 lock: ## Pin the dependencies again (needs uv)

@@ -24,7 +24,8 @@ PROTECTED: Final = {"protected": True}
 MEDICAL: Final = {"protected": True, "medical": True}
 
 RECORD_MEDICAL_ACCESS: Final = """
-CREATE FUNCTION record_medical_access(accessed text) RETURNS uuid LANGUAGE plpgsql SET search_path = public AS $$
+CREATE FUNCTION record_medical_access(accessed text) RETURNS uuid LANGUAGE plpgsql
+SET search_path = public, pg_temp AS $$
 DECLARE
   reader uuid := NULLIF(current_setting('app.user_id', true), '')::uuid;
 BEGIN

@@ -333,7 +333,8 @@ CREATED_TABLES = (
 CREATED_TYPES = ("MeasurementType",)
 
 RECORD_MEDICAL_ACCESS = """
-CREATE FUNCTION record_medical_access(accessed text) RETURNS uuid LANGUAGE plpgsql SET search_path = public AS $$
+CREATE FUNCTION record_medical_access(accessed text) RETURNS uuid LANGUAGE plpgsql
+SET search_path = public, pg_temp AS $$
 DECLARE
   reader uuid := NULLIF(current_setting('app.user_id', true), '')::uuid;
 BEGIN
