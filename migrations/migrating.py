@@ -236,14 +236,18 @@ class MigratingSession:
     def _committed(self, conn: Connection) -> None:
         self._made.clear()
         if self.attempt.revision is not None and self._runner.is_mine(conn):
-            if self.watch.lost is not None:
-                raise self.watch.lost
             session: Any = conn.connection.dbapi_connection
-            if not session.autocommit and not self.attempt.marked and self.attempt.statements:
-                # It goes on after this commit; if it is cut off then, the next try begins there.
-                self.outside.note.committing(session, self.attempt.statements)
+            if not session.autocommit:
+                self._committing(session)
         if self._trace is not None and self._runner.is_mine(conn):
             self._trace.transaction_ended(committed=True)
+
+    def _committing(self, session: Any) -> None:
+        if self.watch.lost is not None:
+            raise self.watch.lost
+        if not self.attempt.marked and self.attempt.statements:
+            # It goes on after this commit; if it is cut off then, the next try begins there.
+            self.outside.note.committing(session, self.attempt.statements)
 
     def _rolled_back(self, conn: Connection) -> None:
         self._made.clear()
