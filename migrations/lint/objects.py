@@ -45,9 +45,9 @@ class Object:
 
 def change(objects: set[Object], node: AstNode) -> None:
     """Let a statement have happened."""
-    made = _made(node)
-    if made is not None:
-        objects.add(made)
+    new = made(node)
+    if new is not None:
+        objects.add(new)
     match node:
         case nodes.DropStmt():
             gone = set(_dropped(node))
@@ -65,7 +65,8 @@ def change(objects: set[Object], node: AstNode) -> None:
             return
 
 
-def _made(node: AstNode) -> Object | None:
+def made(node: AstNode) -> Object | None:
+    """What a statement creates, beside tables."""
     match node:
         case nodes.CreateFunctionStmt():
             return Object("function", Name.of_parts(node.funcname))
@@ -83,6 +84,18 @@ def _made(node: AstNode) -> Object | None:
             return Object("schema", Name(node.schemaname))
         case _:
             return None
+
+
+def owned(node: nodes.AlterOwnerStmt) -> Object | None:
+    """What gets another owner; None where it is nothing that is known here."""
+    given = node.object
+    if node.object_type not in _KINDS:
+        return None
+    if isinstance(given, nodes.String):
+        return Object(_KINDS[node.object_type], Name(given.sval))
+    parts = given.items if isinstance(given, nodes.List) else []
+    parts = given.objname if isinstance(given, nodes.ObjectWithArgs) else parts
+    return Object(_KINDS[node.object_type], Name.of_parts(parts))
 
 
 def _dropped(node: nodes.DropStmt) -> Iterator[Object]:

@@ -48,7 +48,7 @@ def _lines(text: str, file: str, line: int) -> Iterator[str]:
                 raise SqlUnreadable(file, number, f"\\{name} is a command of psql and no SQL: take it out", bare)
             yield _end(one)
         else:
-            open_ = (open_ + one).lstrip() if bare else open_
+            open_ = (open_ + one).lstrip() if bare and not bare.startswith("--") else open_
             rows = _COPY.fullmatch(open_[open_.rfind(";", 0, len(open_.rstrip()) - 1) + 1 :].lstrip()) is not None
             open_ = "" if bare.endswith(";") else open_
             yield one

@@ -12,13 +12,14 @@ from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.locking import option
 from migrations.lint.names import Name, constant, strings
+from migrations.lint.objects import made, owned
 from migrations.lint.statements import Statement
 from migrations.lint.world import World
 
 _ROLE_POWERS = frozenset({"superuser", "bypassrls", "createrole", "createdb", "isreplication"})
 
 
-def _granted(statement: Statement, _world: World) -> Iterator[Subject]:
+def _granted(statement: Statement, world: World) -> Iterator[Subject]:
     """See who gets more. Source: an empty list of privileges is ALL; PUBLIC is every role there is and will be."""
     node = statement.node
     if isinstance(node, nodes.AlterDefaultPrivilegesStmt):
@@ -26,7 +27,7 @@ def _granted(statement: Statement, _world: World) -> Iterator[Subject]:
     if isinstance(node, nodes.GrantStmt) and node.is_grant:
         yield from _given(node)
     elif isinstance(node, nodes.AlterTableStmt | nodes.AlterOwnerStmt):
-        yield from _owners(node)
+        yield from _owners(node, world)
     elif isinstance(node, nodes.GrantRoleStmt) and node.is_grant:
         names = [one.priv_name for one in node.granted_roles if isinstance(one, nodes.AccessPriv)]
         yield Subject(name=f"the role {', '.join(names)}", detail=", ".join(_role(one) for one in node.grantee_roles))
@@ -48,10 +49,11 @@ def _given(node: nodes.GrantStmt) -> Iterator[Subject]:
         yield Subject(None if wide else table, name=wide or _privileges(node), detail=f"{who} on {place}")
 
 
-def _owners(node: nodes.AlterTableStmt | nodes.AlterOwnerStmt) -> Iterator[Subject]:
+def _owners(node: nodes.AlterTableStmt | nodes.AlterOwnerStmt, world: World) -> Iterator[Subject]:
     """See an owner that changes. Source: an owner may do everything, and row-level security holds for it if FORCED."""
     if isinstance(node, nodes.AlterOwnerStmt):
-        yield Subject(name="Ownership", detail=_role(node.newowner))
+        if owned(node) not in {made(one.node) for one in world.others} - {None}:
+            yield Subject(name="Ownership", detail=_role(node.newowner))
         return
     for one in node.cmds:
         if isinstance(one, nodes.AlterTableCmd) and one.subtype == pb.AT_ChangeOwner:

@@ -33,6 +33,11 @@ def test_the_rows_of_a_copy_are_no_statements() -> None:
     assert lines(text) == [(1, "SELECT"), (2, "COPY"), (7, "DROP")]
 
 
+def test_a_remark_before_a_copy_changes_nothing() -> None:
+    text = "--\n-- Name: a; Owner: x\n--\n\nCOPY public.a (b) FROM stdin;\n20250122_1030\n\\.\n\nSELECT 1;\n"
+    assert lines(text) == [(5, "COPY"), (9, "SELECT")]
+
+
 def test_what_psql_does_to_itself_is_passed_over() -> None:
     assert lines("\\restrict x\n\\set ON_ERROR_STOP on\n\\echo 'DROP'\nSELECT 1;\n\\timing\n") == [(4, "SELECT")]
 

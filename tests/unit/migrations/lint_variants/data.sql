@@ -447,3 +447,15 @@ ALTER TABLE orders ADD COLUMN a timestamptz DEFAULT localtimestamp;
 
 --= silent
 ALTER TABLE orders ADD COLUMN a bool DEFAULT false NOT NULL, ADD COLUMN b int DEFAULT COALESCE(NULL, 1), ADD c text DEFAULT session_user, ADD d jsonb DEFAULT jsonb_build_object('a', 1), ADD e text[] DEFAULT '{}', ADD f point DEFAULT point(0, 0), ADD g int DEFAULT greatest(1, 2);
+
+--= silent
+CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION public.f(int) OWNER TO app;
+
+--= silent
+CREATE TYPE mood AS ENUM ('a'); ALTER TYPE public.mood OWNER TO app; CREATE SCHEMA shop; ALTER SCHEMA shop OWNER TO app;
+
+--= grant-widened
+CREATE TYPE mood AS ENUM ('a'); ALTER TYPE public.other OWNER TO app;
+
+--= grant-widened
+ALTER FUNCTION f(int) OWNER TO app;
