@@ -74,7 +74,10 @@ def decide(situation: Situation) -> Way:
             return Way.HOLD
         case Situation(failed=Failed.DATA | Failed.SCHEMA):
             return Way.RESTORE
-        case Situation(failed=Failed.REVISION | Failed.APPLICATION):
+        case Situation(failed=Failed.REVISION):
+            # What was proven of the whole plan is not proven of a part of it: the schema does not stay half-way.
+            return Way.DOWNGRADE if situation.reversible else Way.RESTORE
+        case Situation(failed=Failed.APPLICATION):
             return _back_from(situation)
         case _:
             return Way.HOLD

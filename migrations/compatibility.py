@@ -138,7 +138,11 @@ def compare(connection: psycopg.Connection, before: Look) -> Compatibility:
     _stand_in(connection, before.application.role)
     now = understand(connection, before.understood)
     outcomes = attempt(connection, {one: before.tries[one] for one in before.outcomes}, before.usages)
-    judge = _Judge(before, now, outcomes, read_demands(connection, before.application.role))
+    demands = read_demands(connection, before.application.role)
+    unseen = before.application.unseen
+    if not before.demands.role_known:
+        unseen += (f"{before.application.role} is no role of this copy: what it may do was not compared",)
+    judge = _Judge(before, now, outcomes, demands)
     broken: list[Broken] = []
     unknown: list[tuple[ProductionStatement, str]] = []
     worse: list[tuple[ProductionStatement, str]] = []
@@ -159,7 +163,7 @@ def compare(connection: psycopg.Connection, before: Look) -> Compatibility:
         tuple(unknown),
         tuple(worse),
         before.plans_compared,
-        before.application.unseen,
+        unseen,
         len(outcomes),
         tuple(unsure),
     )

@@ -68,6 +68,7 @@ class Return:
         rows: what differs in the rows that were there before, by table.
         not_compared: tables whose rows were too many to compare.
         again: what differs between the first upgrade and the one after the way back.
+        by_revision: each revision whose downgrade does not return to what stood before it, with what differs.
     """
 
     ran: bool
@@ -76,11 +77,12 @@ class Return:
     rows: tuple[str, ...] = ()
     not_compared: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
+    by_revision: tuple[str, ...] = ()
 
     @property
     def lossless(self) -> bool:
         """Whether it is proven that nothing is lost on the way back."""
-        return self.ran and not (self.catalogue or self.rows or self.not_compared or self.again)
+        return self.ran and not (self.catalogue or self.rows or self.not_compared or self.again or self.by_revision)
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,14 @@ def downtime(evidence: Evidence) -> str:
 
 def way_back(found: Return) -> str:
     """What the downgrades brought back, in a phrase."""
+    named = "".join(f"; the downgrade of {one}" for one in found.by_revision[:5])
     if not found.ran:
-        return f"there is none that works ({found.reason})"
+        return f"there is none that works ({found.reason}){named}"
     if found.lossless:
         return "proven lossless: catalogue and rows were as before, and going up again gave the same"
     what = [*found.catalogue, *found.rows, *found.again]
     what += [f"{table} was too large to compare" for table in found.not_compared]
-    return f"not proven lossless: {'; '.join(what[:5])}"
+    return f"not proven lossless: {'; '.join(what[:5])}{named}"
 
 
 def compatibility(found: Compatibility | None) -> str:

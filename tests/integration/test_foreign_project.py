@@ -16,6 +16,7 @@ from migrations.errors import HistoryUnreadable, LockBudgetExceeded, NotKept, Re
 from migrations.history import History, state
 from migrations.plan import make_plan
 from migrations.project import history_for
+from migrations.rehearsal import rehearse
 from migrations.session import reader
 
 SYNC = """
@@ -244,6 +245,79 @@ def test_a_history_of_more_than_a_hundred_revisions_is_planned_and_applied(
     assert plan.revisions[-1].way_back is not None
     assert [one.sql for one in plan.revisions[7].statements] == ["CREATE TABLE t7 (id int)"]
     assert len(upgrade(database.owner_dsn, read, release_id="r")) == 120
+
+
+LONG = """
+from alembic import op
+import sqlalchemy as sa
+revision = {id!r}
+down_revision = {down!r}
+branch_labels = None
+depends_on = None
+
+def upgrade():
+{up}
+
+def downgrade():
+{back}
+"""
+
+
+def long_history(versions: Path) -> None:
+    """A chain of 110 revisions with a branch and a merge, two schemas, data, and two downgrades that do not return."""
+    things = "sa.table('things', sa.column('id', sa.Integer), sa.column('name', sa.Text), schema='shop')"
+    steps: dict[str, tuple[str, str]] = {
+        "f000": (
+            (
+                "op.execute('CREATE SCHEMA shop')\n    op.create_table('things', sa.Column('id', sa.Integer,"
+                " primary_key=True), sa.Column('name', sa.Text), schema='shop')"
+            ),
+            "op.drop_table('things', schema='shop')\n    op.execute('DROP SCHEMA shop')",
+        ),
+        "f001": (
+            f"op.bulk_insert({things}, [{{'id': n, 'name': 'thing'}} for n in range(50)])",
+            "op.execute('DELETE FROM shop.things')",
+        ),
+        "f002": (
+            (
+                "rows = op.get_bind().execute(sa.text('SELECT id FROM shop.things')).fetchall()\n    for row in rows:\n"
+                "        op.get_bind().execute(sa.text('UPDATE shop.things SET name = :n WHERE id = :i'),"
+                " {'n': f'thing {row.id}', 'i': row.id})"
+            ),
+            "op.execute(\"UPDATE shop.things SET name = 'thing'\")",
+        ),
+        "f050": ("op.execute('CREATE INDEX forgotten ON shop.things (name)')", "pass"),
+        "f080": (
+            "op.add_column('things', sa.Column('kept', sa.Integer), schema='shop')",
+            "op.alter_column('things', 'kept', new_column_name='lost', schema='shop')",
+        ),
+    }
+    for n in range(110):
+        name = f"f{n:03}"
+        down: object = f"f{n - 1:03}" if n else None
+        # A branch beside f101, which f103 merges.
+        down = {102: "f100", 103: ("f101", "f102")}.get(n, down)
+        up, back = steps.get(name, (f"op.execute('CREATE TABLE public.t{n} (id int)')", f"op.drop_table('t{n}')"))
+        (versions / f"{name}_step.py").write_text(LONG.format(id=name, down=down, up=f"    {up}", back=f"    {back}"))
+
+
+def test_a_long_history_of_others_is_rehearsed_and_what_does_not_return_is_named(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    ini = project(FROM_A_VARIABLE, {})
+    long_history(ini.parent / "db" / "versions")
+    read = history(ini, "APP_DB")
+    upgrade(database.owner_dsn, read, target="f001", release_id="r")
+    plan = make_plan(database.owner_dsn, history_for(database.owner_dsn, read), current=("f001",))
+    assert len(plan.revisions) == 108
+    evidence = rehearse(database.owner_dsn, read, plan, None)
+    assert [one.revision for one in evidence.revisions] == [one.id for one in plan.revisions]
+    assert evidence.way_back.by_revision == (
+        "f080: column shop.things.lost is left over",
+        "f050: index shop.forgotten is left over",
+    )
+    assert evidence.way_back.rows == ()
+    assert not evidence.way_back.lossless
 
 
 def run(*arguments: str) -> tuple[int, str]:

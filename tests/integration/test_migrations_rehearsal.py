@@ -163,6 +163,7 @@ def test_a_way_back_that_leaves_something_is_named(database: ProvisionedDatabase
     evidence = rehearsed(database, folder)
     assert not evidence.way_back.lossless
     assert [one for one in evidence.way_back.catalogue if "notes_size_idx" in one]
+    assert evidence.way_back.by_revision == ("r2: index notes_size_idx is left over",)
 
 
 def test_a_way_back_that_does_nothing_is_found_by_going_up_again(database: ProvisionedDatabase, folder: Path) -> None:

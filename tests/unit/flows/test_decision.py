@@ -58,12 +58,19 @@ def test_an_application_over_an_unchanged_schema_is_rolled_back_alone(situation:
     assert decide(situation) is Way.APPLICATION
 
 
-@pytest.mark.parametrize("situation", [s for s in of(KNOWN, Failed.APPLICATION, Failed.REVISION) if s.applied])
+@pytest.mark.parametrize("situation", [s for s in of(KNOWN, Failed.APPLICATION) if s.applied])
 def test_the_schema_stays_where_it_is_proven_compatible_and_is_taken_back_where_that_is_proven_lossless(
     situation: Situation,
 ) -> None:
     proven = Way.APPLICATION if situation.compatible else Way.DOWNGRADE if situation.reversible else Way.RESTORE
     assert decide(situation) is proven
+
+
+@pytest.mark.parametrize("situation", [s for s in of(KNOWN, Failed.REVISION) if s.applied])
+def test_a_plan_that_stands_in_part_is_taken_back_where_that_is_proven_and_restored_where_not(
+    situation: Situation,
+) -> None:
+    assert decide(situation) is (Way.DOWNGRADE if situation.reversible else Way.RESTORE)
 
 
 @pytest.mark.parametrize("situation", of([s for s in SEALED if s.first_release], Failed.APPLICATION, Failed.DATA))
