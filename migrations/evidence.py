@@ -119,11 +119,13 @@ class Evidence:
         """
         found: list[str] = []
         for one in self.revisions:
-            worst = max(one.locks, key=lambda held: held.held_ms if held.lock.stops_writes else 0.0, default=None)
-            if worst is not None and worst.lock.stops_writes and worst.held_ms > blocking_budget_ms:
+            taken = [(held, statement.sql) for statement in one.statements for held in statement.locks]
+            stopping = [(held, text) for held, text in taken if held.lock.stops_writes]
+            worst, text = max(stopping, key=lambda pair: pair[0].held_ms, default=(None, ""))
+            if worst is not None and worst.held_ms > blocking_budget_ms:
                 found.append(
                     f"{one.revision} holds {worst.lock.mode} on {worst.lock.relation} for {worst.held_ms:.0f} ms; the"
-                    f" budget is {blocking_budget_ms:.0f} ms"
+                    f" budget is {blocking_budget_ms:.0f} ms; it was taken by: {_line(text)}"
                 )
         if self.compatibility is not None:
             found += [

@@ -24,9 +24,11 @@ def render(evidence: Evidence, *, blocking_budget_ms: float) -> str:
         f"# Rehearsal of plan {evidence.plan_digest[:12]}",
         "",
         (
-            f"**{'Stops the release' if problems else 'Nothing speaks against the release'}** · evidence"
-            f" `{evidence.digest[:12]}` · budget {blocking_budget_ms:.0f} ms"
+            f"**{'Stops the release' if problems else 'Nothing speaks against the release'}** · budget"
+            f" {blocking_budget_ms:.0f} ms"
         ),
+        "",
+        f"Go / no-go is about both: plan `{evidence.plan_digest}`, evidence `{evidence.digest}`.",
         "",
         *(f"- {problem}" for problem in problems),
         *([""] if problems else []),

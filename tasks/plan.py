@@ -4,9 +4,12 @@ from prefect.artifacts import create_markdown_artifact
 
 from deployments.repository import Commit
 from migrations.errors import ContractBelowExpand
+from migrations.history import current_revisions
 from migrations.plan import Plan, make_plan
 from migrations.plan_lint import lint_plan, unwaived
 from migrations.plan_report import render
+from migrations.project import history_for
+from migrations.session import reader
 from tasks import connections
 from tasks.errors import NotReady
 from tasks.record import recorded
@@ -51,4 +54,26 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
         if hazards:
             raise NotReady(f"the release cannot start: hazards in its plan: {'; '.join(hazards)}. Nothing was touched.")
     create_markdown_artifact(render(plan, findings), key="plan", description=f"Plan of release {release_id}")
+    return plan
+
+
+@step("plan", timeout_s=600)
+def plan_rehearsal(commit: Commit, target_revision: str) -> Plan:
+    """Plan the way from where production stands to a revision of a commit, without a release.
+
+    Raises:
+        NotReady: the plan would contract before it expands.
+    """
+    given = connections.settings()
+    production = connections.owner_dsn(given, connections.production_branch(given))
+    history = history_for(production, connections.history(given, commit))
+    with reader(production) as connection:
+        current = current_revisions(connection, history.version_table)
+    server = connections.owner_dsn(given, connections.staging_branch(given))
+    try:
+        plan = make_plan(server, history, current=current, target=target_revision, commit=commit.sha)
+    except ContractBelowExpand as error:
+        raise NotReady(f"the rehearsal cannot start: {error}. Nothing was touched.") from error
+    findings = lint_plan(plan, history, production)
+    create_markdown_artifact(render(plan, findings), key="plan", description=f"Plan of {commit.ref}")
     return plan

@@ -26,6 +26,10 @@ from migrations.session import reader
 
 BRANCH_HOURS = 2
 
+Ref = Annotated[
+    str | None,
+    typer.Option("--ref", help="Rehearse this ref by the flow of that name, instead of the revisions at hand."),
+]
 Copy = Annotated[
     str | None, typer.Option("--on-copy", help="Connection string of a copy that nobody needs: it is changed.")
 ]
@@ -35,6 +39,7 @@ SvgFile = Annotated[Path | None, typer.Option("--svg", help="Write the picture o
 
 
 def rehearse(
+    ref: Ref = None,
     on_copy: Copy = None,
     app_role: Role = None,
     config: Config = None,
@@ -49,6 +54,10 @@ def rehearse(
 
     The branch is deleted afterwards.
     """
+    if ref is not None:
+        with clearly():
+            _by_prefect(ref, target, alone=(on_copy, config, script_location) == (None, None, None))
+        return
     with clearly(), ExitStack() as ends:
         history = chosen(config, script_location, url_variable)
         if on_copy is not None:
@@ -62,6 +71,14 @@ def rehearse(
     Console(highlight=False).print(Markdown(render(found, blocking_budget_ms=blocking_budget_ms)))
     if found.problems(blocking_budget_ms=blocking_budget_ms):
         raise typer.Exit(1)
+
+
+def _by_prefect(ref: str, target: str, *, alone: bool) -> None:
+    from flows.cli import checklist
+
+    if not alone:
+        raise CommandFailed("--ref names a commit of the release repository: it goes with neither a copy nor a project")
+    checklist.run_to_end("rehearse/rehearse", {"ref": ref, "target_revision": target})
 
 
 def _tried(ends: ExitStack, copy: str, statistics: str, role: str | None, history: History, target: str) -> Evidence:

@@ -48,7 +48,7 @@ def deploy() -> None:
     )
     if done.returncode:
         raise CommandFailed(f"prefect deploy failed:\n{done.stdout}\n{done.stderr}")
-    console.print("  flows deployed: release, rollback, drift-check")
+    console.print("  flows deployed: release, rollback, rehearse, drift-check")
 
 
 def show(scenario: str, state: Path) -> None:

@@ -1,20 +1,26 @@
 """The whole history, from the core to the head, as releases under traffic and over seeded rows: nobody notices."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 from typer.testing import CliRunner
 
+from deployments.local.faults import Fault
 from flows.cli import app, outcome
+from flows.rehearse import rehearse
 from migrations.checks.security.areas import protected_tables
 from migrations.encryption import KEY_BYTES, KeyRing
+from migrations.evidence import Evidence
 from migrations.history import History
 from migrations.seeds import Person, Seeded, seed
 from tasks import connections, rehearsal
 from tasks.builds import application_dsn
+from tasks.errors import RehearsalFailed
 
 Working = Callable[[], AbstractContextManager[Any]]
 
@@ -22,6 +28,23 @@ Working = Callable[[], AbstractContextManager[Any]]
 def seeded(live: Any) -> Seeded:
     dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
     return seed(dsn, super_admin=Person(), size="small", keys=KeyRing([("k", bytes(KEY_BYTES))]))
+
+
+def test_a_rehearsal_without_a_release_keeps_its_evidence_and_leaves_no_branch(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, newest = live.branches(), live.newest().id
+    live.platform.fault("neon", Fault(method="POST", path="/branches$", when="after", cut=True))
+    summary = str(rehearse("v2"))
+    plan_digest, evidence_digest = re.findall(r"[0-9a-f]{64}", summary)
+    with connections.ledger(live.given) as ledger:
+        kept = Evidence.from_json(str(ledger.evidence(evidence_digest)))
+    assert (kept.plan_digest, kept.digest) == (plan_digest, evidence_digest)
+    assert (live.branches(), live.newest().id) == (before, newest)
+    monkeypatch.setenv("PILOTAGE_BLOCKING_BUDGET_MS", "0.01")
+    with pytest.raises(RehearsalFailed, match=r"a release of v2 would stop: 20251101_0900 holds AccessExclusiveLock"):
+        rehearse("v2")
+    assert live.branches() == before
 
 
 def test_the_whole_history_is_released_under_traffic_without_a_failed_request(live: Any, users: Working) -> None:

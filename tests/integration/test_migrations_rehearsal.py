@@ -195,6 +195,7 @@ def test_rewrites_rows_and_blocking_are_measured(database: ProvisionedDatabase, 
     assert revision.blocked_reads_ms >= 100
     (problem,) = evidence.problems(blocking_budget_ms=50)
     assert problem.startswith("r2 holds AccessExclusiveLock on notes for ")
+    assert "it was taken by: ALTER TABLE notes ALTER COLUMN size TYPE bigint" in problem
 
 
 def test_a_revision_that_fails_on_these_rows_is_an_error(database: ProvisionedDatabase, folder: Path) -> None:
