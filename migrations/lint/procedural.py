@@ -20,8 +20,8 @@ _COMMIT = re.compile(r"(?:^|;|\b(?:THEN|LOOP|BEGIN|ELSE))\s*(?:COMMIT|ROLLBACK)\
 
 _CHANGES = (nodes.UpdateStmt, nodes.DeleteStmt, nodes.InsertStmt, nodes.MergeStmt)
 _WITH = (nodes.SelectStmt, *_CHANGES)
-# Source: a default of ADD COLUMN is computed when it is added; those of CREATE TABLE and what a view says are not.
-_CALLING = (*_WITH, nodes.CallStmt, nodes.CreateTableAsStmt, nodes.AlterTableStmt, nodes.RefreshMatViewStmt)
+_CALLING = (*_WITH, nodes.CallStmt, nodes.CreateTableAsStmt)
+_COMPUTES = frozenset({int(pb.AT_AddColumn), int(pb.AT_AlterColumnType)})
 
 
 def pieces(node: AstNode, functions: Mapping[Name, Routine]) -> Iterator[Piece]:
@@ -30,7 +30,7 @@ def pieces(node: AstNode, functions: Mapping[Name, Routine]) -> Iterator[Piece]:
         found = routine(node)
         if found is not None:
             yield from pieces_of(found, {}, "a DO block")
-    elif functions and isinstance(node, _CALLING):
+    elif functions and _calls_now(node):
         seen: list[Piece] = []
         for call in calls(node):
             name = Name.of_parts(call.funcname)
@@ -38,6 +38,16 @@ def pieces(node: AstNode, functions: Mapping[Name, Routine]) -> Iterator[Piece]:
                 called = functions[name]
                 seen += [one for one in pieces_of(called, called.bound(call), f"function {name}") if one not in seen]
         yield from seen
+
+
+def _calls_now(node: AstNode) -> bool:
+    """Whether the functions in a statement run with it.
+
+    Source: a default of ADD COLUMN is computed when it is added, that of SET DEFAULT or of CREATE TABLE is not.
+    """
+    if isinstance(node, nodes.AlterTableStmt):
+        return any(isinstance(one, nodes.AlterTableCmd) and one.subtype in _COMPUTES for one in node.cmds)
+    return isinstance(node, _CALLING)
 
 
 def commits(node: AstNode) -> bool:

@@ -156,3 +156,9 @@ CREATE TABLE t (id bigint PRIMARY KEY, "C" CHARACTER(3) NOT NULL);
 
 --= silent
 CREATE TABLE t (id bigint PRIMARY KEY, c "char", d varchar(3));
+
+--= silent
+CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN DELETE FROM orders; RETURN 1; END $$; ALTER TABLE orders ALTER a SET DEFAULT f();
+
+--= lock-held-while-slow unbatched-delete volatile-default
+CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN DELETE FROM orders; RETURN 1; END $$; ALTER TABLE orders ADD a int DEFAULT f();
