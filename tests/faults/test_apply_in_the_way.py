@@ -1,14 +1,18 @@
 """Sessions that stand in the way of a revision: nobody queues behind it, and who holds it up is named."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from deployments.local.provision import ProvisionedDatabase
+from flows.cli import app
 from migrations.apply import Progress, upgrade
 from migrations.errors import LockBudgetExceeded
 from migrations.errors_apply import StatementTooLong
@@ -220,3 +224,43 @@ def test_whom_a_revision_made_wait_is_recorded(
     assert 0 < blocked.waited_ms == one.blocked_ms <= one.duration_ms
     kept = watcher.execute("SELECT attempts, waited_ms, blocked_ms FROM pilotage.applied_revisions").fetchone()
     assert kept == (1, 0, one.blocked_ms)
+
+
+def test_what_a_statement_hides_the_first_try_tells(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History]
+) -> None:
+    text = "SELECT 'ALTER TABLE ' || relname || ' ADD n int' FROM pg_class WHERE relname = 'a'"
+    hidden = f"DO $$ BEGIN EXECUTE ({text}); END $$"
+    told: list[Progress] = []
+    with psycopg.connect(database.app_dsn) as holder:
+        holder.execute("SELECT * FROM a")
+        is_old(watcher, holder.info.backend_pid, 0.2)
+
+        def tell(event: Progress) -> None:
+            told.append(event)
+            if event.kind == "waiting":
+                holder.rollback()
+
+        upgrade(database.owner_dsn, write(f'op.execute("{hidden}")'), release_id="r", on_event=tell)
+    assert [one.kind for one in told] == ["lock timeout", "waiting", "applied"]
+    assert told[1].detail == "AccessShareLock on a"
+
+
+def test_the_command_ends_who_sits_idle_and_tells_of_it(
+    database: ProvisionedDatabase,
+    watcher: psycopg.Connection,
+    write: Callable[..., History],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write(WIDEN)
+    monkeypatch.setattr("migrations.history.VERSIONS", tmp_path)
+    with closing(psycopg.connect(database.app_dsn, application_name="forgotten")) as idle:
+        idle.execute("SELECT * FROM a")
+        is_old(watcher, idle.info.backend_pid, 0.3)
+        options = ("--policy", "end", "--end-idle-after-s", "0.2", "--statement-timeout-s", "3", "--json")
+        ran = CliRunner().invoke(app, ["apply", "--database-url", database.owner_dsn, *options])
+        assert ran.exit_code == 0, ran.output
+        (one,) = json.loads(ran.stdout)
+        assert [who["application"] for who in one["ended"]] == ["forgotten"]
+        assert f"pid {idle.info.backend_pid} of {database.app} (forgotten), idle in transaction" in ran.stderr
