@@ -22,6 +22,7 @@ from flows.cli import (
     lint,
     local,
     merge,
+    metrics,
     new,
     plan,
     rehearse,
@@ -68,6 +69,7 @@ app.command("rollback")(rollback.rollback)
 app.command("drift")(drift.drift)
 app.command("seed")(seed.seed)
 app.command("roles")(roles.roles)
+app.command("metrics")(metrics.metrics)
 app.command("security-check")(security.security_check)
 app.command("rotate-keys")(encryption.rotate_keys)
 app.command("create-super-admin")(super_admin.create_super_admin)
