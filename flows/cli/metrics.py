@@ -1,7 +1,7 @@
 """`pilotage metrics`: sizes, slow statements, unused indexes, locks, connections and upkeep of a database."""
 
 import json
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -44,7 +44,7 @@ def _document(one: Metric) -> dict[str, object]:
 def _plain(value: object) -> object:
     """A value as JSON has it; a time or a decimal as text."""
     if isinstance(value, list):
-        return [_plain(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_plain(one) for one in cast("list[object]", value)]
     return value if value is None or isinstance(value, int) else str(value)
 
 

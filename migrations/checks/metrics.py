@@ -8,6 +8,7 @@ from importlib.resources import files
 import psycopg
 
 _HEADER = re.compile(r"^--\s*(name|needs):\s*(.+?)\s*$", re.MULTILINE)
+_LOCK_TIMEOUT_MS = 200
 _STATEMENTS = """
 SELECT EXISTS (SELECT FROM pg_extension WHERE extname = %s)
    AND current_setting('shared_preload_libraries') LIKE '%%' || %s || '%%'
@@ -44,8 +45,12 @@ def read_metrics(connection: psycopg.Connection) -> tuple[Metric, ...]:
     Args:
         connection: a session that reads, of a role that may see what others do.
 
-    Locks: AccessShareLock on the system catalogues.
+    Locks: AccessShareLock on the system catalogues, and on each table for its size; a table that is locked is not waited
+        for, and its metric cannot be told.
+
+    Source: pg_total_relation_size waits for whoever holds AccessExclusiveLock.
     """
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", (str(_LOCK_TIMEOUT_MS),))
     return tuple(_asked(connection, one) for one in _questions())
 
 

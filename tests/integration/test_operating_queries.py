@@ -89,13 +89,16 @@ def test_who_is_slow_and_who_waits_is_shown(owner: str) -> None:
         waiter.execute("SET lock_timeout = '20s'")
         waiting = waiter.pgconn
         waiting.send_query(b"SELECT 'waits' FROM agents")
-        blocked: dict[str, Any] = {}
+        found = metrics(owner)
         for _ in range(100):
-            blocked = next(iter(metrics(owner)["blocked sessions"]["rows"]), {})
-            if blocked:
+            if found["blocked sessions"]["rows"]:
                 break
+            found = metrics(owner)
+        (blocked,) = found["blocked sessions"]["rows"]
         assert blocked["blocked_by"] == [holder.info.backend_pid]
         assert "waits" in blocked["statement"]
+        # A table that is locked is not waited for.
+        assert "lock timeout" in found["table sizes"]["why"]
         holder.rollback()
         while waiting.get_result() is not None:
             pass
