@@ -45,8 +45,8 @@ def read_metrics(connection: psycopg.Connection) -> tuple[Metric, ...]:
     Args:
         connection: a session that reads, of a role that may see what others do.
 
-    Locks: AccessShareLock on the system catalogues, and on each table for its size; a table that is locked is not waited
-        for, and its metric cannot be told.
+    Locks: AccessShareLock on the system catalogues, and on each table for its size; one that is locked is not waited
+        for, and the metric cannot be told.
 
     Source: pg_total_relation_size waits for whoever holds AccessExclusiveLock.
     """
