@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
@@ -11,55 +10,27 @@ from pathlib import Path
 
 import psycopg
 from alembic.config import Config
-from alembic.script import Script, ScriptDirectory
+from alembic.script import ScriptDirectory
 
 from migrations import applied
 from migrations.environments import ForeignEnvironment
 from migrations.errors import HistoryUnreadable, SeveralHeads, UnknownRevision
+from migrations.revision import Revision
+
+__all__ = [
+    "SCRIPT_LOCATION",
+    "VERSIONS",
+    "VERSION_TABLE",
+    "History",
+    "HistoryState",
+    "Revision",
+    "current_revisions",
+    "state",
+]
 
 SCRIPT_LOCATION = Path(__file__).parent
 VERSIONS = SCRIPT_LOCATION / "versions"
 VERSION_TABLE = "alembic_version"
-
-
-@dataclass(frozen=True)
-class Revision:
-    """A revision as its file says.
-
-    Attributes:
-        id: its name in the history.
-        down_revisions: the revisions that must stand before it, those it depends on among them.
-        path: its file.
-        checksum: SHA-256 of the file's bytes, hexadecimal.
-        message: what it does, in a line.
-        phase: expand, contract, or None where it does not say.
-        labels: the branches that it is part of, where they have names.
-    """
-
-    id: str
-    down_revisions: tuple[str, ...]
-    path: Path
-    checksum: str
-    message: str
-    phase: str | None
-    labels: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, script: Script, directory: ScriptDirectory) -> Revision:
-        """Read a revision that Alembic has loaded."""
-        path = Path(script.path)
-        needs = script.dependencies or ()
-        named = [directory.get_revision(one) for one in ((needs,) if isinstance(needs, str) else needs)]
-        phase = getattr(script.module, "phase", None)
-        return cls(
-            id=script.revision,
-            down_revisions=(*_as_tuple(script.down_revision), *(one.revision for one in named if one)),
-            path=path,
-            checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
-            message=script.doc,
-            phase=phase if isinstance(phase, str) else None,
-            labels=tuple(sorted(script.branch_labels)),
-        )
 
 
 @dataclass(frozen=True)
@@ -211,7 +182,7 @@ class History:
 
     def changed_files(self) -> tuple[str, ...]:
         """Revisions whose file is no longer what was loaded."""
-        return tuple(one.id for one in self.revisions if not one.path.is_file() or one.checksum != _checksum(one.path))
+        return tuple(one.id for one in self.revisions if one.is_changed())
 
     def alembic_config(self) -> Config:
         """Alembic's configuration: the env.py that they are run by, over these revisions."""
@@ -295,14 +266,6 @@ def _walked(directory: ScriptDirectory, places: Sequence[Path]) -> tuple[Revisio
         raise HistoryUnreadable(places, f"{type(error).__name__}: {error}") from error
 
 
-def _as_tuple(revisions: str | Sequence[str] | None) -> tuple[str, ...]:
-    return (revisions,) if isinstance(revisions, str) else tuple(revisions or ())
-
-
 def _versions(folder: Path) -> Path:
     inner = folder / "versions"
     return inner if inner.is_dir() else folder
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
