@@ -4,6 +4,8 @@ A record is written in the transaction of its revision, so that it tells the tru
 transaction's id: the rows it changed can be told from those that users wrote.
 """
 
+from dataclasses import asdict, dataclass
+
 import psycopg
 from sqlalchemy import Connection, text
 
@@ -50,7 +52,7 @@ CREATE TABLE IF NOT EXISTS pilotage.ended_sessions (
     query text NOT NULL
 );
 """
-_IMPACT = """
+_NOTE_IMPACT = """
 UPDATE pilotage.applied_revisions SET attempts = %s, waited_ms = %s, blocked_ms = %s WHERE revision = %s
 """
 _ENDED = """
@@ -59,10 +61,11 @@ VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 _WRITE = text("""
 INSERT INTO pilotage.applied_revisions
-    (revision, checksum, release_id, duration_ms)
-VALUES (:revision, :checksum, :release_id, :duration_ms)
+    (revision, checksum, release_id, duration_ms, attempts, waited_ms, blocked_ms)
+VALUES (:revision, :checksum, :release_id, :duration_ms, :attempts, :waited_ms, :blocked_ms)
 ON CONFLICT (revision) DO UPDATE
 SET checksum = excluded.checksum, release_id = excluded.release_id, duration_ms = excluded.duration_ms,
+    attempts = excluded.attempts, waited_ms = excluded.waited_ms, blocked_ms = excluded.blocked_ms,
     applied_at = excluded.applied_at, applied_by = excluded.applied_by, xid = excluded.xid
 """)
 _FORGET = text("DELETE FROM pilotage.applied_revisions WHERE revision = :revision")
@@ -105,9 +108,25 @@ def _is_wide(connection: psycopg.Connection) -> bool:
     return row is not None and bool(row[0])
 
 
-def note_impact(connection: psycopg.Connection, revision: str, attempts: int, waited_ms: int, blocked_ms: int) -> None:
-    """Note how often a revision was tried, how long it waited, and the longest that it made somebody wait."""
-    connection.execute(_IMPACT.encode(), (attempts, waited_ms, blocked_ms, revision))
+@dataclass(frozen=True)
+class Impact:
+    """What a revision cost others, and itself.
+
+    Attributes:
+        attempts: how often it was tried.
+        waited_ms: milliseconds that it waited for others before its last try.
+        blocked_ms: milliseconds, the longest that somebody waited for it.
+    """
+
+    attempts: int
+    waited_ms: int
+    blocked_ms: int
+
+
+def note_impact(connection: psycopg.Connection, revision: str, impact: Impact) -> None:
+    """Note what a revision has cost, where that became more until its end."""
+    given = (impact.attempts, impact.waited_ms, impact.blocked_ms, revision)
+    connection.execute(_NOTE_IMPACT.encode(), given)
 
 
 def note_ended(connection: psycopg.Connection, revision: str, release_id: str, session: Session) -> None:
@@ -132,12 +151,12 @@ def transactions(connection: psycopg.Connection) -> dict[str, int]:
     }
 
 
-def write(connection: Connection, *, revision: str, checksum: str, release_id: str, duration_ms: int) -> None:
+def write(
+    connection: Connection, *, revision: str, checksum: str, release_id: str, duration_ms: int, impact: Impact
+) -> None:
     """Record a revision, in the transaction that applies it."""
-    connection.execute(
-        _WRITE,
-        {"revision": revision, "checksum": checksum, "release_id": release_id, "duration_ms": duration_ms},
-    )
+    given = {"revision": revision, "checksum": checksum, "release_id": release_id, "duration_ms": duration_ms}
+    connection.execute(_WRITE, {**given, **asdict(impact)})
 
 
 def forget(connection: Connection, revision: str) -> None:

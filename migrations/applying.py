@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from migrations import applied
+from migrations.applied import Impact
 from migrations.attempt import Applied, Order
 from migrations.blockers import END_IDLE_AFTER_S, Approach, Holder, KeptBack, Policy, stops_others
 from migrations.errors import (
@@ -83,7 +84,8 @@ class Run:
             on_end=self._ended_one,
         )
         outside = Outside(dsn, session, order, self._watch, self._resumed)
-        self._migrating = MigratingSession(dsn, self._watch, order, self._gate, outside, trace)
+        self._impact_noted: Impact | None = None
+        self._migrating = MigratingSession(dsn, self._watch, order, self._gate, outside, self._impact, trace)
         self._begin_revision()
 
     def _begin_revision(self) -> None:
@@ -131,9 +133,17 @@ class Run:
         self._tell("applied", revision)
         self._begin_revision()
 
+    def _impact(self) -> Impact:
+        """What the revision has cost until it is marked as applied."""
+        self._impact_noted = Impact(self._attempts, round(self._waited_s * 1000), self._watch.longest_ms)
+        return self._impact_noted
+
     def _note_impact(self, one: Applied) -> None:
+        impact = Impact(one.attempts, one.waited_ms, one.blocked_ms)
+        if impact == self._impact_noted:
+            return
         try:
-            applied.note_impact(self._session, one.revision, one.attempts, one.waited_ms, one.blocked_ms)
+            applied.note_impact(self._session, one.revision, impact)
         except psycopg.Error as error:
             log.warning("%s stands, but how long it made others wait is not kept: %s", one.revision, error)
 

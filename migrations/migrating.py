@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event
 
 from migrations import applied, unfinished
+from migrations.applied import Impact
 from migrations.attempt import Attempt, Order
 from migrations.backfill import SURROUNDINGS, Surroundings
 from migrations.bookkeeping import is_bookkeeping
@@ -40,11 +41,19 @@ class MigratingSession:
         gate: asked before each statement that locks relations, with what it asks for, the backend, and whether it
             works outside a transaction. It says whether the statement stops others; it raises to keep it back.
         outside: goes on where an earlier try was cut off.
+        impact: what the revision that runs now has cost so far.
         trace: told of every statement, while it runs.
     """
 
     def __init__(
-        self, dsn: str, watch: Watching, order: Order, gate: Gate, outside: Outside, trace: Trace | None = None
+        self,
+        dsn: str,
+        watch: Watching,
+        order: Order,
+        gate: Gate,
+        outside: Outside,
+        impact: Callable[[], Impact],
+        trace: Trace | None = None,
     ) -> None:
         self.attempt = Attempt()
         self.outside = outside
@@ -54,6 +63,7 @@ class MigratingSession:
         self.watch = watch
         self._dsn = dsn
         self._gate = gate
+        self._impact = impact
         self._order = order
         self._trace = trace
         self._limits = TimeLimits(order.lock_timeout_ms, order.statement_timeout_ms)
@@ -95,6 +105,7 @@ class MigratingSession:
         done: list[tuple[str, int]] = []
         # env.py may make another session at each try, and Python gives ids anew.
         self._backends.clear()
+        self.outside.note.look()
 
         def later(revision: str, duration_ms: int) -> None:
             done.append((revision, duration_ms))
@@ -148,7 +159,8 @@ class MigratingSession:
             return
         connection: Connection = ctx.connection
         revision = str(step.up_revision_id)
-        unfinished.forget(connection, revision)
+        if self.outside.note.is_noted:
+            unfinished.forget(connection, revision)
         if not step.is_upgrade:
             applied.forget(connection, revision)
             return
@@ -158,6 +170,7 @@ class MigratingSession:
             checksum=self._order.history.revision(revision).checksum,
             release_id=self._order.release_id,
             duration_ms=round((time.monotonic() - self.attempt.started) * 1000),
+            impact=self._impact(),
         )
 
     def _before(

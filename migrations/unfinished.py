@@ -24,9 +24,7 @@ log = logging.getLogger(__name__)
 
 Keeping = Literal["always", "while needed", "never"]
 
-_READ = """
-SELECT statements, begun, invalid::bigint[] FROM pilotage.unfinished_revisions WHERE revision = %s AND way = %s
-"""
+_READ = b"SELECT revision, way, statements, begun, invalid::bigint[] FROM pilotage.unfinished_revisions"
 _BEGIN = """
 INSERT INTO pilotage.unfinished_revisions (revision, way, statements, begun, invalid) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (revision, way) DO UPDATE
@@ -62,6 +60,9 @@ class Unfinished:
         keeping: `always` where the database has a record of what was applied; `while needed` where nothing of ours is
             to stay in it; or `never`.
         up: whether the revision is on its way up.
+
+    Attributes:
+        is_noted: whether the database has a note of the revision.
     """
 
     def __init__(self, session: psycopg.Connection, *, keeping: Keeping, up: bool) -> None:
@@ -70,13 +71,14 @@ class Unfinished:
         self._way = "up" if up else "down"
         self._revision = ""
         self._is_there = keeping == "always"
-        self._forget_nothing()
+        self._left: dict[tuple[str, str], tuple[list[str], str | None, list[int]]] = {}
+        self._know_nothing()
 
-    def _forget_nothing(self) -> None:
+    def _know_nothing(self) -> None:
         self._stood: tuple[str, ...] = ()
         self._begun: str | None = None
         self._old_invalid: frozenset[int] = frozenset()
-        self._has_note = False
+        self.is_noted = False
 
     @property
     def can_go_on(self) -> bool:
@@ -86,21 +88,25 @@ class Unfinished:
     @property
     def tells(self) -> bool:
         """Whether what was begun and has ended is known for certain: of a lone build, the catalogue tells enough."""
-        return self._keeping == "always" or self._has_note
+        return self._keeping == "always" or self.is_noted
 
-    def open(self, revision: str) -> None:
-        """Read what an earlier try has left of a revision."""
-        self._revision = revision
-        self._forget_nothing()
+    def look(self) -> None:
+        """Read what earlier tries have left: before each walk, since nobody else writes while it lasts."""
+        self._left.clear()
         if self._keeping == "while needed":
             self._is_there = _is_there(self._session)
-        if not self._is_there:
-            return
-        row = self._session.execute(_READ.encode(), (revision, self._way)).fetchone()
-        if row is not None:
-            self._stood, self._begun = tuple(row[0]), row[1]
-            self._old_invalid = frozenset(row[2])
-            self._has_note = True
+        if self._is_there:
+            rows = self._session.execute(_READ).fetchall()
+            self._left = {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
+
+    def open(self, revision: str) -> None:
+        """Begin a revision, where an earlier try has left it."""
+        self._revision = revision
+        self._know_nothing()
+        self.is_noted = any(revision == noted for noted, _ in self._left)
+        if (revision, self._way) in self._left:
+            stood, self._begun, invalid = self._left[revision, self._way]
+            self._stood, self._old_invalid = tuple(stood), frozenset(invalid)
 
     @property
     def number(self) -> int:
@@ -168,7 +174,7 @@ class Unfinished:
         Args:
             session: the driver's connection, in that transaction.
         """
-        if self._keeping == "while needed" and self._has_note:
+        if self._keeping == "while needed" and self.is_noted:
             gone = sql.SQL("DELETE FROM pilotage.unfinished_revisions WHERE revision = {}")
             asked_past_sqlalchemy(session, gone.format(sql.Literal(self._revision)).as_string(self._session))
 
@@ -176,7 +182,7 @@ class Unfinished:
         """Take away what was made for the notes, where nothing of ours is to stay."""
         if self._keeping == "while needed" and self._is_there:
             try:
-                if self._has_note:
+                if self.is_noted:
                     forget_by_hand(self._session, self._revision)
                 self._session.execute(_TIDY.encode())
                 self._is_there = False
@@ -191,7 +197,7 @@ class Unfinished:
             except psycopg.errors.InsufficientPrivilege:
                 log.warning("how far %s comes cannot be noted: the role may not create a schema", self._revision)
                 self._keeping = "never"
-        self._has_note = self._is_there
+        self.is_noted = self._is_there
         return self._is_there
 
     def _end(self, statements: Sequence[str]) -> sql.Composed:

@@ -121,6 +121,11 @@ class Watching:
         """Know nothing of who was waited for: another revision begins."""
         self.blockers, self.waited_for = (), ()
 
+    @property
+    def longest_ms(self) -> int:
+        """The longest that the work since the last `take` made somebody wait, in milliseconds."""
+        return max((one.waited_ms for one in list(self._waits.values())), default=0)
+
     def take(self) -> tuple[Blocked, ...]:
         """Whom the work since the last call made wait, the longest wait first."""
         taken = sorted(self._waits.values(), key=lambda one: -one.waited_ms)
