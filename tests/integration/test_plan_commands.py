@@ -1,6 +1,10 @@
 """`pilotage plan` and `pilotage rehearse`, as a developer runs them."""
 
 import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -110,3 +114,27 @@ def test_a_rehearsal_on_a_branch_of_production_leaves_no_branch(
     code, told = run("rehearse", "--target", CORE, "--blocking-budget-ms", "60000")
     assert code == 0, told
     assert {branch.name for branch in client.branches()} == before
+
+
+def test_the_branch_of_a_rehearsal_that_is_killed_expires_by_itself(
+    platform: RunningPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from tasks import connections
+
+    for name, value in platform.env.items():
+        monkeypatch.setenv(name, value)
+    client = connections.neon(connections.settings())
+    before = {branch.name for branch in client.branches()}
+    source = f"from flows.cli import app; app(['rehearse', '--target', {CORE!r}])"
+    rehearsing = subprocess.Popen([sys.executable, "-c", source], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not (left := [branch for branch in client.branches() if branch.name not in before]):
+        assert rehearsing.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    rehearsing.kill()
+    rehearsing.wait()
+    (branch,) = left
+    assert branch.expires_at is not None
+    assert branch.expires_at < datetime.now(UTC) + timedelta(hours=2)
+    client.delete_branch(branch.id)
