@@ -24,6 +24,10 @@ _OF_THE_SESSION = frozenset(
         "fetch_stmt",
     }
 )
+# Source: since PostgreSQL 17 names of savepoints, statements and values of SET are kept as $1, which no grammar takes.
+_SESSION_WORDS = frozenset(
+    {"savepoint", "rollback", "release", "deallocate", "fetch", "move", "close", "set", "prepare", "commit", "start"}
+)
 _PLANNED = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
 _FIRST_WORDS = frozenset({"select", "insert", "update", "delete", "merge", "with", "values", "table"})
 
@@ -121,7 +125,8 @@ def _of_the_session(query: str) -> bool:
     try:
         parsed = postgast.parse(query).stmts
     except postgast.PgQueryError:
-        return False
+        words = query.split(maxsplit=1)
+        return bool(words) and words[0].lower() in _SESSION_WORDS
     return all(one.stmt.WhichOneof("node") in _OF_THE_SESSION for one in parsed)
 
 

@@ -74,6 +74,12 @@ def test_the_whole_history_is_released_under_traffic_without_a_failed_request(li
     assert steps.index("promote") < steps.index("contract production")
     evidence = rehearsal.of_release(live.newest().id)
     assert evidence is not None
+    assert evidence.compatibility is not None
+    assert (evidence.compatibility.broken, evidence.compatibility.unknown, evidence.compatibility.unseen) == (
+        (),
+        (),
+        (),
+    )
     assert evidence.compatible
     assert {one.revision for one in evidence.revisions if one.phase == "contract"} >= {"20251205_0900"}
 

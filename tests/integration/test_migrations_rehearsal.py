@@ -11,6 +11,7 @@ from migrations.apply import upgrade
 from migrations.catalog import Catalog, read_catalog
 from migrations.errors import EvidenceUnreadable, RevisionFailed
 from migrations.evidence import Evidence
+from migrations.evidence_report import render
 from migrations.history import History
 from migrations.plan import make_plan
 from migrations.rehearsal import rehearse
@@ -239,8 +240,29 @@ def test_the_statements_of_a_role_are_those_that_it_sent(database: ProvisionedDa
         for age in range(3):
             application.execute("SELECT email FROM owners WHERE age = %s", (age,))
         application.execute("SET statement_timeout = 1000")
+        with application.transaction(), application.transaction():
+            application.execute("DECLARE c CURSOR FOR SELECT 1")
+            application.execute("FETCH 1 FROM c")
     with reader(database.owner_dsn) as connection:
         connection.execute("SELECT id FROM notes LIMIT 1")
         found = running_application(connection, database.app)
     assert found is not None
-    assert found.statements == (ProductionStatement("SELECT email FROM owners WHERE age = $1", 3),)
+    told = {one.query: one.calls for one in found.statements}
+    assert told.pop("SELECT email FROM owners WHERE age = $1") == 3
+    assert [query.split()[0] for query in told] == ["DECLARE"]
+
+
+def test_an_application_that_the_statistics_do_not_show_is_not_called_fine(
+    database: ProvisionedDatabase, folder: Path
+) -> None:
+    with psycopg.connect(database.superuser_dsn, autocommit=True) as superuser:
+        superuser.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+    with reader(database.owner_dsn) as connection:
+        found = running_application(connection, "nobody_of_that_name")
+    assert found is not None
+    assert "hold no statement of nobody_of_that_name" in found.unseen[0]
+    write(folder, 2, "ALTER TABLE owners ADD COLUMN nickname text", "ALTER TABLE owners DROP COLUMN nickname")
+    history = History.load(folder)
+    evidence = rehearse(database.owner_dsn, history, make_plan(database.owner_dsn, history, current=("r1",)), found)
+    assert not evidence.compatible
+    assert "cannot tell of all" in render(evidence, blocking_budget_ms=10_000)
