@@ -35,10 +35,13 @@ _FIRST_WORDS = frozenset({"select", "insert", "update", "delete", "merge", "with
 _LITERALS = re.compile(r"\b(INTERVAL|DATE|TIMESTAMPTZ|TIMESTAMP|TIME|UUID|JSONB?)\s+(\$\d+)", re.IGNORECASE)
 _EXTRACT = re.compile(r"\bEXTRACT\s*\(\s*(\$\d+)\s+FROM\b", re.IGNORECASE)
 
+# Source: what functions and triggers run is kept too where pg_stat_statements.track is `all`; `toplevel` is there since
+# version 1.9 of the extension. They run when the statement that calls them is tried.
 _STATEMENTS = """
 SELECT s.query, sum(s.calls)::bigint FROM pg_stat_statements s
 JOIN pg_roles r ON r.oid = s.userid
 WHERE r.rolname = %(role)s AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND coalesce((to_jsonb(s) ->> 'toplevel')::boolean, true)
 GROUP BY s.query ORDER BY 2 DESC, 1 LIMIT %(limit)s + 1
 """
 _HIDDEN = "<insufficient privilege>"
