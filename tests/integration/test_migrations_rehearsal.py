@@ -251,7 +251,8 @@ def test_the_statements_of_a_role_are_those_that_it_sent(database: ProvisionedDa
     assert found is not None
     told = {one.query: one.calls for one in found.statements}
     assert told.pop("SELECT email FROM owners WHERE age = $1") == 3
-    assert sorted(query.split()[0] for query in told) == ["DECLARE", "DO"]
+    # What the block ran within is not what the application sent.
+    assert {query.split()[0] for query in told} == {"DECLARE", "DO"}
 
 
 def test_an_application_that_the_statistics_do_not_show_is_not_called_fine(
