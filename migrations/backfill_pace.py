@@ -44,8 +44,8 @@ class Limits:
         vacuum_s: seconds that it waits for autovacuum before it goes on.
     """
 
-    target_ms: int = 50
-    rest_share: float = 0.25
+    target_ms: int = 25
+    rest_share: float = 0.5
     probe_ms: float = 100.0
     lag_bytes: int = 64 << 20
     dead_share: float = 0.5

@@ -48,6 +48,8 @@ INSERT INTO orders SELECT g, 1 + g % {CUSTOMERS}, g % 1000, g, 'note' FROM gener
 INSERT INTO prices SELECT g, g, 'note' FROM generate_series(1, {PRICES}) g;
 GRANT SELECT, INSERT, UPDATE, DELETE ON customers, orders, prices TO PUBLIC
 """
+# As a server is set up that has rows to keep: the defaults are for 128 MB of memory, and a checkpoint each gigabyte.
+SETTINGS = {"archive_mode": "off", "shared_buffers": "1GB", "min_wal_size": "2GB", "max_wal_size": "8GB"}
 FORGET = """
 DELETE FROM alembic_version;
 DO $$ BEGIN
@@ -223,7 +225,7 @@ def written(folder: Path, name: str, bodies: Sequence[str]) -> Path:
 def filled(folder: Path) -> Generator[tuple[str, str]]:
     """A durable server with the rows, gone afterwards; connection strings of the owner and of the application."""
     cluster = Cluster.create(data_root(folder) / "bench", spawner=Spawner())
-    cluster.start(free_port(), durable=True, settings={"archive_mode": "off"})
+    cluster.start(free_port(), durable=True, settings=SETTINGS)
     try:
         owner, app = Login("bench_owner", "owner"), Login("bench_app", "app")
         with cluster.connect() as superuser:
