@@ -121,8 +121,8 @@ class Surroundings:
         self._call("before_cursor_execute", connection, None, statement, None)
         try:
             yield
-        except BaseException:
-            self._call("handle_error", None)
+        except BaseException as error:
+            self._call("handle_error", _Failure(error))
             raise
         self._call("after_cursor_execute", connection, _Changed(changed()))
 
@@ -130,6 +130,15 @@ class Surroundings:
         listener = self.listeners.get(event)
         if listener is not None:
             listener(*given)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What SQLAlchemy tells of an error, as far as a backfill knows it."""
+
+    original_exception: BaseException
+    is_disconnect: bool = False
+    connection: Connection | None = None
 
 
 @dataclass(frozen=True)

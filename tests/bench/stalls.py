@@ -38,6 +38,7 @@ PRICES = ORDERS // 3
 BOUND_MS = 150.0
 IDLE_S = 3.0
 SETTLE_S = 0.3
+PER_SETTLE = 2000
 
 SCHEMA = f"""
 CREATE TABLE customers (id int PRIMARY KEY, name text);
@@ -96,6 +97,16 @@ class Clients:
         for line in lines:
             due, answered, kind, error = json.loads(line)
             self.answers.append(Answer(due, answered, kind, error))
+
+    def settle(self) -> None:
+        """Wait until all that was held up is answered, so that no change pays for the one before."""
+        ends = time.monotonic() + 30
+        while time.monotonic() < ends:
+            time.sleep(SETTLE_S)
+            now = time.monotonic()
+            last = [one for one in self.answers[-PER_SETTLE:] if one.answered > now - SETTLE_S]
+            if last and all(one.answered - one.due < SETTLE_S / 3 for one in last):
+                return
 
     def during(self, began: float, ended: float) -> Sequence[Answer]:
         """The queries that were due, or waited, in a time; all are answered when this returns."""
@@ -170,7 +181,7 @@ def told(console: Console, measured: dict[str, tuple[Figures, Figures]], idle: F
 
 def observe(seen: Clients, figures: Figures, act: Callable[[], None]) -> None:
     """Do something under the eyes of the clients."""
-    time.sleep(SETTLE_S)
+    seen.settle()
     began = time.monotonic()
     act()
     ended = time.monotonic()
