@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import postgast
@@ -43,6 +44,10 @@ JOIN pg_roles r ON r.oid = s.userid
 WHERE r.rolname = %(role)s AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND coalesce((to_jsonb(s) ->> 'toplevel')::boolean, true)
 GROUP BY s.query ORDER BY 2 DESC, 1 LIMIT %(limit)s + 1
+"""
+_FUNCTIONS = """
+SELECT p.prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+WHERE l.lanname IN ('plpgsql', 'sql') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 _HIDDEN = "<insufficient privilege>"
 
@@ -141,3 +146,26 @@ def is_planned(query: str) -> bool:
         # Constants are kept as $1 where the grammar has none: the server will say the same of both schemas.
         return query.lstrip(" (\n\t").split(maxsplit=1)[0].lower() in _FIRST_WORDS
     return len(parsed) == 1 and parsed[0].stmt.WhichOneof("node") in _PLANNED
+
+
+def run_by_functions(
+    connection: psycopg.Connection, statements: Iterable[ProductionStatement]
+) -> frozenset[ProductionStatement]:
+    """Those of the statements that stand in a function's body, and name its variables.
+
+    Args:
+        connection: a session on the database.
+        statements: those that cannot be prepared.
+
+    Locks: none beyond the system catalogues.
+
+    Source: what a deferred trigger runs at COMMIT is kept by pg_stat_statements as if the client had sent it; PERFORM
+    is kept as SELECT.
+    """
+    bodies = [" ".join(str(row[0]).split()) for row in connection.execute(_FUNCTIONS)]
+    return frozenset(one for one in statements if any(_pattern(one.query).search(body) for body in bodies))
+
+
+def _pattern(query: str) -> re.Pattern[str]:
+    words = re.sub(r"^SELECT ", "", " ".join(query.split()), flags=re.IGNORECASE)
+    return re.compile(".+?".join(map(re.escape, re.split(r"\$\d+", words))))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import psycopg
 from psycopg import sql
 
-from migrations.application import Application, ProductionStatement, is_planned
+from migrations.application import Application, ProductionStatement, is_planned, run_by_functions
 from migrations.demands import Demands, read_demands
 from migrations.new_demands import doubts, filters, refusals
 from migrations.statement_usage import Usage, usage
@@ -111,11 +111,13 @@ def look(connection: psycopg.Connection, application: Application) -> Look:
     _stand_in(connection, application.role)
     usages = {one: found for one in application.statements if (found := usage(one.prepared)) is not None}
     understood = understand(connection, (one for one in application.statements if is_planned(one.query)))
+    inside = run_by_functions(connection, [one for one, was in understood.items() if was.refusal])
+    sent = tuple(one for one in application.statements if one not in inside)
     usable = {one: usages[one] for one, was in understood.items() if one in usages and not was.refusal}
     taken = sample(connection, usable.values())
     tries = {one: values_for(used, taken) for one, used in usable.items()}
     return Look(
-        application,
+        replace(application, statements=sent),
         usages,
         understood,
         read_demands(connection, application.role),

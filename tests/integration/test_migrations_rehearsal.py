@@ -269,3 +269,19 @@ def test_an_application_that_the_statistics_do_not_show_is_not_called_fine(
     evidence = rehearse(database.owner_dsn, history, make_plan(database.owner_dsn, history, current=("r1",)), found)
     assert not evidence.compatible
     assert "cannot tell of all" in render(evidence, blocking_budget_ms=10_000)
+
+
+def test_what_a_function_runs_is_not_taken_for_what_the_application_sends(
+    database: ProvisionedDatabase, folder: Path
+) -> None:
+    with psycopg.connect(database.owner_dsn) as owner:
+        owner.execute(
+            "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ DECLARE changed int; BEGIN"
+            " PERFORM 1 FROM notes WHERE id = changed\n FOR UPDATE; END $$"
+        )
+    write(folder, 2, "ALTER TABLE owners ADD COLUMN nickname text", "ALTER TABLE owners DROP COLUMN nickname")
+    inside, unknown = "SELECT $3 FROM notes WHERE id = changed FOR UPDATE", "SELECT $1 FROM notes WHERE id = nothing"
+    found = rehearsed(database, folder, inside, unknown).compatibility
+    assert found is not None
+    assert [one.query for one, _ in found.unknown] == [unknown]
+    assert not found.proven
