@@ -21,7 +21,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, pool
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, pool
 
 from migrations.locks import MIGRATING
 from migrations.session import connect
@@ -143,7 +143,7 @@ class ForeignRunner:
         os.environ.update(given)
         try:
             # What it prints would stand in the middle of what a command prints for a machine.
-            with chdir(self.environment.folder), _logging_left_alone(), redirect_stdout(sys.stderr):
+            with chdir(self.environment.folder), _logging_left_alone(), redirect_stdout(sys.stderr), self._pools():
                 yield
         finally:
             for name, value in before.items():
@@ -151,6 +151,25 @@ class ForeignRunner:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
+
+    @contextmanager
+    def _pools(self) -> Generator[None]:
+        """Close what env.py leaves idle in its pools: it would look like the rest of a migration that died."""
+        used: set[Engine] = set()
+
+        def note(connection: Connection) -> None:
+            if self.is_mine(connection):
+                used.add(connection.engine)
+
+        event.listen(self.engines, "engine_connect", note)
+        try:
+            yield
+        finally:
+            event.remove(self.engines, "engine_connect", note)
+            for engine in used:
+                # An asynchronous one can be closed only by its loop, which has ended.
+                if not engine.dialect.is_async:
+                    engine.dispose()
 
     def close(self) -> None:
         """Nothing is open."""

@@ -124,6 +124,17 @@ def test_a_foreign_history_with_branches_is_applied_and_taken_back(
     assert asked(database, "SELECT to_regclass('a')") == [(None,)]
 
 
+def test_what_env_py_leaves_in_its_pool_is_no_migration(
+    database: ProvisionedDatabase, project: Callable[..., Path]
+) -> None:
+    pooled = SYNC.replace(", poolclass=pool.NullPool", "")
+    upgrade(
+        database.owner_dsn, history(project(f"{pooled}\nimport builtins\nbuiltins.kept = engine\n")), release_id="r"
+    )
+    left = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert asked(database, left) == []
+
+
 def test_each_revision_is_a_transaction_of_its_own(database: ProvisionedDatabase, project: Callable[..., Path]) -> None:
     broken = {**BRANCHED, "ddd": ('("bbb", "ccc")', None, "SELECT 1 / 0", "SELECT 1")}
     with pytest.raises(RevisionFailed, match="division by zero"):
