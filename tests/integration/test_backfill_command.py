@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from deployments.local.provision import ProvisionedDatabase
@@ -30,7 +31,7 @@ TABLE = 'op.execute("CREATE TABLE things (id integer PRIMARY KEY, a text, b int)
 
 @pytest.fixture(autouse=True)
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("flows.cli.backfill.console", Console(highlight=False, width=200))
     monkeypatch.setattr("migrations.history.VERSIONS", tmp_path)
     steps = ((MADE, None, TABLE), (FILLED, MADE, 'op.backfill("things", {"b": "a::int"}, where="b IS NULL")'))
     for id_, down, up in steps:
