@@ -88,7 +88,7 @@ def revision_findings(state: HistoryState) -> Iterable[DriftFinding]:
             "stands in the database, but this commit has no such revision",
             "release a commit that has it",
         )
-    for revision in state.pending:
+    for revision in state.pending or ():
         yield DriftFinding("pending", revision.id, "is not applied", "release it")
     if state.edited is None or state.deleted is None:
         yield DriftFinding(

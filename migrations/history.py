@@ -204,7 +204,7 @@ class HistoryState:
 
     Attributes:
         current: revisions that stand in `alembic_version`.
-        pending: revisions that it lacks, oldest first.
+        pending: revisions that it lacks, oldest first; None where it stands at one that the history does not know.
         edited: applied revisions whose file is another one now.
         deleted: applied revisions whose file is gone.
         unknown: revisions that stand, and that the history lacks.
@@ -212,7 +212,7 @@ class HistoryState:
     """
 
     current: tuple[str, ...]
-    pending: tuple[Revision, ...]
+    pending: tuple[Revision, ...] | None
     edited: tuple[Revision, ...] | None
     deleted: tuple[str, ...] | None
     unknown: tuple[str, ...]
@@ -230,8 +230,8 @@ def state(connection: psycopg.Connection, history: History, *, target: str | Seq
     Locks: AccessShareLock on alembic_version and pilotage.applied_revisions.
     """
     current = current_revisions(connection, history.version_table)
-    pending = history.path_to(target, current)
     unknown = tuple(revision for revision in current if revision not in history)
+    pending = None if unknown else history.path_to(target, current)
     # Of a project that is not ours nothing is recorded; what is kept there belongs to another history.
     if history.environment is not None or not applied.is_kept(connection):
         if current:

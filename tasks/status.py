@@ -119,7 +119,7 @@ def look_at(given: Settings, branch_name: str, name: str, history: History, targ
         name=name,
         branch_id=branch.id,
         revisions=stands.current,
-        pending=tuple(revision.id for revision in stands.pending),
+        pending=tuple(revision.id for revision in stands.pending or ()),
         drift=tuple(finding for finding in drift if finding.kind != "pending"),
     )
 

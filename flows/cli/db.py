@@ -40,7 +40,7 @@ class _Facts:
     env_file: str
     log: str
     revisions: tuple[str, ...]
-    pending: tuple[str, ...]
+    pending: tuple[str, ...] | None
     applied: tuple[str, ...]
 
 
@@ -114,11 +114,12 @@ def _as_failures() -> Generator[None]:
 
 def _facts(folder: Path, database: DevelopmentDatabase, applied: Sequence[Applied] = ()) -> _Facts:
     current: tuple[str, ...] = ()
-    pending: tuple[str, ...] = ()
+    pending: tuple[str, ...] | None = ()
     if database.pid is not None:
         with reader(database.owner_dsn) as connection:
             found = state(connection, History.load())
-        current, pending = found.current, tuple(one.id for one in found.pending)
+        current = found.current
+        pending = None if found.pending is None else tuple(one.id for one in found.pending)
     return _Facts(
         running=database.pid is not None,
         pid=database.pid,
@@ -137,10 +138,8 @@ def _show(facts: _Facts) -> None:
     runs = f"runs, process {facts.pid}" if facts.running else "does not run: `pilotage db up` starts it"
     lines = [f"the development database {runs}"]
     if facts.running:
-        lines += [
-            f"  revision  {', '.join(facts.revisions) or 'none'}",
-            f"  pending   {', '.join(facts.pending) or 'none'}",
-        ]
+        pending = "cannot be told" if facts.pending is None else ", ".join(facts.pending) or "none"
+        lines += [f"  revision  {', '.join(facts.revisions) or 'none'}", f"  pending   {pending}"]
     lines += [f"  log       {facts.log}", f"DATABASE_URL={facts.database_url}"]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)

@@ -80,7 +80,7 @@ def as_document(found: Standing) -> dict[str, object]:
         "database": found.where,
         "ok": not found.findings,
         "current": list(stands.current) if stands else None,
-        "pending": [one.id for one in stands.pending] if stands else None,
+        "pending": [one.id for one in stands.pending] if stands and stands.pending is not None else None,
         "recorded": stands is not None and stands.edited is not None,
         "findings": [dataclasses.asdict(one) for one in found.findings],
     }
@@ -90,9 +90,11 @@ def show(found: Standing, console: Console) -> None:
     """The standing for people."""
     if found.state is not None:
         console.print(f"{escape(found.where)} stands at {', '.join(found.state.current) or 'nothing: it is empty'}")
-        for one in found.state.pending:
+        for one in found.state.pending or ():
             console.print(f"  pending {one.id} ({one.phase or 'expand'}): {escape(one.message)}", soft_wrap=True)
-        if not found.state.pending:
+        if found.state.pending is None:
+            console.print("  [dim]what is pending cannot be told: these revisions do not know where it stands[/]")
+        elif not found.state.pending:
             console.print("  nothing is pending")
         if found.state.edited is None:
             console.print("  [dim]edited and deleted files cannot be told: there is no record of what was applied[/]")

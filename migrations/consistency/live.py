@@ -49,7 +49,8 @@ def check_live(live: str, server: str, history: History) -> tuple[CheckResult, H
         promised, found = promised and promised.without("grant"), found.without("grant")
     drift = find_drift(found, promised, stands)
     findings = tuple(_finding(one) for one in drift if one.kind != "pending" and one.subject != CHECKSUMS)
-    notes = [f"{place(live)} at {', '.join(stands.current) or 'base'}, {len(stands.pending)} pending"]
+    pending = "what is pending cannot be told" if stands.pending is None else f"{len(stands.pending)} pending"
+    notes = [f"{place(live)} at {', '.join(stands.current) or 'base'}, {pending}"]
     if promised is not None and not comparable:
         notes.append("grants were not compared: the server of the throwaway database has other roles")
     if stands.edited is None:

@@ -84,7 +84,7 @@ def test_upgrade_to_a_target_leaves_the_rest_pending(database: ProvisionedDataba
     upgrade(database.owner_dsn, oldest, target=CORE, release_id="r")
     with reader(database.owner_dsn) as connection:
         stands = state(connection, oldest)
-    assert (stands.current, [one.id for one in stands.pending]) == ((CORE,), [HEAD])
+    assert (stands.current, stands.pending) == ((CORE,), (oldest.revision(HEAD),))
     assert (stands.edited, stands.deleted, stands.unknown, stands.unrecorded) == ((), (), (), ())
 
 
@@ -231,7 +231,7 @@ def test_state_tells_edited_deleted_unknown_and_unrecorded(
     with reader(database.owner_dsn) as connection:
         stands = state(connection, history)
     assert [one.id for one in stands.edited or ()] == ["r1"]
-    assert (stands.deleted, stands.unknown, stands.unrecorded) == (("r3",), ("r3",), ())
+    assert (stands.deleted, stands.unknown, stands.unrecorded, stands.pending) == (("r3",), ("r3",), (), None)
     with psycopg.connect(database.owner_dsn) as connection:
         connection.execute("DELETE FROM pilotage.applied_revisions WHERE revision = 'r2'")
         connection.execute("UPDATE alembic_version SET version_num = 'r2'")
