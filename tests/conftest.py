@@ -63,19 +63,34 @@ def server(tmp_path_factory: pytest.TempPathFactory, spawner: Spawner) -> Iterat
     state: Path = tmp_path_factory.mktemp("server")
     cluster = Cluster.create(data_root(state) / "session", spawner=spawner)
     cluster.start(free_port(), settings={"archive_mode": "off", "full_page_writes": "off"})
+    # Roles are the server's: one that an owner made would be nobody's when that owner is gone.
+    cluster.scalar("CREATE ROLE pilotage_service NOLOGIN")
     yield cluster
     cluster.stop("immediate")
     remove_data_root(state)
 
 
+@pytest.fixture(scope="session")
+def grant_services(server: Cluster) -> Callable[[str], None]:
+    """Give an owner what it would have if it had made the role of services itself."""
+
+    def grant(owner: str) -> None:
+        given = sql.SQL("GRANT pilotage_service TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
+        with server.connect() as superuser:
+            superuser.execute(given.format(sql.Identifier(owner)))
+
+    return grant
+
+
 @pytest.fixture
-def database(server: Cluster) -> Iterator[ProvisionedDatabase]:
+def database(server: Cluster, grant_services: Callable[[str], None]) -> Iterator[ProvisionedDatabase]:
     """A database of its own, with an owner that is no superuser and a role for the application."""
     name = f"test_{secrets.token_hex(4)}"
     owner = Login(f"{name}_owner", secrets.token_urlsafe(12))
     app = Login(f"{name}_app", secrets.token_urlsafe(12))
     with server.connect() as superuser:
         provision(superuser, database=name, owner=owner, app=app)
+    grant_services(owner.name)
     yield ProvisionedDatabase(
         name=name,
         owner=owner.name,

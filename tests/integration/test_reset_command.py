@@ -56,7 +56,9 @@ CREATE TABLE extra (id serial, owner uuid REFERENCES users);
 CREATE VIEW seen AS SELECT email FROM users; CREATE MATERIALIZED VIEW kept AS SELECT 1 AS one;
 CREATE FUNCTION hand() RETURNS integer LANGUAGE sql RETURN 1; CREATE PROCEDURE doing() LANGUAGE sql AS 'SELECT 1';
 CREATE TYPE mood AS ENUM ('good'); CREATE DOMAIN age AS integer; CREATE TYPE pair AS (a integer, b integer);
-CREATE TYPE span AS RANGE (subtype = integer); CREATE SEQUENCE numbers; ALTER TABLE users DROP COLUMN bio CASCADE;
+CREATE TYPE span AS RANGE (subtype = integer); CREATE SEQUENCE numbers;
+CREATE AGGREGATE total(integer) (SFUNC = int4pl, STYPE = integer); CREATE STATISTICS pairs ON email, name FROM users;
+ALTER TABLE users DROP COLUMN bio CASCADE;
 INSERT INTO users (email, "updatedAt") VALUES ('a@example.org', now())
 """
 

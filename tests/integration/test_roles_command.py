@@ -17,7 +17,6 @@ from migrations.apply import upgrade
 from migrations.catalog import Catalog, difference, read_catalog
 from migrations.consistency import check_live
 from migrations.history import History
-from migrations.roles import SERVICES
 from migrations.session import reader
 from tasks import connections
 
@@ -30,16 +29,8 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def names(database: ProvisionedDatabase) -> Iterator[tuple[str, str, str]]:
-    """Three roles that are not there yet, and are gone afterwards; the role of all services is there once a server."""
+    """Three roles that are not there yet, and are gone afterwards."""
     found = f"{database.name}_shop", f"{database.name}_reads", f"{database.name}_serves"
-    with psycopg.connect(database.superuser_dsn) as connection:
-        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (SERVICES,)).fetchone() is None:
-            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(SERVICES)))
-        connection.execute(
-            sql.SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE").format(
-                sql.Identifier(SERVICES), sql.Identifier(database.owner)
-            )
-        )
     yield found
     with psycopg.connect(database.superuser_dsn) as connection:
         for name in found:

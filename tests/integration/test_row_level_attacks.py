@@ -1,7 +1,7 @@
 """What a user of the application may try to get at another one's health or money, and does not."""
 
 import secrets
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -34,7 +34,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(server: Cluster) -> Place:
+def place(server: Cluster, grant_services: Callable[[str], None]) -> Place:
     name = f"attacks_{secrets.token_hex(4)}"
     owner, app, service = (Login(f"{name}_{kind}", secrets.token_urlsafe(12)) for kind in ("owner", "app", "service"))
     owner_dsn, app_dsn, service_dsn = (
@@ -46,6 +46,7 @@ def place(server: Cluster) -> Place:
         # On Neon everybody may make temporary tables and functions.
         grant = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}, {}")
         superuser.execute(grant.format(*map(sql.Identifier, (name, app.name, service.name))))
+    grant_services(owner.name)
     upgrade(owner_dsn, History.load(), release_id="r")
     with psycopg.connect(owner_dsn) as connection:
         ensure_roles(connection, application=app.name, read_only=f"{name}_ro")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import secrets
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +118,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(server: Cluster) -> Place:
+def place(server: Cluster, grant_services: Callable[[str], None]) -> Place:
     name = f"rows_{secrets.token_hex(4)}"
     logins = {
         kind: Login(f"{name}_{kind}", secrets.token_urlsafe(12)) for kind in ("owner", "app", "peer", "service", "ro")
@@ -135,6 +135,7 @@ def place(server: Cluster) -> Place:
         superuser.execute(
             sql.SQL("GRANT {} TO {}").format(sql.Identifier(logins["owner"].name), sql.Identifier(logins["peer"].name))
         )
+    grant_services(logins["owner"].name)
     upgrade(dsns["owner"], History.load(), release_id="r")
     roles = {"application": logins["app"].name, "read_only": logins["ro"].name, "service": logins["service"].name}
     with psycopg.connect(dsns["owner"]) as owner:

@@ -233,8 +233,6 @@ def test_a_role_that_may_create_or_owns_is_broken(shop: Shop) -> None:
 
 @pytest.mark.parametrize("other", ["{owner}", "pg_write_all_data", "pilotage_service"])
 def test_a_member_of_the_owner_or_of_a_powerful_role_is_broken(shop: Shop, other: str) -> None:
-    if other == "pilotage_service":
-        shop.run("DO $$ BEGIN CREATE ROLE pilotage_service NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     shop.run(f"GRANT {other} TO {{app}}")
     assert f"{shop.app} is a member of {other.format(owner=shop.owner)}" in shop.role().wrong
 
