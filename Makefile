@@ -23,7 +23,7 @@ demo: $(VENV)/.installed ## Watch a release on the local platform (SCENARIO=bad-
 	$(BIN)/pilotage local demo --scenario $(SCENARIO) $(if $(filter-out 0,$(KEEP)),--keep)
 
 test: $(VENV)/.installed ## Run the tests, on real PostgreSQL clusters
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed ## Look for mistakes and for format
 	$(BIN)/ruff check .
