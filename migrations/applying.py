@@ -13,7 +13,7 @@ import psycopg
 from migrations import applied
 from migrations.applied import Impact
 from migrations.attempt import Applied, Order
-from migrations.blockers import END_IDLE_AFTER_S, Approach, Holder, KeptBack, Policy, stops_others
+from migrations.blockers import END_IDLE_AFTER_S, Approach, Holder, KeptBack, Policy, first_look
 from migrations.errors import (
     DatabaseRefused,
     DatabaseUnreachable,
@@ -151,18 +151,19 @@ class Run:
         """Keep a statement back while somebody has held its locks for long; whether it stops others."""
         self._revision = self._migrating.attempt.revision or self._revision
         try:
-            found = self._approach.in_the_way(asked, pid)
+            alone, stops_others = first_look(self._session, asked, pid)
+            found = self._approach.in_the_way(asked, pid, alone=alone)
             if found and not outside:
                 raise KeptBack(asked, pid, found)
             if found:
                 # Outside a transaction nothing is held meanwhile, and nothing can be taken back.
                 self._wait_for(asked, pid)
-            return stops_others(self._session, asked)
         except psycopg.Error as error:
             if self._session.closed:
                 raise DatabaseUnreachable.of(self._dsn, error) from error
             log.warning("who holds the locks of a statement cannot be told: %s", error)
             return asked.stops_others
+        return stops_others
 
     def _wait_for(self, asked: Wanted, pid: int) -> None:
         began = time.monotonic()

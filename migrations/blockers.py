@@ -80,7 +80,13 @@ WHERE pid = %(pid)s AND state IN ('idle in transaction', 'idle in transaction (a
 """
 
 
-_STANDS = b"SELECT EXISTS (SELECT FROM unnest(%s::text[]) AS given(name) WHERE to_regclass(name) IS NOT NULL)"
+# The catalogue's own tables have numbers below this one.
+_FIRST_LOOK = b"""
+SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation' AND relation >= 16384
+                   AND pid IS DISTINCT FROM %(pid)s AND pid IS DISTINCT FROM pg_backend_pid()
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),
+       EXISTS (SELECT FROM unnest(%(strong)s::text[]) AS given(name) WHERE to_regclass(name) IS NOT NULL)
+"""
 
 
 @dataclass(frozen=True)
@@ -148,16 +154,23 @@ def holders(session: psycopg.Connection, asked: Wanted, pid: int) -> tuple[Holde
     return tuple(found)
 
 
-def stops_others(session: psycopg.Connection, asked: Wanted) -> bool:
-    """Whether somebody else may have to wait for a statement: nobody waits for a table that is being made.
+def first_look(session: psycopg.Connection, asked: Wanted, pid: int) -> tuple[bool, bool]:
+    """Look at little before looking at all: most databases are quiet most of the time.
 
     Args:
         session: in autocommit, not the one that will send the statement.
         asked: what it asks for.
+        pid: backend of the session that will send it.
+
+    Returns:
+        Whether nobody else holds or awaits any table at all; and whether somebody may have to wait for the statement:
+        nobody waits for a table that is being made.
+
+    Locks: AccessShareLock on system catalogues.
     """
     strong = [lock.relation for lock in asked.locks if lock.stops_writes]
-    row = session.execute(_STANDS, (strong,)).fetchone() if strong else None
-    return bool(row and row[0])
+    row = session.execute(_FIRST_LOOK, {"pid": pid, "strong": strong}).fetchone()
+    return (bool(row[0]), bool(row[1])) if row else (False, True)
 
 
 class KeptBack(MigrationError):
@@ -206,11 +219,19 @@ class Approach:
         self._seen: dict[str, float] = {}
         self._looked: tuple[Wanted | None, float] = (None, 0.0)
 
-    def in_the_way(self, asked: Wanted, pid: int) -> tuple[Holder, ...]:
+    def in_the_way(self, asked: Wanted, pid: int, *, alone: bool) -> tuple[Holder, ...]:
         """Who holds a lock for so long that queueing for it would stop everybody else.
 
         A transaction whose beginning the role may not see is looked at twice: most have ended by then.
+
+        Args:
+            asked: what the statement asks for.
+            pid: backend of the session that will send it.
+            alone: whether the first look saw nobody.
         """
+        if alone:
+            self._looked, self._seen = (asked, time.monotonic()), {}
+            return ()
         found = self._long(asked, pid)
         if found and all(one.age_s is None for one in found):
             time.sleep(self._long_s / 4)
