@@ -15,6 +15,7 @@ from migrations.trace import Lock
 PERIOD_S = 0.025
 BUILD_PERIOD_S = 0.5
 
+_ANYBODY = b"SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
 # Only who waits costs a look at who blocks them. Whoever waits behind one that waits for us waits for us, too.
 _WAITS = b"""
 SELECT l.pid, pg_blocking_pids(l.pid), extract(epoch FROM clock_timestamp() - l.waitstart)::float8 * 1000,
@@ -155,7 +156,8 @@ class Watching:
 
     def _look(self, pid: int) -> None:
         now = time.monotonic()
-        rows = self._session.execute(_WAITS).fetchall()
+        anybody = self._session.execute(_ANYBODY).fetchone()
+        rows = self._session.execute(_WAITS).fetchall() if anybody and anybody[0] else []
         self._first = {int(row[0]): self._first.get(int(row[0]), now) for row in rows}
         waits: dict[int, _Wait] = {}
         for number, by, waited_ms, relation, mode, user, application, query in rows:
