@@ -85,8 +85,7 @@ def ensure_table(connection: psycopg.Connection) -> bool:
     if is_kept(connection) and _is_wide(connection):
         return True
     try:
-        connection.execute(_CREATE.encode())
-        connection.execute(f"{_WIDEN}{UNFINISHED}".encode())
+        connection.execute(f"{_CREATE};{_WIDEN}{UNFINISHED}".encode())
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True

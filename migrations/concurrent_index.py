@@ -35,6 +35,7 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n
 WHERE c.relkind = 'i' AND n.nspname !~ '^pg_'
 """
 _ON_TABLE = _INDEXES + b" AND i.indrelid = to_regclass(%s)"
+_NAMED_ON_TABLE = _ON_TABLE + b" AND c.relname = %s"
 _ON_COPY = b"""
 SELECT pg_get_indexdef(i.indexrelid), c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = to_regclass(%s)
@@ -44,6 +45,7 @@ _OF_SAME_TABLE = _INDEXES + (
     b" AND NOT i.indisvalid AND i.indrelid = (SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(%s))"
 )
 _INVALID = _INDEXES + b" AND NOT i.indisvalid"
+_INVALID_ONES = b"SELECT indexrelid::bigint FROM pg_index WHERE NOT indisvalid"
 _NAMESAKE = b"""
 SELECT EXISTS (SELECT FROM pg_class c WHERE c.relname = %s
                AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)))
@@ -146,7 +148,7 @@ class ConcurrentIndexes:
             had_effect = (was_begun or known) and not self._named(asked.named)
             if had_effect:
                 self._tell(f"index {asked.index} is gone already")
-        self._invalid_before = frozenset(one.oid for one in self._read(_INVALID))
+        self._invalid_before = frozenset(int(row[0]) for row in self._session.execute(_INVALID_ONES))
         return had_effect
 
     def invalid_before(self) -> tuple[int, ...]:
@@ -180,11 +182,10 @@ class ConcurrentIndexes:
     def _prepare_create(
         self, asked: ConcurrentStatement, sql_text: str, revision: str, note: Unfinished, *, was_begun: bool
     ) -> bool:
-        standing = self._read(_ON_TABLE, asked.table)
-        if asked.index:
-            standing = tuple(one for one in standing if one.name == asked.index)
-            if not standing and self._is_taken(asked):
-                raise IndexInTheWay(revision, asked.index, "another relation has its name")
+        name = asked.index
+        standing = self._read(_NAMED_ON_TABLE, asked.table, name) if name else self._read(_ON_TABLE, asked.table)
+        if name and not standing and self._is_taken(asked):
+            raise IndexInTheWay(revision, name, "another relation has its name")
         promised = self._promised(sql_text, asked.table) if standing else None
         if not asked.index:
             standing = tuple(one for one in standing if _is_left(one, promised, note, was_begun=was_begun))

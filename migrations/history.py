@@ -40,12 +40,14 @@ class History:
     Attributes:
         revisions: each after all that it needs.
         folders: where their files lie.
+        directory: the same, as Alembic has read them.
         environment: whose env.py runs them; None where ours does.
         version_table: the table that says which revisions stand, quoted and with its schema where it has one.
     """
 
     revisions: tuple[Revision, ...]
     folders: tuple[Path, ...]
+    directory: ScriptDirectory = field(repr=False, compare=False)
     environment: ForeignEnvironment | None = None
     version_table: str = VERSION_TABLE
     _by_id: Mapping[str, Revision] = field(init=False, repr=False, compare=False)
@@ -68,7 +70,7 @@ class History:
         if absent:
             raise HistoryUnreadable(absent, "there is no such folder")
         directory = ScriptDirectory(str(SCRIPT_LOCATION), version_locations=[str(place) for place in places])
-        return cls(_walked(directory, places), places)
+        return cls(_walked(directory, places), places, directory)
 
     @classmethod
     def of_project(cls, environment: ForeignEnvironment) -> History:
@@ -80,7 +82,7 @@ class History:
         places = cls.folders_of(environment)
         with chdir(environment.folder):
             directory = ScriptDirectory.from_config(environment.alembic_config())
-            return cls(_walked(directory, places), places, environment)
+            return cls(_walked(directory, places), places, directory, environment)
 
     @staticmethod
     def folders_of(environment: ForeignEnvironment | None) -> tuple[Path, ...]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import chdir, nullcontext
 from typing import Any
 
 from alembic.runtime.migration import MigrationInfo, RevisionStep
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event
 
 from migrations import applied, unfinished
@@ -68,10 +66,8 @@ class MigratingSession:
         self._trace = trace
         self._limits = TimeLimits(order.lock_timeout_ms, order.statement_timeout_ms)
         self._backends: dict[int, int] = {}
-        config = order.history.alembic_config()
         environment = order.history.environment
-        with chdir(environment.folder) if environment else nullcontext():
-            self._script = ScriptDirectory.from_config(config)
+        self._script = order.history.directory
         self._runner: Runner = (
             OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, order.lock_timeout_ms)
         )
@@ -105,6 +101,7 @@ class MigratingSession:
         done: list[tuple[str, int]] = []
         # env.py may make another session at each try, and Python gives ids anew.
         self._backends.clear()
+        self._limits.forget()
         self.outside.note.look()
 
         def later(revision: str, duration_ms: int) -> None:
@@ -264,6 +261,7 @@ class MigratingSession:
 
     def _rolled_back(self, conn: Connection) -> None:
         self._made.clear()
+        self._limits.forget()
         if self._trace is not None and self._runner.is_mine(conn):
             self._trace.transaction_ended(committed=False)
 

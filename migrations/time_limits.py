@@ -28,7 +28,9 @@ class TimeLimits:
         self._lock_ms = lock_ms
         self._statement_ms = statement_ms
         self._set: dict[str, int] = {}
+        self._session: Any = None
         self._left_alone: frozenset[str] = frozenset()
+        self._may_have_changed = False
 
     @property
     def statement_ms(self) -> int:
@@ -36,9 +38,10 @@ class TimeLimits:
         return self._set.get("statement_timeout", 0)
 
     def begin(self) -> None:
-        """Begin a revision."""
-        self.forget()
-        self._left_alone = frozenset()
+        """Begin a revision: what the one before it may have set is not known."""
+        if self._may_have_changed:
+            self.forget()
+        self._left_alone, self._may_have_changed = frozenset(), False
 
     def forget(self) -> None:
         """Know nothing of what is set: a rollback took it back."""
@@ -53,6 +56,11 @@ class TimeLimits:
             outside: whether it works outside a transaction.
             stops_others: whether somebody may have to wait for its end.
         """
+        if session is not self._session:
+            self.forget()
+            self._session = session
+        # Only of a lone statement of a known kind it is certain that it sets nothing.
+        self._may_have_changed = self._may_have_changed or not (asked.atomic or asked.patient)
         if "statement_timeout" in asked.sets:
             # A revision that says itself how long it may take knows better.
             self._left_alone |= {"statement_timeout"}
