@@ -45,7 +45,7 @@ _OF_SAME_TABLE = _INDEXES + (
     b" AND NOT i.indisvalid AND i.indrelid = (SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(%s))"
 )
 _INVALID = _INDEXES + b" AND NOT i.indisvalid"
-_INVALID_ONES = b"SELECT indexrelid::bigint FROM pg_index WHERE NOT indisvalid"
+_INVALID_OIDS = b"SELECT indexrelid::bigint FROM pg_index WHERE NOT indisvalid"
 _NAMESAKE = b"""
 SELECT EXISTS (SELECT FROM pg_class c WHERE c.relname = %s
                AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)))
@@ -148,7 +148,7 @@ class ConcurrentIndexes:
             had_effect = (was_begun or known) and not self._named(asked.named)
             if had_effect:
                 self._tell(f"index {asked.index} is gone already")
-        self._invalid_before = frozenset(int(row[0]) for row in self._session.execute(_INVALID_ONES))
+        self._invalid_before = frozenset(int(row[0]) for row in self._session.execute(_INVALID_OIDS))
         return had_effect
 
     def invalid_before(self) -> tuple[int, ...]:
@@ -187,7 +187,7 @@ class ConcurrentIndexes:
         if name and not standing and self._is_taken(asked):
             raise IndexInTheWay(revision, name, "another relation has its name")
         promised = self._promised(sql_text, asked.table) if standing else None
-        if not asked.index:
+        if not name:
             standing = tuple(one for one in standing if _is_left(one, promised, note, was_begun=was_begun))
         for one in standing:
             is_like = one.is_like(promised)

@@ -38,13 +38,13 @@ class TimeLimits:
         return self._set.get("statement_timeout", 0)
 
     def begin(self) -> None:
-        """Begin a revision: what the one before it may have set is not known."""
+        """Begin a revision; where the one before it may have set something itself, know nothing of what is set."""
         if self._may_have_changed:
             self.forget()
         self._left_alone, self._may_have_changed = frozenset(), False
 
     def forget(self) -> None:
-        """Know nothing of what is set: a rollback took it back."""
+        """Know nothing of what is set: a rollback took it back, or the session is another one."""
         self._set.clear()
 
     def set(self, session: Any, asked: Wanted, *, outside: bool, stops_others: bool) -> None:
