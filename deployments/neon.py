@@ -4,6 +4,7 @@ Source: the API's own rules: a branch's name is unique in its project; a restore
 protected branch refuses a restore; a child begins at a point of its parent's history.
 """
 
+import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
@@ -31,6 +32,8 @@ from deployments.neon_values import (
 from deployments.service import Parameters, Service
 
 __all__ = ["Branch", "Endpoint", "NeonClient", "NeonProject", "Snapshot"]
+
+log = logging.getLogger(__name__)
 
 _GONE = 404
 _PAGE = 100
@@ -170,7 +173,7 @@ class NeonClient:
         Raises:
             BranchNameTaken: a branch of the name to preserve under exists, and no restore of this branch made it.
             ServiceRefused: it is protected, or the point is not in the history.
-            OperationFailed: it did not become ready.
+            OperationFailed: it did not become ready, and Neon shows no effect of it.
         """
         body: dict[str, JsonValue] = {"source_branch_id": source_branch_id}
         if source_lsn is not None:
@@ -185,11 +188,36 @@ class NeonClient:
             now = self.branch_by_id(branch_id)
             return now if now.last_reset_at not in {None, before.last_reset_at} else None
 
-        done = self._changes.make("POST", f"/branches/{branch_id}/restore", body, find=find, branch_id=branch_id)
+        try:
+            done = self._changes.make("POST", f"/branches/{branch_id}/restore", body, find=find, branch_id=branch_id)
+        except OperationFailed as failed:
+            # An operation that is told failed may have taken effect all the same: what stands decides.
+            self._changes.wait_until_idle()
+            done = find()
+            if done is None or self.branch_by_id(branch_id).last_reset_at in {None, before.last_reset_at}:
+                raise
+            log.warning("%s; but %s was restored, as Neon shows", failed, before.name)
         restored = self.branch_by_id(branch_id)
         if isinstance(done, Branch) and done.id != branch_id:
             refuse_not_kept(done, restored, source_branch_id, source_lsn)
         return restored
+
+    def kept_by_restore(self, branch_id: str, name: str) -> Branch | None:
+        """The branch that keeps what a branch was before it was restored to a point of its own; None where none does.
+
+        Args:
+            branch_id: the branch that may have been restored.
+            name: the name that its state before would be preserved under.
+
+        Raises:
+            BranchNameTaken: there is a branch of that name, and no restore of this branch made it.
+            OperationFailed: a change is still under way after the deadline, so that it cannot be told yet.
+        """
+        self._changes.wait_until_idle()
+        kept = self._named(name)
+        if kept is not None:
+            refuse_not_kept(kept, self.branch_by_id(branch_id), branch_id, None)
+        return kept
 
     def set_protected(self, branch_id: str, *, protected: bool) -> Branch:
         """Protect a branch, or lift its protection; nothing is asked for where it is so already."""

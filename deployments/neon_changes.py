@@ -73,7 +73,7 @@ class Changes:
             try:
                 changed = self._service.change(method, self._at + path, Changed, body, parameters)
             except LostReply:
-                self._wait_until_idle()
+                self.wait_until_idle()
                 if (found := find()) is not None:
                     self._refuse_failed(known, {branch_id, found.id if isinstance(found, Branch) else None})
                     return found
@@ -84,7 +84,7 @@ class Changes:
             except ServiceRefused as refused:
                 if refused.status != _CONFLICT:
                     raise
-                self._wait_until_idle()
+                self.wait_until_idle()
                 if (found := find()) is None:
                     raise
                 return found
@@ -107,7 +107,12 @@ class Changes:
             if current.failed:
                 raise _failure(current)
 
-    def _wait_until_idle(self) -> None:
+    def wait_until_idle(self) -> None:
+        """Wait until no change of the project is under way.
+
+        Raises:
+            OperationFailed: one still is after the deadline.
+        """
         ends = time.monotonic() + self._deadline_s
         while running := [one for one in self._newest() if not one.ended]:
             self._refuse_late(running[0], ends)

@@ -283,10 +283,45 @@ def test_an_operation_of_another_branch_that_fails_meanwhile_is_not_ours(neon: N
     client.restore(MAIN, source_branch_id=MAIN, source_lsn="0/1A", preserve_under_name="kept")
 
 
-def test_an_operation_of_ours_that_failed_behind_a_lost_reply_is_told(neon: Neon) -> None:
-    neon.lose, neon.ends_as = ["after"], "failed"
+@pytest.mark.parametrize("lost", [[], ["after"]])
+def test_a_restore_that_is_told_failed_and_took_effect_is_recognised_by_what_stands(
+    neon: Neon, lost: list[str]
+) -> None:
+    neon.lose, neon.ends_as = lost, "failed"
+    restored = neon.client().restore(MAIN, source_branch_id=MAIN, source_lsn="0/1A", preserve_under_name="kept")
+    assert restored.last_reset_at is not None
+    assert len(neon.posts) == 1
+
+
+@pytest.mark.parametrize("lost", [[], ["after"]])
+def test_a_reset_that_is_told_failed_and_took_effect_is_recognised_by_its_time(neon: Neon, lost: list[str]) -> None:
+    neon.add("staging", parent_id=MAIN)
+    neon.lose, neon.ends_as = lost, "failed"
+    assert neon.client().restore("br-staging", source_branch_id=MAIN).last_reset_at is not None
+
+
+@pytest.mark.parametrize("keeps", [False, True], ids=["nothing", "a branch of the name, made by nobody"])
+def test_a_restore_that_truly_failed_is_told(neon: Neon, keeps: bool) -> None:
+    def without_effect(_method: str, _path: str, _request: httpx.Request) -> httpx.Response:
+        if keeps:
+            neon.add("kept")
+        return neon.accepted(200, neon.branches[0])
+
+    neon.change, neon.ends_as = without_effect, "failed"
     with pytest.raises(OperationFailed, match="br-main ended as failed"):
         neon.client().restore(MAIN, source_branch_id=MAIN, source_lsn="0/1A", preserve_under_name="kept")
+
+
+def test_a_restore_done_before_is_known_by_the_branch_that_it_left(neon: Neon) -> None:
+    client = neon.client()
+    assert client.kept_by_restore(MAIN, "kept") is None
+    client.restore(MAIN, source_branch_id=MAIN, source_lsn="0/1A", preserve_under_name="kept")
+    asked = len(neon.posts)
+    assert client.kept_by_restore(MAIN, "kept") == client.branch("kept")
+    assert len(neon.posts) == asked
+    neon.add("by-hand", parent_id=MAIN)
+    with pytest.raises(BranchNameTaken, match="it was branched off main"):
+        client.kept_by_restore(MAIN, "by-hand")
 
 
 def test_a_project_that_is_busy_is_waited_for(neon: Neon) -> None:
