@@ -13,7 +13,7 @@ DeploymentError                 transient: whether the same call may work a mome
 ├── WrongBranch                 a branch or a host handed out is not the one asked for, or is production
 ├── OperationFailed             an asynchronous operation ended in failure, or not in time
 ├── ProjectNotLinked            a Vercel project that is connected to no git repository
-├── BuildFailed                 a build ended in an error
+├── BuildFailed                 a build ended in an error, or not in time
 ├── PromotionFailed             production's address did not move to the deployment
 ├── RefNotFound                 the repository has no such ref
 ├── SubpathNotFound             the commit has no such folder
@@ -127,13 +127,21 @@ class ProjectNotLinked(DeploymentError):
 
 
 class BuildFailed(DeploymentError):
-    """A build ended in an error."""
+    """A build ended in an error, or not in time.
 
-    def __init__(self, deployment_id: str, state: str, lines: Sequence[str]) -> None:
+    Attributes:
+        late_after_s: seconds after which a build that goes on was given up; None for one that has ended.
+    """
+
+    def __init__(
+        self, deployment_id: str, state: str, lines: Sequence[str], *, late_after_s: float | None = None
+    ) -> None:
         self.deployment_id = deployment_id
         self.state = state
+        self.late_after_s = late_after_s
         log = "\n".join(lines[-10:])
-        super().__init__(f"deployment {deployment_id} ended as {state}{': ' + log if log else ''}")
+        how = f"ended as {state}" if late_after_s is None else f"is still {state} after {late_after_s:g} s"
+        super().__init__(f"deployment {deployment_id} {how}{': ' + log if log else ''}")
 
 
 class PromotionFailed(DeploymentError):

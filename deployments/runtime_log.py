@@ -1,7 +1,7 @@
 """The runtime log of a deployment: what users' requests were answered with, line by line as it happens.
 
 Source: Vercel sends what is logged from now on and ends the stream by itself after five minutes; a request may leave
-several lines, told apart by their row ids, and lines without a status are no answers.
+several lines, told apart by their row ids, and lines without a status are no answers. Any field may be null.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 log = logging.getLogger(__name__)
 
@@ -43,28 +43,45 @@ class RequestCounts:
 class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    row_id: str = Field(alias="rowId")
-    method: str = Field(default="", alias="requestMethod")
-    path: str = Field(default="", alias="requestPath")
-    status: int = Field(default=0, alias="responseStatusCode")
+    row_id: str | int | None = Field(default=None, alias="rowId")
+    method: str | None = Field(default=None, alias="requestMethod")
+    path: str | None = Field(default=None, alias="requestPath")
+    status: int | None = Field(default=None, alias="responseStatusCode")
 
 
 @dataclass
 class _Counted:
     rows: set[str] = field(default_factory=set[str])
+    requests: int = 0
+    unread: int = 0
     errors: int = 0
     failures: list[str] = field(default_factory=list[str])
 
     def add(self, text: str) -> None:
+        """Count a line; one that cannot be read says nothing of those that follow it."""
         if not text.strip():
             return
-        line = _Line.model_validate_json(text)
-        if line.status <= 0 or line.row_id in self.rows:
+        try:
+            line = _Line.model_validate_json(text)
+        except ValidationError as error:
+            self.unread += 1
+            log.warning("a line of the runtime log cannot be read: %s", error.errors()[0]["msg"])
             return
-        self.rows.add(line.row_id)
+        if line.status is None or line.status <= 0 or str(line.row_id) in self.rows:
+            return
+        if line.row_id is not None:
+            self.rows.add(str(line.row_id))
+        self.requests += 1
         if line.status >= _SERVER_ERROR:
             self.errors += 1
-            self.failures.append(f"{line.method} {line.path} {line.status}")
+            self.failures.append(f"{line.method or '?'} {line.path or '?'} {line.status}")
+
+    @property
+    def counts(self) -> RequestCounts | None:
+        """What was counted; None where most of the lines could not be read."""
+        if self.unread > self.requests:
+            return None
+        return RequestCounts(self.requests, self.errors, tuple(self.failures[:_NAMED]))
 
 
 def count_requests(
@@ -78,7 +95,8 @@ def count_requests(
         stop: ends the listening early when set.
 
     Returns:
-        The counts; None where the log was refused, or broke again and again, so that nothing can be told from it.
+        The counts; None where the log was refused, broke again and again, or had more lines that cannot be read than
+        requests, so that nothing can be told from it.
     """
     ends = time.monotonic() + seconds
     counted, breaks = _Counted(), 0
@@ -95,7 +113,7 @@ def count_requests(
         if breaks > BREAKS:
             return None
         stop.wait(min(_PAUSE_S, max(0.0, ends - time.monotonic())))
-    return RequestCounts(len(counted.rows), counted.errors, tuple(counted.failures[:_NAMED]))
+    return counted.counts
 
 
 def _listen(

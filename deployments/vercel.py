@@ -229,7 +229,8 @@ class VercelClient:
             if found.ready_state == "READY":
                 return found
             if found.failed or time.monotonic() > ends:
-                raise BuildFailed(found.id, found.ready_state, self._build_log(found.id))
+                late = None if found.failed else self._deadline_s
+                raise BuildFailed(found.id, found.ready_state, self._build_log(found.id), late_after_s=late)
             time.sleep(self._poll_s)
 
     def _build_log(self, deployment_id: str) -> list[str]:

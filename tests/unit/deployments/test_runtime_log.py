@@ -55,6 +55,30 @@ def test_a_row_counts_once_and_a_line_without_a_status_not_at_all() -> None:
     assert counted == RequestCounts(1, 0, ())
 
 
+NULLS = json.dumps(dict.fromkeys(("rowId", "requestMethod", "requestPath", "responseStatusCode"))) + "\n"
+
+
+@pytest.mark.parametrize("odd", [NULLS, "{}\n", '{"rowId": 7, "responseStatusCode": null}\n'])
+def test_lines_whose_fields_are_null_end_nothing(odd: str) -> None:
+    counted, opened = count([*[odd] * 5, line("1", 200), *[odd] * 5, line("2", 500)])
+    assert (counted, opened) == (RequestCounts(2, 1, ("GET /api/agents 500",)), 1)
+
+
+@pytest.mark.parametrize("torn", ['{"rowId": "1", "resp\n', "[]\n", '{"rowId": {}, "responseStatusCode": "many"}\n'])
+def test_a_line_that_cannot_be_read_is_left_out_alone(torn: str) -> None:
+    counted, opened = count([torn, line("1", 200), line("2", 500)])
+    assert (counted, opened) == (RequestCounts(2, 1, ("GET /api/agents 500",)), 1)
+
+
+def test_nothing_is_told_from_a_log_that_can_hardly_be_read() -> None:
+    assert count(["<html>\n", "<body>\n", line("1", 200)])[0] is None
+
+
+def test_an_answer_without_path_or_row_is_counted_and_named() -> None:
+    counted, _ = count(['{"responseStatusCode": 502}\n', '{"responseStatusCode": 200}\n'])
+    assert counted == RequestCounts(2, 1, ("? ? 502",))
+
+
 def test_a_log_that_ends_before_its_time_is_opened_again() -> None:
     counted, opened = count([line("1", 200)], [line("2", 500)])
     assert (counted, opened) == (RequestCounts(2, 1, ("GET /api/agents 500",)), 2)
