@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import psycopg
 from alembic.config import Config
@@ -190,16 +190,26 @@ def _logging_left_alone() -> Generator[None]:
         logging.config.fileConfig, logging.config.dictConfig = given
 
 
-def one_transaction_each(config: Config, script: ScriptDirectory, fn: Any) -> EnvironmentContext:
+def one_transaction_each(
+    config: Config, script: ScriptDirectory, fn: Any, *, written_to: TextIO | None = None, **how: Any
+) -> EnvironmentContext:
     """An environment in which each revision is a transaction of its own, whatever env.py configures.
+
+    Args:
+        config: Alembic's configuration.
+        script: the history as Alembic has it.
+        fn: gives the steps to run.
+        written_to: where SQL is written, where it is; also if env.py would write it elsewhere.
+        how: what else Alembic is told of the run.
 
     Source: without `transaction_per_migration` Alembic runs all revisions in one transaction, whose locks add up.
     """
-    environment = EnvironmentContext(config, script, fn=fn)
+    environment = EnvironmentContext(config, script, fn=fn, **how)
     configure = environment.configure
+    settled = {"transaction_per_migration": True, **({} if written_to is None else {"output_buffer": written_to})}
 
     def configured(*args: Any, **given: Any) -> None:
-        configure(*args, **{**given, "transaction_per_migration": True})
+        configure(*args, **{**given, **settled})
 
     # Alembic's module of functions is bound to this very class: a subclass would not be called.
     environment.configure = configured

@@ -9,16 +9,23 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import postgast
-from alembic import command
+from alembic.runtime.migration import MigrationStep, RevisionStep
 
 from migrations.apply import downgrade, upgrade
 from migrations.bookkeeping import is_bookkeeping
-from migrations.errors import DatabaseRefused, DatabaseUnreachable, MigrationError, RevisionFailed
+from migrations.environments import one_transaction_each
+from migrations.errors import (
+    DatabaseRefused,
+    DatabaseUnreachable,
+    HistoryUnreadable,
+    MigrationError,
+    RevisionFailed,
+)
 from migrations.history import History
 from migrations.locks import one_migration
 from migrations.throwaway import throwaway_database
@@ -29,7 +36,6 @@ log = logging.getLogger(__name__)
 Source = Literal["recorded", "offline"]
 # Comments and blank lines that a statement begins with; those inside of it are its own.
 _LEADING = re.compile(r"\A(?:[ \t]*(?:--[^\n]*)?(?:\n|\Z))+")
-_BOUNDARY = re.compile(r"^-- Running (?:upgrade|downgrade) .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -136,27 +142,35 @@ def offline(
 
     Raises:
         RevisionFailed: a revision reads the database, or sends what cannot be written down.
+        HistoryUnreadable: its env.py does not run without a database.
     """
     pending = history.path_to(target, current)
-    config = history.alembic_config()
-    written: list[str] = []
-    for one in history.targets(target):
-        config.output_buffer = buffer = io.StringIO()
-        beginning = f"{current[0]}:" if len(current) == 1 else ""
-        with one_migration():
-            try:
-                command.upgrade(config, f"{beginning}{one}", sql=True)
-            except Exception as error:  # A revision is code of the release: it may raise anything.
-                revision = pending[len(_BOUNDARY.findall(buffer.getvalue())) - 1].id
-                raise RevisionFailed(
-                    revision,
-                    sqlstate=None,
-                    statement=None,
-                    message=f"it cannot be written as SQL: {type(error).__name__}: {error}",
-                    left_behind=(),
-                ) from error
-        written += _BOUNDARY.split(buffer.getvalue())[1:]
-    return {revision.id: _split(text) for revision, text in zip(pending, written, strict=False)}
+    config, script = history.alembic_config(), history.directory
+    buffer = io.StringIO()
+    begins: dict[str, int] = {}
+
+    def steps(at: object, context: object) -> Iterator[RevisionStep]:
+        del at, context
+        for one in pending:
+            # Alembic asks for a revision after it has written all of the one before.
+            begins[one.id] = buffer.tell()
+            yield MigrationStep.upgrade_from_script(script.revision_map, script.get_revision(one.id))
+
+    try:
+        environment = one_transaction_each(
+            config, script, steps, written_to=buffer, as_sql=True, starting_rev=tuple(current)
+        )
+        with one_migration(), environment:
+            script.run_env()
+    except Exception as error:  # A revision is code of the release: it may raise anything.
+        why = f"it cannot be written as SQL: {type(error).__name__}: {error}"
+        if not begins:
+            raise HistoryUnreadable(history.folders, why) from error
+        raise RevisionFailed([*begins][-1], sqlstate=None, statement=None, message=why, left_behind=()) from error
+    if absent := [one.id for one in pending if one.id not in begins]:
+        raise HistoryUnreadable(history.folders, f"its env.py writes no SQL for {', '.join(absent)}")
+    text, places = buffer.getvalue(), [*begins.values(), None]
+    return {one: _split(text[begin:end]) for (one, begin), end in zip(begins.items(), places[1:], strict=True)}
 
 
 def _split(text: str) -> tuple[RecordedStatement, ...]:

@@ -9,9 +9,10 @@ import pytest
 from deployments.local.provision import ProvisionedDatabase
 from migrations.apply import downgrade, upgrade
 from migrations.catalog import read_catalog
-from migrations.errors import ContractBelowExpand, RevisionFailed, UnknownRevision
+from migrations.errors import ContractBelowExpand, HistoryUnreadable, RevisionFailed, UnknownRevision
 from migrations.history import History
 from migrations.plan import make_plan
+from migrations.project import environment_of
 from migrations.recording import offline
 from migrations.session import reader
 from migrations.throwaway import PREFIX
@@ -76,6 +77,17 @@ def test_the_digest_binds_the_revisions_bytes_where_they_start_and_the_commit(
     assert digest() != first
 
 
+def test_the_digest_binds_where_a_plan_begins_though_the_same_revisions_are_missing(
+    database: ProvisionedDatabase, tmp_path: Path
+) -> None:
+    revision(tmp_path, 1, "pass")
+    (tmp_path / "b1.py").write_text((tmp_path / "r1.py").read_text().replace('"r1"', '"b1"'))
+    history = History.load(tmp_path)
+    plans = [make_plan(database.owner_dsn, history, current=stands, target="b1") for stands in ((), ("r1",))]
+    assert [[one.id for one in plan.revisions] for plan in plans] == [["b1"], ["b1"]]
+    assert plans[0].digest != plans[1].digest
+
+
 def test_contract_below_expand_is_refused_with_the_way_out(database: ProvisionedDatabase, tmp_path: Path) -> None:
     revision(tmp_path, 1, "pass", phase="expand")
     revision(tmp_path, 2, "pass", phase="contract")
@@ -135,6 +147,43 @@ def test_what_does_not_run_on_an_empty_database_is_written_offline(
     later = make_plan(database.owner_dsn, History.load(tmp_path), current=("r1",))
     assert [one.id for one in later.revisions] == ["r2"]
     assert [one.sql for one in later.revisions[0].statements] == ["ALTER TABLE a ADD COLUMN b TEXT"]
+
+
+BRANCHES = {
+    "a1": (None, "CREATE TABLE a (id int)"),
+    "a2": ("a1", "DROP TABLE a"),
+    "b1": (None, "CREATE TABLE b (id int)"),
+    "b2": ("b1", "ALTER TABLE b ADD n int"),
+    "c1": (None, "CREATE TABLE c (id int)"),
+}
+
+
+@pytest.mark.parametrize("where_it_stands", [(), ("a1",), ("a1", "b1"), ("b1", "c1"), ("a2", "b1"), ("a1", "b2", "c1")])
+@pytest.mark.parametrize("target", ["heads", ("b2", "a2"), ("c1", "b1"), "a2", "b2"])
+def test_each_revision_of_several_branches_is_shown_with_its_own_text_where_it_is_written_offline(
+    database: ProvisionedDatabase, tmp_path: Path, where_it_stands: tuple[str, ...], target: str | tuple[str, ...]
+) -> None:
+    for name, (below, statement) in BRANCHES.items():
+        reads = 'op.get_context().as_sql or op.execute("SELECT 1/0")'
+        (tmp_path / f"{name}.py").write_text(
+            f'from alembic import op\nrevision = "{name}"\ndown_revision = {below!r}\n\n'
+            f'def upgrade():\n    op.execute("{statement}")\n    {reads}\n\ndef downgrade():\n    pass\n'
+        )
+    plan = make_plan(database.owner_dsn, History.load(tmp_path), current=where_it_stands, target=target)
+    assert {one.id: [of.sql for of in one.statements] for one in plan.revisions} == {
+        one.id: [BRANCHES[one.id][1]] for one in plan.revisions
+    }
+
+
+def test_an_env_that_writes_no_sql_is_told_instead_of_a_plan_without_statements(tmp_path: Path) -> None:
+    (tmp_path / "versions").mkdir()
+    revision(tmp_path / "versions", 1, 'op.execute("CREATE TABLE a (id int)")')
+    for body, why in (("", "writes no SQL for r1"), ("raise SystemError('no such file')", "no such file")):
+        (tmp_path / "env.py").write_text(f"{body}\n")
+        environment = environment_of(None, tmp_path)
+        assert environment is not None
+        with pytest.raises(HistoryUnreadable, match=why):
+            offline(History.of_project(environment), current=(), target="head")
 
 
 def test_what_can_neither_run_nor_be_written_is_an_error_that_names_the_revision(
