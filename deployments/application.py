@@ -246,4 +246,7 @@ def _client(url: str, bypass: SecretStr | None, transport: httpx.BaseTransport |
 
 
 def _said(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.LocalProtocolError):
+        # Its message quotes the header, and the secret with it.
+        return "no answer: VERCEL_AUTOMATION_BYPASS_SECRET is no header's value"
     return f"no answer ({type(error).__name__}: {error})" if str(error) else f"no answer ({type(error).__name__})"

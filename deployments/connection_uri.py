@@ -1,9 +1,15 @@
 """Connection strings as a service hands them out: which host they lead to, and whether the way there is encrypted."""
 
 import ipaddress
+import re
 from collections.abc import Collection
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+_DELIMITED = re.compile(
+    r"(?P<scheme>[a-z][\w+.-]*):///?(?:(?P<user>[^/?#@\s]*)@)?(?P<hosts>[\w.,:\[\]%~-]*)(?P<path>/[^?#@\s]*)?(?:\?[^#\s]*)?",
+    re.IGNORECASE,
+)
+_PORTS = re.compile(r"(?:(?:\[[^\]]*\]|[^:,\[\]]*)(?::\d*)?(?:,|$))+")
 _ENCRYPTED = {"require", "verify-ca", "verify-full"}
 
 
@@ -16,6 +22,17 @@ def foreign_host(uri: str, hosts: Collection[str]) -> str | None:
     host = parts.netloc.rpartition("@")[2]
     known = {*hosts, *map(_pooled, hosts)}
     return None if host in known or parts.hostname in known else host
+
+
+def is_ambiguous(address: str) -> bool:
+    """Whether an address can be read in more than one way, since a delimiter in it is not percent-encoded.
+
+    Of such an address, a part of the password reads as its host, its port or its database.
+    """
+    found = _DELIMITED.fullmatch(address)
+    if found is None or re.search(r"%(?![0-9A-Fa-f]{2})", address) or _PORTS.fullmatch(found["hosts"]) is None:
+        return True
+    return any(ord(character) < ord(" ") for character in address)
 
 
 def encrypted(uri: str) -> str:

@@ -29,6 +29,7 @@ from deployments.neon_values import (
     Snapshots,
     UriAnswer,
 )
+from deployments.redaction import learn_address
 from deployments.service import Parameters, Service
 
 __all__ = ["Branch", "Endpoint", "NeonClient", "NeonProject", "Snapshot"]
@@ -306,6 +307,7 @@ class NeonClient:
             "pooled": pooled,
         }
         uri = self._service.read(f"{self._at}/connection_uri", UriAnswer, asked).uri.get_secret_value()
+        learn_address(uri)
         hosts = {endpoint.host for endpoint in self.endpoints(branch_id)}
         if (host := foreign_host(uri, hosts)) is not None:
             raise WrongBranch(

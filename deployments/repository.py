@@ -15,6 +15,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from deployments.errors import RefNotFound, RepositoryUnreachable, SubpathNotFound
+from deployments.redaction import learn_address, redacted
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,9 @@ class ReleaseRepository:
     """
 
     def __init__(self, url: str, cache: Path) -> None:
+        learn_address(url)
         self._url = url
-        self._shown = _without_credentials(url)
+        self._shown = redacted(_without_credentials(url))
         self._cache = cache
 
     def resolve(self, ref: str) -> Commit:
@@ -113,7 +115,7 @@ class ReleaseRepository:
         except Exception as error:
             # The transports below dulwich raise their own kinds, and some with the address.
             reason = f"{type(error).__name__}: {error}".replace(self._url, self._shown)
-            raise RepositoryUnreachable(self._shown, reason) from None
+            raise RepositoryUnreachable(self._shown, redacted(reason)) from None
 
     def _copy(self, *, fresh: bool) -> Repo:
         if not (self._cache / "HEAD").is_file():

@@ -12,7 +12,8 @@ import httpx
 import stamina
 from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
-from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceRefused, ServiceUnreachable
+from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceError, ServiceRefused, ServiceUnreachable
+from deployments.redaction import learn
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Service:
         patience_s: float = 120.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        learn(token)
         self._name = name
         self._base_url = base_url.rstrip("/")
         self._url_variable = url_variable
@@ -133,6 +135,11 @@ class Service:
                 f"{self._base_url} does not answer ({type(error).__name__}): check {self._url_variable}, and that it is"
                 " up (`pilotage local status` for the local platform)",
             ) from error
+        except httpx.LocalProtocolError:
+            # Its message quotes the header, and the key with it.
+            raise ServiceError(
+                self._name, request, f"cannot be asked: {self._token_variable} is no header's value: check it"
+            ) from None
         except httpx.HTTPError as error:
             raise LostReply(self._name, request, f"the answer was lost ({type(error).__name__})") from error
         lost = got.status_code >= _SERVER_ERROR and got.status_code not in self._nothing_happened

@@ -10,11 +10,15 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deployments.errors import SettingsError
+from deployments.redaction import learn, learn_address
 
 _PLACEHOLDER: Final = re.compile(
     r"<[^>]*>|change[-_ ]?me|^your[-_ ]|^x{3,}$|^\.\.\.$|ep-xxx|placeholder|^(todo|none|null)$",
     re.IGNORECASE,
 )
+
+# A header takes no more, and an address neither.
+_SENT: Final = re.compile(r"[!-~]*")
 
 Given = Annotated[str, Field(min_length=1)]
 Loaded = TypeVar("Loaded", bound="NeonSettings")
@@ -43,6 +47,19 @@ class NeonSettings(BaseSettings):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if isinstance(text, str) and is_placeholder(text):
             raise PydanticCustomError("placeholder", "still holds a placeholder")
+        if isinstance(text, str) and (text != text.strip() or not text.isprintable()):
+            raise PydanticCustomError(
+                "blanks",
+                "begins or ends with a blank or a newline, or holds a control character: a file that it was read from"
+                " may end with a newline",
+            )
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_sent_as_it_is(cls, value: object) -> object:
+        if isinstance(value, SecretStr) and _SENT.fullmatch(value.get_secret_value()) is None:
+            raise PydanticCustomError("blanks", "holds a blank, or a character that is not ASCII: percent-encode it")
         return value
 
 
@@ -126,9 +143,17 @@ def _load(kind: type[Loaded]) -> Loaded:
     if file and not Path(file).is_file():
         raise SettingsError([f"PILOTAGE_ENV_FILE names {file}, which is no file"])
     try:
-        return kind(_env_file=file or ".env")  # pyright: ignore[reportCallIssue]
+        loaded = kind(_env_file=file or ".env")  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         raise SettingsError([_problem(one["loc"], one["type"], one["msg"]) for one in error.errors()]) from None
+    learn(*(value for _, value in loaded if isinstance(value, SecretStr) and not _is_address(value)))
+    learn_address(*(value for _, value in loaded if isinstance(value, (SecretStr, str))))
+    return loaded
+
+
+def _is_address(value: SecretStr) -> bool:
+    """Whether a part of it is the secret, and not all: a ledger's file is none at all."""
+    return re.match(r"(?:sqlite|postgres\w*)[:+]", value.get_secret_value()) is not None
 
 
 def _problem(where: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pydantic import SecretStr
 from slack_sdk.http_retry import (
@@ -12,6 +12,8 @@ from slack_sdk.http_retry import (
 )
 from slack_sdk.http_retry.builtin_handlers import ServerErrorRetryHandler
 from slack_sdk.webhook import WebhookClient
+
+from deployments.redaction import learn, redacted, redacted_json
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class Slack:
     """A channel that is told through its webhook."""
 
     def __init__(self, url: SecretStr) -> None:
+        learn(url)
         self._url = url
 
     def post(self, text: str, blocks: Sequence[Mapping[str, Any]] = ()) -> bool:
@@ -46,7 +49,8 @@ class Slack:
             ServerErrorRetryHandler(max_retry_count=2),
         ]
         client = WebhookClient(self._url.get_secret_value(), timeout=TIMEOUT_S, retry_handlers=handlers, logger=_silent)
-        shown = [dict(block) for block in blocks[:MAX_BLOCKS]] or None
+        text = redacted(text)
+        shown = cast("list[dict[str, Any]]", redacted_json([dict(block) for block in blocks[:MAX_BLOCKS]])) or None
         try:
             answer = client.send(text=text[:MAX_TEXT], blocks=shown)
         except Exception as error:

@@ -19,6 +19,7 @@ from deployments.local.postgres import Cluster, data_root, dsn, free_port, remov
 from deployments.local.processes import Spawner
 from deployments.local.provision import Login, ProvisionedDatabase, provision
 from deployments.local.running import RunningPlatform
+from deployments.redaction import known
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 ROOM_BYTES = 6 * 2**30
@@ -50,6 +51,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Give the memory back."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(MEMORY / f"pilotage-tests-{os.getpid()}", ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_one_test() -> Iterator[None]:
+    """Let no test mask what another one has called a secret."""
+    with known.forgetting():
+        yield
 
 
 @pytest.fixture(scope="session")

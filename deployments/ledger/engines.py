@@ -8,11 +8,17 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from deployments.connection_uri import is_ambiguous
 from deployments.ledger.errors import LedgerUnusable
+from deployments.redaction import redacted
 
 BUSY_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10
 WRITES = "ledger_writes"
+_UNREADABLE = (
+    "the ledger's address cannot be read: give LEDGER_URL as sqlite:///… or postgresql://user:password@host/database,"
+    " with / @ : # ? % and blanks of the password percent-encoded"
+)
 
 
 def engine_for(address: str) -> Engine:
@@ -31,15 +37,18 @@ def engine_for(address: str) -> Engine:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise LedgerUnusable(
-            "the ledger's address cannot be read: give LEDGER_URL as sqlite:///… or postgresql://…"
-        ) from error
+    except (ArgumentError, ValueError):
+        # Both quote the address, and the password with it.
+        raise LedgerUnusable(_UNREADABLE) from None
     backend = parsed.get_backend_name()
     if backend in {"postgresql", "postgres"}:
+        if is_ambiguous(url):
+            raise LedgerUnusable(_UNREADABLE)
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
-        raise LedgerUnusable(f"a ledger cannot stand on {backend}: give LEDGER_URL as sqlite:///… or postgresql://…")
+        raise LedgerUnusable(
+            f"a ledger cannot stand on {redacted(backend)}: give LEDGER_URL as sqlite:///… or postgresql://…"
+        )
     if parsed.database in {None, "", ":memory:"}:
         raise LedgerUnusable("a ledger in memory dies with its process: give LEDGER_URL as sqlite:///path/to/file")
     return parsed

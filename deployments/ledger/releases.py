@@ -17,9 +17,9 @@ from deployments.ledger.errors import (
     ReleaseRunning,
 )
 from deployments.ledger.holder import current_holder, holder_state
-from deployments.ledger.masking import masked
 from deployments.ledger.store import Store, now
 from deployments.ledger.values import EndState, Release, ReleaseState
+from deployments.redaction import redacted
 
 _releases = schema.releases
 
@@ -110,7 +110,7 @@ class Releases(Store):
             ReleaseEnded: it has ended already, otherwise.
             ReleaseNotFound: there is none of that id.
         """
-        told = masked(summary)
+        told = redacted(summary)
 
         def end(connection: Connection) -> Release:
             release = release_of(connection, release_id, lock=True)
@@ -137,7 +137,7 @@ class Releases(Store):
             ReleaseEnded: it has ended already.
             ReleaseNotFound: there is none of that id.
         """
-        summary = masked(f"abandoned by {by}: {reason}")
+        summary = redacted(f"abandoned by {by}: {reason}")
 
         def close(connection: Connection) -> Release:
             release = release_of(connection, release_id, lock=True)

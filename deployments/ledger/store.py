@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from deployments.ledger import history
 from deployments.ledger.engines import WRITES, engine_for
 from deployments.ledger.errors import LedgerBusy, LedgerConflict, LedgerError, LedgerUnreachable, LedgerUnusable
-from deployments.ledger.masking import masked
+from deployments.redaction import learn_address, redacted
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class Store:
             LedgerUnreachable: the database does not answer.
             LedgerBusy: somebody else holds the ledger for too long.
         """
+        learn_address(url)
         engine = engine_for(url.get_secret_value() if isinstance(url, SecretStr) else url)
         store = cls(engine)
         try:
@@ -142,9 +143,9 @@ def _migrate(connection: Connection) -> None:
 
 
 def _translated(error: SQLAlchemyError, url: URL) -> LedgerError:
-    where = f"the ledger at {url.render_as_string(hide_password=True)}"
+    where = redacted(f"the ledger at {url.render_as_string(hide_password=True)}")
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    said = masked((str(cause).strip() or type(cause).__name__).splitlines()[0])
+    said = redacted(str(cause).strip() or type(cause).__name__).splitlines()[0]
     if isinstance(error, IntegrityError):
         return LedgerConflict(f"{where} refused a row: {said}")
     if isinstance(error, PoolTimeout):
