@@ -89,7 +89,7 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     if plan.contract:
         contract_production(release_id, commit, plan, point, progress, window)
 
-    catalogue.keep_production(release_id, survey.target_revision)
+    catalogue.keep_production(release_id, commit)
     return finish(release_id, request, progress, f"release succeeded: {request.ref} serves at {survey.target_revision}")
 
 

@@ -54,6 +54,11 @@ class WayBack:
     failed_release_id: str | None = None
 
     @property
+    def undone_id(self) -> str:
+        """The release that is undone."""
+        return self.failed_release_id or self.release_id
+
+    @property
     def stands(self) -> str:
         """The revisions that stand, as text."""
         return ", ".join(self.revisions) or "no revision"
@@ -182,7 +187,7 @@ def _back_to_the_application(back: WayBack, began: datetime) -> Outcome:
     except (DataFailed, SchemaFailed):
         log.warning("the database did not pass after the application was rolled back: restoring production")
         return _back_to_the_restore_point(back, began)
-    catalogue.keep_production(back.release_id, back.stands)
+    catalogue.keep_production(back.release_id, back.commit)
     build = "the previous build serves again" if moved else "the previous build went on serving"
     return Outcome(f"application rolled back, {build}, the schema stays at {back.stands}", verdicts)
 
@@ -199,7 +204,7 @@ def _back_by_the_revisions(back: WayBack, began: datetime) -> Outcome:
     except (RollbackFailed, DataFailed, SchemaFailed):
         log.warning("the revisions could not be taken back: restoring production")
         return _back_to_the_restore_point(back, began)
-    catalogue.keep_production(back.release_id, ", ".join(point.revisions))
+    catalogue.keep_restored(back.release_id, back.undone_id, point)
     maintenance.set_maintenance(back.release_id, on=False)
     verdicts += _served(back, began)
     return Outcome(
@@ -216,7 +221,7 @@ def _back_to_the_restore_point(back: WayBack, began: datetime) -> Outcome:
         restoration.roll_back_application(back.release_id, point.serving_deployment_id)
     verdicts = _database(back, unchanged=True)
     lost = report.receipt_text(restoration.make_receipt(back.release_id, point, restored))
-    catalogue.keep_production(back.release_id, ", ".join(point.revisions))
+    catalogue.keep_restored(back.release_id, back.undone_id, point)
     # Writes are let in again only to rows that have been checked; whether users are served is seen once they are.
     maintenance.set_maintenance(back.release_id, on=False)
     verdicts += _served(back, began)

@@ -142,6 +142,16 @@ def read(connection: psycopg.Connection) -> dict[str, str]:
     }
 
 
+def releases(connection: psycopg.Connection) -> dict[str, str]:
+    """The release that applied each revision, by revision; empty where no record is kept."""
+    if not is_kept(connection):
+        return {}
+    return {
+        str(revision): str(release)
+        for revision, release in connection.execute("SELECT revision, release_id FROM pilotage.applied_revisions")
+    }
+
+
 def transactions(connection: psycopg.Connection) -> dict[str, int]:
     """The id of the transaction that applied each revision, by revision."""
     return {

@@ -9,6 +9,10 @@ from migrations.catalog import Catalog, difference
 from migrations.history import HistoryState
 
 CHECKSUMS = "checksums"
+UNRECORDED = (
+    "no release recorded it, and the revisions that stand are not in the history",
+    "release the commit that has them",
+)
 
 Kind = Literal["catalogue", "edited", "deleted", "unknown", "pending", "cannot-tell"]
 
@@ -35,18 +39,21 @@ class DriftFinding:
         return self.subject != CHECKSUMS
 
 
-def find_drift(live: Catalog, recorded: Catalog | None, state: HistoryState) -> tuple[DriftFinding, ...]:
+def find_drift(
+    live: Catalog, recorded: Catalog | None, state: HistoryState, *, unknown: tuple[str, str] | None = None
+) -> tuple[DriftFinding, ...]:
     """Compare a live catalogue and the applied revisions with what was released.
 
     Args:
         live: the catalogue as it stands.
         recorded: the one that the last release left; None where nothing is known of it.
         state: the applied revisions against the released history.
+        unknown: why nothing is known of the catalogue, and what to do.
 
     Returns:
         The findings in order of kind and subject; pending revisions are among them.
     """
-    return tuple(sorted((*revision_findings(state), *_catalogue(live, recorded))))
+    return tuple(sorted((*revision_findings(state), *_catalogue(live, recorded, unknown or UNRECORDED))))
 
 
 def drift_digest(findings: Iterable[DriftFinding]) -> str:
@@ -55,14 +62,9 @@ def drift_digest(findings: Iterable[DriftFinding]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _catalogue(live: Catalog, recorded: Catalog | None) -> Iterable[DriftFinding]:
+def _catalogue(live: Catalog, recorded: Catalog | None, unknown: tuple[str, str]) -> Iterable[DriftFinding]:
     if recorded is None:
-        yield DriftFinding(
-            "cannot-tell",
-            "catalogue",
-            "no release recorded it, and the revisions that stand are not in the history",
-            "release the commit that has them",
-        )
+        yield DriftFinding("cannot-tell", "catalogue", *unknown)
         return
     for found in difference(recorded, live):
         yield DriftFinding(

@@ -1,37 +1,228 @@
-"""The catalogue that drift is measured against: kept in the ledger at the end of every way, forward or back."""
+"""The catalogue that drift is measured against: what was recorded last, and what revisions have made of it since.
 
+It is never what merely stands: a change by hand in the middle of a release is no part of it.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import psycopg
+
+from deployments.ledger import RecordedCatalog
+from deployments.repository import Commit
 from deployments.settings import Settings
-from migrations.catalog import read_catalog
+from migrations.catalog import Catalog, difference, read_catalog
+from migrations.default_privileges import DefaultPrivilege, read_default_privileges
+from migrations.errors import MigrationError
+from migrations.history import History, current_revisions
+from migrations.promise import PromisedChange, promised_change
 from migrations.session import reader
+from migrations.throwaway import promised_catalog
 from tasks import connections
 from tasks.record import note
 from tasks.step import step
+from tasks.values import RestorePoint
+
+NO_REVISION = "no revision"
 
 
-@step("keep catalogue", timeout_s=300)
-def keep_production(release_id: str, revision: str) -> None:
-    """Keep production's catalogue as it stands now.
+@dataclass(frozen=True)
+class Live:
+    """What stands in an environment.
+
+    Attributes:
+        revisions: the revisions that stand.
+        catalog: everything that its catalogue says.
+        granted: what it grants by itself on new objects.
+    """
+
+    revisions: tuple[str, ...]
+    catalog: Catalog
+    granted: tuple[DefaultPrivilege, ...]
+
+    @classmethod
+    def read(cls, connection: psycopg.Connection, history: History) -> "Live":
+        """Read it in the snapshot of a session."""
+        return cls(
+            current_revisions(connection, history.version_table),
+            read_catalog(connection),
+            read_default_privileges(connection),
+        )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an environment's catalogue must be.
+
+    Attributes:
+        catalog: the catalogue; None where it cannot be told.
+        grants: whether grants can be told too.
+        why: why it cannot be told.
+        advice: what to do then.
+    """
+
+    catalog: Catalog | None
+    grants: bool = True
+    why: str = ""
+    advice: str = ""
+
+
+def expected(given: Settings, environment: str, history: History, live: Live) -> Expected:
+    """What an environment must be: the catalogue recorded last, and what the revisions since have made of it.
+
+    Args:
+        environment: `production` or `staging`.
+        history: of the commit whose revisions stand there.
+        live: what stands there; its revisions count, and what it grants by itself.
+    """
+    with connections.ledger(given) as ledger:
+        kept = ledger.recorded_catalog(given.target, environment)
+        same = ledger.recorded_catalog(given.target, environment, revision=_text(live.revisions))
+    unknown = [revision for revision in live.revisions if revision not in history]
+    if kept is None:
+        if unknown:
+            return Expected(None)
+        # Built beside staging, never beside production. The revisions promise no grants: roles got them otherwise.
+        staging = connections.owner_dsn(given, connections.staging_branch(given))
+        return Expected(promised_catalog(staging, history, live.revisions).without("grant"), grants=False)
+    recorded = Catalog.from_json(kept.catalog_json)
+    if _revisions(kept) == set(live.revisions):
+        return Expected(recorded)
+    why = f"it was recorded at {kept.revision}, {_text(live.revisions)} stands now, and "
+    try:
+        change = _promised(given, history, tuple(sorted(_revisions(kept))), live)
+    except MigrationError as error:
+        if error.transient:
+            raise
+        return Expected(None, why=f"{why}what lies between cannot be built: {error}", advice=_KEEP)
+    if change is not None:
+        return Expected(recorded.changed(change.differences), grants=change.grants)
+    if same is not None:
+        return Expected(Catalog.from_json(same.catalog_json))
+    if unknown:
+        return Expected(None, why=f"{why}this commit does not know it", advice="release a commit that has it")
+    return Expected(None, why=f"{why}this commit knows no way from the one to the other", advice=_KEEP)
+
+
+_KEEP = "look at what stands there; if it shall stay, `pilotage release keep` the newest release"
+
+
+@contextmanager
+def followed(given: Settings, release_id: str, environment: str, dsn: str, history: History) -> Generator[None]:
+    """Keep what stands once the block has applied its revisions.
+
+    Args:
+        release_id: the release whose act it is.
+        environment: `production` or `staging`.
+        dsn: direct connection string of its owner.
+        history: the revisions that the block applies.
+    """
+    with reader(dsn) as connection:
+        before = Live.read(connection, history)
+    yield
+    keep(given, release_id, environment, dsn, history, before=before)
+
+
+def keep(
+    given: Settings, release_id: str, environment: str, dsn: str, history: History, *, before: Live | None = None
+) -> None:
+    """Keep what an environment must be from now on, at the revisions that stand there.
+
+    Args:
+        before: what stood before revisions were applied just now: what they granted is read from the difference, since
+            an environment's roles are its own.
+    """
+    with reader(dsn) as connection:
+        live = Live.read(connection, history)
+    found = expected(given, environment, history, live)
+    if found.catalog is None:
+        note(release_id, f"catalogue of {environment}", revision=_text(live.revisions), cannot_tell=found.why)
+        return
+    grants = _granted(given, environment, found.catalog if found.grants else live.catalog, live, before)
+    catalog = Catalog.of((*found.catalog.without("grant").objects, *grants.objects))
+    _record(given, release_id, environment, live.revisions, catalog)
+
+
+def _granted(given: Settings, environment: str, known: Catalog, live: Live, before: Live | None) -> Catalog:
+    """The grants: those recorded last and what revisions changed of them just now, else those that are known."""
+    with connections.ledger(given) as ledger:
+        kept = ledger.recorded_catalog(given.target, environment)
+    if before is None or kept is None or before.revisions == live.revisions:
+        return _grants(known)
+    return _grants(Catalog.from_json(kept.catalog_json)).changed(
+        difference(_grants(before.catalog), _grants(live.catalog))
+    )
+
+
+def _grants(catalog: Catalog) -> Catalog:
+    return Catalog(catalog.of_kind("grant"))
+
+
+@step("keep catalogue", timeout_s=600)
+def keep_production(release_id: str, commit: Commit) -> None:
+    """Keep what production must be from now on.
 
     Args:
         release_id: the release that left it so.
-        revision: the revisions that stand there, as text.
+        commit: its commit.
     """
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
-    keep(given, release_id, "production", dsn, revision)
+    keep(given, release_id, "production", dsn, connections.history(given, commit))
 
 
-def keep(given: Settings, release_id: str, environment: str, dsn: str, revision: str) -> None:
-    """Keep the catalogue of one environment."""
-    with reader(dsn) as connection:
-        live = read_catalog(connection)
+@step("keep catalogue", timeout_s=600)
+def keep_restored(release_id: str, undone_id: str, point: RestorePoint) -> None:
+    """Keep what was recorded of production before a release that has been taken back to its restore point.
+
+    Args:
+        release_id: the ledger's row of the rollback.
+        undone_id: the release that was taken back.
+        point: the restore point that it had sealed.
+    """
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        kept = ledger.catalog_before(given.target, "production", undone_id)
+    there = kept is not None and _revisions(kept) == set(point.revisions)
+    catalog = Catalog.from_json(kept.catalog_json if kept is not None and there else point.catalog_json)
+    _record(given, release_id, "production", point.revisions, catalog)
+
+
+def _record(given: Settings, release_id: str, environment: str, revisions: Sequence[str], catalog: Catalog) -> None:
     with connections.ledger(given) as ledger:
         ledger.record_catalog(
             given.target,
             environment,
             release_id=release_id,
-            revision=revision,
-            digest=live.digest,
-            catalog_json=live.to_json(),
+            revision=_text(revisions),
+            digest=catalog.digest,
+            catalog_json=catalog.to_json(),
         )
-    note(release_id, f"catalogue of {environment}", digest=live.digest, revision=revision)
+    note(release_id, f"catalogue of {environment}", digest=catalog.digest, revision=_text(revisions))
+
+
+def _promised(given: Settings, history: History, before: tuple[str, ...], live: Live) -> PromisedChange | None:
+    server = connections.owner_dsn(given, connections.staging_branch(given))
+    return _built(server, history, before, live.revisions, live.granted)
+
+
+@lru_cache(maxsize=8)
+def _built(
+    server: str,
+    history: History,
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+    granted: tuple[DefaultPrivilege, ...],
+) -> PromisedChange | None:
+    """A commit's revisions are always the same: staging and production ask for the same change."""
+    return promised_change(server, history, before, after, granted)
+
+
+def _revisions(kept: RecordedCatalog) -> set[str]:
+    return set() if kept.revision in {None, NO_REVISION} else {one.strip() for one in str(kept.revision).split(",")}
+
+
+def _text(revisions: Sequence[str]) -> str:
+    return ", ".join(revisions) or NO_REVISION

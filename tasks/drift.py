@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from deployments.settings import Settings
+from migrations import applied
 from migrations.drift import DriftFinding, drift_digest
+from migrations.history import current_revisions
+from migrations.session import reader
 from tasks import connections
 from tasks.status import look_at
 from tasks.step import step
@@ -41,14 +44,26 @@ def check_environment(environment: str) -> DriftReport:
         environment: `production` or `staging`.
     """
     given = connections.settings()
-    with connections.ledger(given) as ledger:
-        kept = ledger.recorded_catalog(given.target, environment)
-        commit = ledger.release(kept.release_id).commit_sha if kept and kept.release_id else None
+    commit = _commit(given, environment)
     if commit is None:
         return DriftReport(environment, released=False, findings=(), new=False)
     history = connections.history(given, connections.repository(given).resolve(commit))
     found = look_at(given, _branch(given, environment), environment, history, history.resolve("head")).drift
     return DriftReport(environment, released=True, findings=found, new=_is_new(given, environment, found))
+
+
+def _commit(given: Settings, environment: str) -> str | None:
+    """The commit whose revisions stand: of the release that recorded them, else of the one that applied them."""
+    branch = connections.neon(given).branch(_branch(given, environment))
+    with reader(connections.owner_dsn(given, branch)) as connection:
+        stands, appliers = current_revisions(connection), applied.releases(connection)
+    with connections.ledger(given) as ledger:
+        kept = ledger.recorded_catalog(given.target, environment)
+        ours = {each.id: each.commit_sha for each in ledger.releases(target=given.target, limit=None)}
+    recorder = kept.release_id if kept is not None else None
+    if kept is None or kept.revision != ", ".join(stands):
+        recorder = next((by for by in map(appliers.get, stands) if by in ours), recorder)
+    return ours.get(recorder or "")
 
 
 def _branch(given: Settings, environment: str) -> str:

@@ -9,7 +9,7 @@ from migrations.checks import run_checks
 from migrations.errors import MigrationError
 from migrations.restore_point import seal
 from migrations.session import reader
-from tasks import builds, connections, revisions
+from tasks import builds, catalogue, connections, revisions
 from tasks.errors import ApplicationFailed, ContractFailed, MigrationFailed
 from tasks.record import RESTORE_POINT, recorded, restore_point_json
 from tasks.step import step
@@ -58,10 +58,11 @@ def migrate_production(release_id: str, commit: Commit, target_revision: str) ->
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
     with recorded(release_id, "migrate production", target_revision=target_revision) as entry:
-        try:
-            done = revisions.apply(given, release_id, commit, dsn, target_revision)
-        except MigrationError as error:
-            raise MigrationFailed(str(error), transient=error.transient) from error
+        with catalogue.followed(given, release_id, "production", dsn, connections.history(given, commit)):
+            try:
+                done = revisions.apply(given, release_id, commit, dsn, target_revision)
+            except MigrationError as error:
+                raise MigrationFailed(str(error), transient=error.transient) from error
         entry.result(revisions.as_json(done))
     return tuple(one.revision for one in done)
 
@@ -79,10 +80,11 @@ def contract_production(release_id: str, commit: Commit, target_revision: str) -
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
     with recorded(release_id, "contract production", target_revision=target_revision) as entry:
-        try:
-            done = revisions.apply(given, release_id, commit, dsn, target_revision)
-        except MigrationError as error:
-            raise ContractFailed(str(error), transient=error.transient) from error
+        with catalogue.followed(given, release_id, "production", dsn, connections.history(given, commit)):
+            try:
+                done = revisions.apply(given, release_id, commit, dsn, target_revision)
+            except MigrationError as error:
+                raise ContractFailed(str(error), transient=error.transient) from error
         entry.result(revisions.as_json(done))
     return tuple(one.revision for one in done)
 

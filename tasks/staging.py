@@ -49,12 +49,12 @@ def migrate_staging(release_id: str, commit: Commit, target_revision: str) -> tu
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.staging_branch(given))
     with recorded(release_id, "migrate staging", target_revision=target_revision) as entry:
-        try:
-            done = revisions.apply(given, release_id, commit, dsn, target_revision)
-        except MigrationError as error:
-            raise StagingFailed(f"staging: {error}", transient=error.transient) from error
+        with catalogue.followed(given, release_id, "staging", dsn, connections.history(given, commit)):
+            try:
+                done = revisions.apply(given, release_id, commit, dsn, target_revision)
+            except MigrationError as error:
+                raise StagingFailed(f"staging: {error}", transient=error.transient) from error
         entry.result(revisions.as_json(done))
-    catalogue.keep(given, release_id, "staging", dsn, target_revision)
     return tuple(one.revision for one in done)
 
 

@@ -6,13 +6,11 @@ from deployments import application
 from deployments.errors import DeploymentError
 from deployments.repository import Commit
 from deployments.settings import Settings
-from migrations.catalog import Catalog, read_catalog
 from migrations.drift import DriftFinding, find_drift
 from migrations.errors import MigrationError
 from migrations.history import History, state
 from migrations.session import reader
-from migrations.throwaway import promised_catalog
-from tasks import connections
+from tasks import catalogue, connections
 from tasks.errors import NotReady
 from tasks.snapshot import to_delete
 from tasks.step import step
@@ -108,13 +106,15 @@ def look_at(given: Settings, branch_name: str, name: str, history: History, targ
     dsn = connections.owner_dsn(given, branch)
     with reader(dsn) as connection:
         stands = state(connection, history, target=target)
-        live = read_catalog(connection)
-    recorded = _recorded(given, name)
-    if recorded is None and not stands.unknown:
-        # Built beside staging, never beside production. The revisions promise no grants: roles got them otherwise.
-        staging = connections.owner_dsn(given, connections.staging_branch(given))
-        recorded, live = promised_catalog(staging, history, stands.current).without("grant"), live.without("grant")
-    drift = find_drift(live, recorded, stands)
+        live = catalogue.Live.read(connection, history)
+    must = catalogue.expected(given, name, history, live)
+    known = () if must.grants else ("grant",)
+    drift = find_drift(
+        live.catalog.without(*known),
+        must.catalog.without(*known) if must.catalog else None,
+        stands,
+        unknown=(must.why, must.advice) if must.why else None,
+    )
     return EnvironmentStatus(
         name=name,
         branch_id=branch.id,
@@ -122,13 +122,6 @@ def look_at(given: Settings, branch_name: str, name: str, history: History, targ
         pending=tuple(revision.id for revision in stands.pending or ()),
         drift=tuple(finding for finding in drift if finding.kind != "pending"),
     )
-
-
-def _recorded(given: Settings, name: str) -> Catalog | None:
-    """The catalogue that the last release left; None where none is in the ledger."""
-    with connections.ledger(given) as ledger:
-        kept = ledger.recorded_catalog(given.target, name)
-    return Catalog.from_json(kept.catalog_json) if kept else None
 
 
 def _stopping(environment: EnvironmentStatus) -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select
 
 from deployments.ledger import schema
 from deployments.ledger.errors import LedgerConflict
@@ -59,14 +59,30 @@ class Catalogs(Store):
 
         self._write(record)
 
-    def recorded_catalog(self, target: str, environment: str) -> RecordedCatalog | None:
-        """The catalogue that was recorded last for an environment, if one was."""
-        query = (
-            select(_catalogs)
-            .where(_catalogs.c.target == target, _catalogs.c.environment == environment)
-            .order_by(_catalogs.c.number.desc())
-            .limit(1)
-        )
+    def recorded_catalog(self, target: str, environment: str, *, revision: str | None = None) -> RecordedCatalog | None:
+        """The catalogue that was recorded last for an environment, if one was.
+
+        Args:
+            target: The project with its environments.
+            environment: `production`, `staging` or `development`.
+            revision: The last one recorded while this revision stood; without it, whatever stood.
+        """
+        query = _newest(target, environment)
+        return self._found(query if revision is None else query.where(_catalogs.c.revision == revision))
+
+    def catalog_before(self, target: str, environment: str, release_id: str) -> RecordedCatalog | None:
+        """The catalogue that was recorded last before a release recorded its own first one.
+
+        Args:
+            target: The project with its environments.
+            environment: `production`, `staging` or `development`.
+            release_id: The release; where it recorded none, the newest one counts.
+        """
+        own = (_catalogs.c.target == target, _catalogs.c.environment == environment)
+        first = select(func.min(_catalogs.c.number)).where(*own, _catalogs.c.release_id == release_id).scalar_subquery()
+        return self._found(_newest(target, environment).where(or_(first.is_(None), _catalogs.c.number < first)))
+
+    def _found(self, query: Select[Any]) -> RecordedCatalog | None:
         row = self._read(lambda connection: connection.execute(query).one_or_none())
         if row is None:
             return None
@@ -126,3 +142,8 @@ class Catalogs(Store):
             connection.execute(told)
 
         self._write(forget)
+
+
+def _newest(target: str, environment: str) -> Select[Any]:
+    query = select(_catalogs).where(_catalogs.c.target == target, _catalogs.c.environment == environment)
+    return query.order_by(_catalogs.c.number.desc()).limit(1)

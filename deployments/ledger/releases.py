@@ -172,12 +172,12 @@ class Releases(Store):
         """
         return self._read(lambda connection: release_of(connection, release_id))
 
-    def releases(self, target: str | None = None, limit: int = 20) -> tuple[Release, ...]:
+    def releases(self, target: str | None = None, limit: int | None = 20) -> tuple[Release, ...]:
         """The latest releases, newest first.
 
         Args:
             target: Of this target alone.
-            limit: At most so many.
+            limit: At most so many; None for all of them.
         """
         query = select(_releases).order_by(_releases.c.started_at.desc(), _releases.c.id.desc()).limit(limit)
         if target is not None:
