@@ -63,8 +63,8 @@ class BackfillOp(MigrateOperation):
             verify: whether to look in the end that no row meets `where` any more.
 
         Raises:
-            BackfillRefused, BackfillChanged, BackfillIncomplete, BackfillStopped: as `migrations/errors_backfill.py`
-                says.
+            BackfillRefused, BackfillChanged, BackfillLost, BackfillIncomplete, BackfillStopped: as
+                `migrations/errors_backfill.py` says.
             LockBudgetExceeded: others held its rows for too long.
             RevisionFailed: a batch raised; those before it stand.
 
@@ -82,6 +82,9 @@ def run_backfill(operations: Operations, operation: BackfillOp) -> None:
     context = operations.get_context()
     if not operation.asked.values or not operation.asked.key:
         raise BackfillRefused(operation.asked.name, "it needs a column to set, and a key to go by")
+    if moved := [column for column, _ in operation.asked.values if column in operation.asked.key]:
+        reason = f"it sets {', '.join(moved)} of the key that it goes by, so that it could meet a row twice"
+        raise BackfillRefused(operation.asked.name, f"{reason}: give it another unique key")
     revision, direction = _called_from(operation.asked)
     if context.as_sql:
         with context.autocommit_block():

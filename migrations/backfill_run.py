@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 import psycopg
@@ -13,10 +13,16 @@ from sqlalchemy import Connection
 
 from migrations.backfill_pace import FIRST_ROWS, Look, Looker, Pace, next_rows
 from migrations.backfill_progress import BackfillProgress, Surroundings, tell
-from migrations.backfill_sql import Backfill
+from migrations.backfill_sql import Backfill, KeyColumn, literal
 from migrations.backfill_state import Batch, Kept, Position, RawSession, ensure_tables, lock_holder
 from migrations.errors import DatabaseUnreachable, LockBudgetExceeded, RevisionFailed, is_cut
-from migrations.errors_backfill import BackfillChanged, BackfillIncomplete, BackfillRefused, BackfillStopped
+from migrations.errors_backfill import (
+    BackfillChanged,
+    BackfillIncomplete,
+    BackfillLost,
+    BackfillRefused,
+    BackfillStopped,
+)
 from migrations.session import connect
 
 log = logging.getLogger(__name__)
@@ -24,6 +30,9 @@ log = logging.getLogger(__name__)
 MOST_COUNTED = 1000
 LONGEST_PAUSE_S = 1.0
 WAIT_S = 0.5
+
+# Settings by which a value that is written as a text is read the same by every session.
+PLAIN = {"DateStyle": "ISO", "IntervalStyle": "iso_8601", "extra_float_digits": "1"}
 
 # Source: lock_not_available, deadlock_detected.
 _CONTENDED = frozenset({"55P03", "40P01"})
@@ -49,7 +58,9 @@ class Run:
         self._verify = verify and bool(backfill.where)
         self._kept = kept
         self._around = around
-        self._relation, self._types, self._estimate = self._shape()
+        self._relation, self._estimate = self._shape()
+        self._kinds = tuple(KeyColumn(*(str(part) for part in row)) for row in self._session.rows(backfill.key_query()))
+        self._unusual = _unusual(self._session)
         self._passed = self._changed = self._passed_here = self._changed_here = 0
         self._began = time.monotonic()
 
@@ -63,17 +74,16 @@ class Run:
         if self._verify:
             self._look_for_remaining()
 
-    def _shape(self) -> tuple[str, tuple[str, ...], int]:
+    def _shape(self) -> tuple[str, int]:
         row = self._session.row(self._backfill.shape_query())
         if row is None:
             raise BackfillRefused(self._backfill.name, "there is no such table")
-        types = tuple(str(one) for one in row[2])
-        if len(types) != len(self._backfill.key) or not row[3]:
+        if not row[2]:
             key = ", ".join(self._backfill.key)
             raise BackfillRefused(
                 str(row[0]), f"it has no unique index on ({key}), in this order, of columns that are NOT NULL"
             )
-        return str(row[0]), types, int(row[1])
+        return str(row[0]), int(row[1])
 
     def _open(self) -> None:
         try:
@@ -141,12 +151,10 @@ class Run:
                 raise self._stopped("the session that held the migration lock is gone")
             if position.paused:
                 return f"paused: pilotage backfill resume {self._kept.revision}"
-            above = "" if position.key is None else backfill.after(position.key, self._types)
-            row = session.row(backfill.last_key_query(above, position.batch_rows))
-            passed = int(row[0]) if row else 0
-            last = tuple(str(part) for part in row[1]) if row else None
+            above = "" if position.key is None else backfill.after(position.key, self._kinds)
+            passed, last = self._next(position)
             # Where there is nothing to do, the statement is still seen to be one that the server takes.
-            upto = backfill.up_to(last, self._types) if last else "false"
+            upto = backfill.up_to(last, self._kinds) if last else "false"
             statement = backfill.statement(f"{above} AND {upto}" if above else upto)
             changed = self._sent(statement)
             finished = passed < position.batch_rows
@@ -158,6 +166,25 @@ class Run:
         self._count_in(passed, changed)
         self._tell(finished=finished)
         return None if finished else ""
+
+    def _next(self, position: Position) -> tuple[int, tuple[str, ...] | None]:
+        """How many rows the next batch has, and the key of the last of them; None where there are none."""
+        with self._written_plainly():
+            row = self._session.row(self._backfill.last_key_query(position.key, position.batch_rows, self._kinds))
+        if row is None:
+            return 0, None
+        if not (row[2] and row[3]):
+            raise BackfillLost(self._kept.revision, self._relation, self._passed, self._backfill.key)
+        return int(row[0]), tuple(str(part) for part in row[1])
+
+    @contextmanager
+    def _written_plainly(self) -> Generator[None]:
+        """Let values be written as any session reads them; in a transaction, whose failure takes this back too."""
+        if self._unusual:
+            self._session.row(_settings({name: PLAIN[name] for name in self._unusual}))
+        yield
+        if self._unusual:
+            self._session.row(_settings(self._unusual))
 
     def _sent(self, statement: str) -> int:
         try:
@@ -245,6 +272,22 @@ def _looking(connection: Connection, around: Surroundings, backfill: Backfill) -
         return
     with session:
         yield Looker(session, backfill).look
+
+
+def _unusual(session: RawSession) -> dict[str, str]:
+    """What a session is set to, where it does not write values plainly."""
+    row = session.row(f"SELECT {', '.join(f'current_setting({literal(name)})' for name in PLAIN)}")
+    given = dict(zip(PLAIN, (str(one) for one in row or ()), strict=True))
+    plain = {
+        "DateStyle": given["DateStyle"].startswith("ISO"),
+        "IntervalStyle": given["IntervalStyle"] in {"postgres", "iso_8601"},
+        "extra_float_digits": int(given["extra_float_digits"]) > 0,
+    }
+    return {name: value for name, value in given.items() if not plain[name]}
+
+
+def _settings(values: Mapping[str, str]) -> str:
+    return f"SELECT {', '.join(f'set_config({literal(n)}, {literal(v)}, true)' for n, v in values.items())}"
 
 
 def _sqlstate(error: BaseException) -> str | None:

@@ -4,6 +4,7 @@
 MigrationError
 ├── BackfillRefused             it cannot begin, and nothing was changed
 ├── BackfillChanged             its statement is not the one that a part of the rows went through
+├── BackfillLost                its key does not say where it is; the batches before stand
 ├── BackfillIncomplete          rows are left that its condition still names
 ├── BackfillStopped             transient: it was stopped between two batches; it goes on from there
 └── BackfillUnknown             the database keeps no backfill of that revision
@@ -33,6 +34,25 @@ class BackfillChanged(MigrationError):
         super().__init__(
             f"the backfill of {table} in revision {revision} was edited after {rows} rows had gone through it. Put its"
             f" statement back; or, where it may run over those rows again: pilotage backfill restart {revision}"
+        )
+
+
+class BackfillLost(MigrationError):
+    """A key reads otherwise once it was written down, or does not lie above the one before: it cannot go on by it.
+
+    Attributes:
+        revision: whose backfill it is.
+        rows: rows that it had passed.
+    """
+
+    def __init__(self, revision: str, table: str, rows: int, key: Sequence[str]) -> None:
+        self.revision = revision
+        self.rows = rows
+        super().__init__(
+            f"the backfill of {table} in revision {revision} stopped after {rows} rows: the next value of its key"
+            f" ({', '.join(key)}) reads otherwise once it was written as a text, or does not lie above the one before,"
+            " so that rows could be passed over or met twice. Those rows stand; nothing else was changed. Give it"
+            " another unique key: op.backfill(..., key=...)"
         )
 
 
