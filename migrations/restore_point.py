@@ -10,6 +10,7 @@ Source: CommitTransaction writes the commit record, then leaves the list of runn
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from psycopg import sql
 from migrations.errors import DatabaseRefused, NoQuietMoment, place
 from migrations.session import STATEMENT_TIMEOUT_MS, connect
 from migrations.snapshot import Snapshot, full_xid
+
+log = logging.getLogger(__name__)
 
 QUIET_S = 3.0
 BUDGET_S = 30.0
@@ -36,9 +39,14 @@ _RUNNING = """
 SELECT array_agg(transactionid::text::bigint) FROM pg_locks
 WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted
 """
+# Source: names and files are those of now, whatever snapshot a transaction has; TRUNCATE and a rewrite give a new file.
+_SAME = """
+SELECT coalesce(to_regclass(%s)::oid = %s::oid AND pg_relation_filenode(%s::oid) = %s::oid, false)
+"""
 _END = "SELECT pg_current_snapshot()::text"
 _TABLES = """
-SELECT n.nspname, c.relname, pg_relation_size(c.oid), greatest(c.reltuples, 0)::bigint
+SELECT n.nspname, c.relname, coalesce(pg_relation_size(c.oid), 0), greatest(c.reltuples, 0)::bigint,
+       c.oid, c.relfilenode
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pilotage')
   AND c.relname <> 'alembic_version'
@@ -60,7 +68,7 @@ class Seal:
         sealed_at: the server's clock then.
         timeline: timeline of the WAL.
         row_counts: rows by table at that moment, exact; tables outside of public with their schema.
-        estimated_counts: rows of tables too large to count, as the statistics have it.
+        estimated_counts: rows of tables too large to count, or changed meanwhile, as the statistics have it.
         attempts: how many moments were looked at.
     """
 
@@ -167,7 +175,10 @@ def _look(asking: psycopg.Connection, counting: psycopg.Connection) -> _Moment:
     counting.rollback()
     before, at = _one(counting.execute(_BEGIN))
     with asking.pipeline():
+        # Each statement sees what was committed before it, whatever role and database are set to.
+        asking.execute("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY")
         placed, running, after = (asking.execute(query) for query in (_PLACE, _RUNNING, _END))
+        asking.execute("COMMIT")
         lsn, timeline = _one(placed)
         (xids,) = _one(running)
         (ended,) = _one(after)
@@ -187,16 +198,34 @@ def _mark(asking: psycopg.Connection, text: str) -> int:
 
 
 def _count(counting: psycopg.Connection, exact_bytes: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Count the rows of each table as of the snapshot; one that has changed since then is estimated."""
     exact: dict[str, int] = {}
     estimated: dict[str, int] = {}
-    for schema, table, size, tuples in counting.execute(_TABLES).fetchall():
+    for schema, table, size, tuples, oid, file in counting.execute(_TABLES).fetchall():
         name = table if schema == "public" else f"{schema}.{table}"
-        if size > exact_bytes:
+        rows = _counted(counting, sql.Identifier(schema, table), oid, file) if size <= exact_bytes else None
+        if rows is None:
             estimated[name] = int(tuples)
-            continue
-        query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
-        (exact[name],) = _one(counting.execute(query))
+        else:
+            exact[name] = rows
     return exact, estimated
+
+
+def _counted(counting: psycopg.Connection, table: sql.Identifier, oid: int, file: int) -> int | None:
+    """The rows of a table; None where it was dropped, renamed, emptied or rewritten since the snapshot."""
+    try:
+        with counting.transaction():
+            (rows,) = _one(counting.execute(sql.SQL("SELECT count(*) FROM {}").format(table)))
+            # The count holds a lock that keeps the table as it is.
+            (same,) = _one(counting.execute(_SAME, (table.as_string(counting), oid, oid, file)))
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.WrongObjectType):
+        rows, same = 0, False
+    if same:
+        return int(rows)
+    log.warning(
+        "%s is not the table any more that it was at the restore point: its rows are estimated", table.as_string()
+    )
+    return None
 
 
 def _one(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
