@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from prefect import State, flow
 from prefect.runtime import flow_run
@@ -112,7 +111,7 @@ def deploy_to_production(
     production.migrate_production(release_id, commit, plan.expanded)
     build = production.build_production(release_id, commit)
     production.check_build(release_id, build, commit)
-    promoted_at = datetime.now(UTC)
+    promoted_at = production.read_clock()
     production.promote(release_id, build)
 
     judge(progress, validation.validate_database(release_id, commit, (plan.expanded,), point))

@@ -1,11 +1,14 @@
 """Production deploy: seal the restore point, migrate, build without domains, check, promote."""
 
+from datetime import datetime
+
 from deployments import application
 from deployments.errors import DeploymentError
 from deployments.repository import Commit
 from deployments.vercel import Deployment
 from migrations.catalog import read_catalog
 from migrations.checks import run_checks
+from migrations.checks.users import clock
 from migrations.errors import MigrationError
 from migrations.restore_point import seal
 from migrations.session import reader
@@ -122,6 +125,14 @@ def check_build(release_id: str, deployment: Deployment, commit: Commit) -> None
         if failed:
             raise ApplicationFailed(f"check of the build {deployment.url}: {'; '.join(failed)}")
         entry.result({"probes": len(probes)})
+
+
+@step("read production's clock", timeout_s=60)
+def read_clock() -> datetime:
+    """What production's database calls now: a worker's clock may be another, and users are counted by this one."""
+    given = connections.settings()
+    with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+        return clock(connection)
 
 
 @step("promote", timeout_s=600)

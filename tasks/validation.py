@@ -65,7 +65,7 @@ class Window:
 
     Attributes:
         seconds: its length.
-        since: users active after this moment are counted.
+        since: users active after this moment are counted, where they are expected; by the clock of the database.
         deployment_id: the deployment whose real requests are counted.
         expect_users: whether users must have been seen; a first release has none yet.
     """
@@ -84,7 +84,7 @@ def watch_production(release_id: str, window: Window) -> tuple[Verdict, ...]:
     with recorded(release_id, "watch production", seconds=window.seconds, deployment=window.deployment_id) as entry:
         health = application.health(connections.production_url(given), bypass=None)
         observed, counted = _observe(given, window)
-        users = _users(given, window)
+        users = _users(given, window) if window.expect_users else None
         judged = (
             verdicts.health(health, window.commit_sha),
             verdicts.latency(given, observed),

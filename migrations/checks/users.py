@@ -24,3 +24,15 @@ def users_seen(connection: psycopg.Connection, since: datetime) -> int | None:
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         return None
     return int(row[0]) if row else None
+
+
+def clock(connection: psycopg.Connection) -> datetime:
+    """What the database calls now: the clock that its users' moments are told by.
+
+    Args:
+        connection: any session.
+    """
+    (moment,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
+    if not isinstance(moment, datetime):
+        raise psycopg.DataError("the database told no time")
+    return moment
