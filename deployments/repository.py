@@ -1,14 +1,21 @@
 """The git repository that is released: a ref's commit, and the files that the commit has."""
 
 import difflib
+import fcntl
 import logging
+import os
 import shutil
 import stat
+import sys
 import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES
 from pathlib import Path, PurePosixPath
 
 from dulwich.client import get_transport_and_path
+from dulwich.config import ConfigDict
 from dulwich.objects import Blob, ObjectID, Tag, Tree
 from dulwich.objects import Commit as GitCommit
 from dulwich.refs import Ref
@@ -21,6 +28,10 @@ log = logging.getLogger(__name__)
 
 MIN_ABBREVIATION = 7
 _NAMES = (b"refs/heads/", b"refs/tags/")
+_ANSWER_S = b"30"
+# What Python would run in the place of the source that was read and whose checksum is kept.
+_COMPILED = (*BYTECODE_SUFFIXES, *EXTENSION_SUFFIXES, ".pyo", ".so", ".pyd", ".dll", ".dylib", ".pth", ".egg-link")
+_CACHE = "__pycache__"
 _PEELED = b"^{}"
 
 
@@ -71,12 +82,15 @@ class ReleaseRepository:
             return Commit(commit.id.decode(), ref, summary)
 
     def extract(self, sha: str, subpath: str, into: Path) -> Path:
-        """Write the files that a commit has below a path.
+        """Let a folder hold the source files that a commit has below a path.
+
+        A folder that holds them is left as it is, so that others may read it meanwhile; one that is not there appears
+        whole. What Python would run in place of the source is passed over, and none is made from now on.
 
         Args:
             sha: full SHA of the commit.
             subpath: folder inside the repository.
-            into: folder to write to; what was there is replaced.
+            into: the folder; what else was there goes, file by file.
 
         Returns:
             The folder.
@@ -84,6 +98,7 @@ class ReleaseRepository:
         Raises:
             RefNotFound: the repository has no such commit.
             SubpathNotFound: the commit has no such folder.
+            RepositoryUnreachable: the repository cannot be read, or the folder not be written.
         """
         with self._holding(sha) as repo:
             commit = _peeled(repo, ObjectID(sha.encode()))
@@ -92,10 +107,12 @@ class ReleaseRepository:
             tree = _folder(repo, commit, subpath)
             if tree is None:
                 raise SubpathNotFound(self._shown, sha, subpath)
-            into.parent.mkdir(parents=True, exist_ok=True)
-            fresh = Path(tempfile.mkdtemp(dir=into.parent, prefix=f".{into.name}-"))
-            _write(repo, tree, fresh)
-            _replace(into, fresh)
+            sys.dont_write_bytecode = True
+            files = dict(_files(repo, tree))
+        try:
+            _write(files, into)
+        except OSError as error:
+            raise RepositoryUnreachable(self._shown, f"{into} cannot be written: {error.strerror}") from error
         return into
 
     def _holding(self, sha: str) -> Repo:
@@ -124,15 +141,17 @@ class ReleaseRepository:
                 clone = Path(folder) / "clone"
                 with Repo.init_bare(str(clone), mkdir=True) as repo:
                     self._mirror(repo)
-                _replace(self._cache, clone)
+                _place(self._cache, clone)
         elif fresh:
-            with Repo(str(self._cache)) as repo:
+            with _alone(self._cache / "fetch.lock"), Repo(str(self._cache)) as repo:
                 self._mirror(repo)
         return Repo(str(self._cache))
 
     def _mirror(self, repo: Repo) -> None:
         """Fetch what is new, and let the copy have the branches and tags that the remote has, and no others."""
-        client, path = get_transport_and_path(self._url)
+        patience = ConfigDict()
+        patience.set((b"http",), b"timeout", _ANSWER_S)
+        client, path = get_transport_and_path(self._url, config=patience)
         found = client.fetch(path, repo).refs
         theirs = {name: sha for name, sha in found.items() if sha is not None and name.startswith(_NAMES)}
         for name in [name for name in repo.refs.allkeys() if name.startswith(_NAMES) and name not in theirs]:
@@ -175,7 +194,9 @@ def _peeled(repo: Repo, sha: ObjectID) -> GitCommit | None:
 
 
 def _near(repo: Repo, ref: str) -> tuple[str, ...]:
-    names = sorted({name.decode().split("/", 2)[-1] for name in repo.refs.allkeys() if name.startswith(b"refs/")})
+    names = sorted(
+        {name.decode(errors="replace").split("/", 2)[-1] for name in repo.refs.allkeys() if name.startswith(b"refs/")}
+    )
     return tuple(difflib.get_close_matches(ref, names, n=5, cutoff=0.3)) or tuple(names[:10])
 
 
@@ -188,27 +209,78 @@ def _folder(repo: Repo, commit: GitCommit, subpath: str) -> Tree | None:
     return tree if isinstance(tree, Tree) else None
 
 
-def _write(repo: Repo, tree: Tree, into: Path) -> None:
-    """Write plain files and folders; links and submodules are passed over, so that nothing leaves the folder."""
-    into.mkdir(exist_ok=True)
+def _files(repo: Repo, tree: Tree, below: PurePosixPath = PurePosixPath()) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """The plain files of a tree; links and submodules are passed over, so that nothing leaves the folder."""
     for entry in tree.iteritems():
-        name = (entry.path or b"").decode()
+        name = (entry.path or b"").decode(errors="surrogateescape")
         found = None if _is_link(entry.mode) else repo[entry.sha]
         if name in {"", ".", ".."} or "/" in name or found is None:
-            log.warning("passed over %s: neither a file nor a folder", name)
+            log.warning("passed over %s: neither a file nor a folder", ascii(name))
+        elif name.lower() == _CACHE or name.lower().endswith(_COMPILED):
+            log.warning("passed over %s: Python would run it in the place of source", ascii(name))
         elif isinstance(found, Tree):
-            _write(repo, found, into / name)
+            yield from _files(repo, found, below / name)
         elif isinstance(found, Blob):
-            (into / name).write_bytes(found.data)
+            yield below / name, found.data
 
 
 def _is_link(mode: int) -> bool:
     return stat.S_ISLNK(mode) or mode == 0o160000
 
 
-def _replace(place: Path, fresh: Path) -> None:
-    old = place.with_name(f".{place.name}-old-{fresh.name}")
-    if place.exists():
-        place.rename(old)
-    fresh.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
+def _write(files: dict[PurePosixPath, bytes], into: Path) -> None:
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=f".{into.name}-") as beside:
+        if not into.exists():
+            fresh = Path(beside) / "fresh"
+            _settle(fresh, files, Path(beside))
+            _place(into, fresh)
+        # Also what has just been placed: somebody else may have been faster, or an earlier run wrote it.
+        _settle(into, files, Path(beside))
+
+
+def _settle(folder: Path, files: dict[PurePosixPath, bytes], beside: Path) -> None:
+    """Let a folder hold these files and nothing else; what is as it must be is not touched."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folders = {parent for name in files for parent in name.parents}
+    for root, below, plain in os.walk(folder):
+        here = PurePosixPath(Path(root).relative_to(folder).as_posix())
+        ours = [name for name in below if here / name in folders and not (Path(root) / name).is_symlink()]
+        kept = [name for name in plain if here / name in files and not (Path(root) / name).is_symlink()]
+        for name in {*below, *plain} - {*ours, *kept}:
+            log.warning("removed %s: the commit has no such file", ascii(str(here / name)))
+            _remove(Path(root) / name)
+        below[:] = ours
+    for name, content in files.items():
+        place = folder / name
+        if not place.is_file() or place.read_bytes() != content:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = beside / "file"
+            fresh.write_bytes(content)
+            fresh.replace(place)
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def _place(place: Path, fresh: Path) -> None:
+    """Let a whole folder appear, unless somebody else was faster."""
+    try:
+        fresh.rename(place)
+    except OSError:
+        if not place.is_dir():
+            raise
+
+
+@contextmanager
+def _alone(lock: Path) -> Generator[None]:
+    """Keep other threads and processes out while the block runs; whoever dies lets go."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

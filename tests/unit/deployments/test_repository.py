@@ -1,8 +1,13 @@
+import importlib.util
+import multiprocessing
+import py_compile
 import shutil
+import socket
 import stat
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -10,6 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import pytest
 from dulwich import porcelain
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 from dulwich.server import DictBackend
 from dulwich.web import make_wsgi_chain
@@ -148,6 +154,129 @@ def test_links_and_submodules_are_passed_over_so_that_nothing_leaves_the_folder(
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["out"]
 
 
+def test_what_python_would_run_in_place_of_the_source_is_passed_over(
+    git: Path, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    with Repo(str(git)) as repo:
+        compiled = {
+            name: file(repo) for name in ("a.pyc", "b.PYC", "c.so", "d.cpython-311-x86_64-linux-gnu.so", "e.pth")
+        }
+        cache = tree(repo, **{"a.cpython-311.pyc": file(repo)})
+        below = tree(repo, __pycache__=cache, c=file(repo), **compiled)
+        versions = tree(repo, **{"a.py": file(repo)}, extra=below, __pycache__=cache, **compiled)
+        repo.refs[b"refs/heads/sly"] = commit(repo, tree(repo, versions=versions), "Sly")  # pyright: ignore[reportArgumentType]
+    into = repository.extract(repository.resolve("sly").sha, "versions", tmp_path / "out")
+    assert sorted(str(path.relative_to(into)) for path in into.rglob("*")) == ["a.py", "extra", "extra/c"]
+
+
+def test_a_revision_that_was_extracted_runs_from_its_source_and_leaves_no_bytecode(
+    git: Path, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    (tmp_path / "a.py").write_text("came_from = 'another program'\n")
+    lied = py_compile.compile(str(tmp_path / "a.py"), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    assert lied is not None
+    with Repo(str(git)) as repo:
+        cache = tree(repo, **{Path(lied).name: file(repo, Path(lied).read_bytes())})
+        source = file(repo, b"came_from = 'the source'\n")
+        root = tree(repo, versions=tree(repo, __pycache__=cache, **{"a.py": source}))
+        repo.refs[b"refs/heads/sly"] = commit(repo, root, "Sly")  # pyright: ignore[reportArgumentType]
+    into = tmp_path / "out"
+    # As an earlier version wrote it, which took everything from the commit.
+    (into / "__pycache__").mkdir(parents=True)
+    shutil.copy(lied, into / "__pycache__")
+    repository.extract(repository.resolve("sly").sha, "versions", into)
+    spec = importlib.util.spec_from_file_location("a", into / "a.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.came_from == "the source"
+    assert [path.name for path in into.iterdir()] == ["a.py"]
+
+
+def test_a_folder_that_is_there_is_not_touched(repository: ReleaseRepository, tmp_path: Path) -> None:
+    into, sha = tmp_path / "out", repository.resolve("v1").sha
+    repository.extract(sha, "migrations", into)
+    before = {path: path.stat() for path in [into, *into.rglob("*")]}
+    repository.extract(sha, "migrations", into)
+    assert {path: path.stat() for path in [into, *into.rglob("*")]} == before
+
+
+def test_a_folder_that_is_incomplete_or_was_changed_is_mended(
+    repository: ReleaseRepository, git: Path, tmp_path: Path
+) -> None:
+    into, sha = tmp_path / "out", repository.resolve("v1").sha
+    repository.extract(sha, "migrations/versions", into)
+    (into / "a").write_bytes(b"another")
+    shutil.rmtree(into / "extra")
+    (into / "extra").symlink_to(git)
+    (into / "more").mkdir()
+    (into / "more" / "b").write_bytes(REVISION)
+    repository.extract(sha, "migrations/versions", into)
+    found = {str(path.relative_to(into)): path for path in into.rglob("*")}
+    assert sorted(found) == ["a", "extra", "extra/c"]
+    assert not any(path.is_symlink() for path in found.values())
+    assert found["a"].read_bytes() == found["extra/c"].read_bytes() == REVISION
+    assert (git / "HEAD").is_file()
+
+
+def many_files(git: Path) -> str:
+    with Repo(str(git)) as repo:
+        versions = tree(repo, **{f"r{number}.py": file(repo, b"%d" % number) for number in range(40)})
+        sha = commit(repo, tree(repo, versions=versions), "Many")
+        repo.refs[b"refs/heads/many"] = sha  # pyright: ignore[reportArgumentType]
+    return sha.decode()
+
+
+def extract_again_and_again(url: str, cache: str, sha: str, into: str, times: int) -> list[int]:
+    """How many complete files a reader finds each time; run in threads and processes."""
+    repository = ReleaseRepository(url, Path(cache))
+    found: list[int] = []
+    for _ in range(times):
+        assert repository.resolve("many").sha == sha
+        folder = repository.extract(sha, "versions", Path(into))
+        found.append(sum((folder / f"r{number}.py").read_bytes() == b"%d" % number for number in range(40)))
+    return found
+
+
+def processes(number: int) -> Executor:
+    return ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn"))
+
+
+@pytest.mark.parametrize("several", [ThreadPoolExecutor, processes])
+@pytest.mark.parametrize("incomplete", [False, True])
+def test_who_extracts_a_commit_beside_others_finds_it_whole(
+    git: Path, tmp_path: Path, several: Callable[[int], Executor], incomplete: bool
+) -> None:
+    sha, into = many_files(git), tmp_path / "revisions" / "out"
+    if incomplete:
+        (into / "__pycache__").mkdir(parents=True)
+        (into / "r7.py").write_bytes(b"")
+    with several(4) as pool:
+        arguments = (str(git), str(tmp_path / "cache"), sha, str(into), 15)
+        running = [pool.submit(extract_again_and_again, *arguments) for _ in range(4)]
+        found = [count for one in running for count in one.result()]
+    assert found == [40] * 60
+    assert [path.name for path in into.parent.iterdir()] == ["out"]
+    assert sorted(path.name for path in into.iterdir()) == sorted(f"r{number}.py" for number in range(40))
+
+
+def test_a_failed_extract_leaves_nothing(git: Path, repository: ReleaseRepository, tmp_path: Path) -> None:
+    with Repo(str(git)) as repo:
+        both = tree(repo, **{"x" * 300: file(repo), "a": file(repo)})
+        sha = commit(repo, tree(repo, versions=both), "A name that no file system holds")
+    blocked = tmp_path / "plain"
+    blocked.write_text("a file where a folder is wanted")
+    with pytest.raises(RepositoryUnreachable, match="cannot be written"):
+        repository.extract(sha.decode(), "versions", blocked / "out")
+    with pytest.raises(SubpathNotFound):
+        repository.extract(sha.decode(), "nothing", tmp_path / "revisions" / "out")
+    assert not (tmp_path / "revisions").exists()
+    with pytest.raises(RepositoryUnreachable, match="cannot be written"):
+        repository.extract(sha.decode(), "versions", tmp_path / "revisions" / "out")
+    assert list((tmp_path / "revisions").iterdir()) == []
+
+
 @pytest.mark.parametrize("content", [None, "a plain file", "folder"])
 def test_what_is_no_repository_is_told(tmp_path: Path, content: str | None) -> None:
     place = tmp_path / "place"
@@ -191,6 +320,34 @@ def remote(git: Path) -> Iterator[str]:
 class Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""
+
+
+def test_several_who_follow_a_remote_find_its_branches(remote: str, git: Path, tmp_path: Path) -> None:
+    sha = many_files(git)
+    cache = tmp_path / "cache" / "repository"
+
+    def follow(reader: int) -> list[str]:
+        repository = ReleaseRepository(remote, cache)
+        found: list[str] = []
+        for number in range(6):
+            if reader == 0:
+                with Repo(str(git)) as repo:
+                    repo.refs[Ref(b"refs/heads/n%d" % number)] = ObjectID(sha.encode())
+                    repo.refs.remove_if_equals(Ref(b"refs/heads/n%d" % (number - 1)), None)
+            found.append(repository.resolve("many").sha)
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(follow, range(4))) == [[sha] * 6] * 4
+    assert [path.name for path in cache.parent.iterdir()] == ["repository"]
+
+
+def test_a_remote_that_sends_nothing_more_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.repository._ANSWER_S", b"0.2")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/app.git"
+        with pytest.raises(RepositoryUnreachable, match="cannot be read"):
+            ReleaseRepository(address, tmp_path / "cache").resolve("v1")
 
 
 def test_a_remote_is_copied_and_followed(remote: str, git: Path, tmp_path: Path) -> None:
