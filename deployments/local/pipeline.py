@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,11 +21,13 @@ from deployments.local.errors import PieceFailedError
 from deployments.local.processes import Spawner
 
 WORK_POOL = "pilotage"
+JOB_TEMPLATE = Path(__file__).parents[1] / "work-pool.json"
 
 _log = logging.getLogger(__name__)
 _SERVER_START_S = 180
 _WORKER_START_S = 90
 _STOP_S = 15
+LOGGERS = "flows,tasks,migrations,deployments"
 _TRIES = 3
 
 
@@ -47,7 +51,13 @@ class Pipeline:
         self._clone = clone
         self._environment = environment
         self._processes: list[_Process] = []
+        self._key = f"pilotage:{secrets.token_urlsafe(32)}"
         self.api_url: str | None = None
+
+    @property
+    def access(self) -> dict[str, str]:
+        """The settings by which a program may use Prefect's API; none where it does not run."""
+        return _access(self.api_url, self._key) if self.api_url else {}
 
     def start(self) -> str:
         """Start what does not run yet, and return Prefect's API address once the worker asks for work.
@@ -80,7 +90,8 @@ class Pipeline:
             port = _free_port()
             api_url = f"http://127.0.0.1:{port}/api"
             options = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
-            server = self._run("Prefect's server", "prefect-server.log", options, self._settings(api_url))
+            settings = {**self._settings(api_url), **server_settings(api_url, self._key)}
+            server = self._run("Prefect's server", "prefect-server.log", options, settings)
             try:
                 server.wait_until(lambda url=api_url: _answers(f"{url}/health"), _SERVER_START_S)
             except PieceFailedError as error:
@@ -93,10 +104,10 @@ class Pipeline:
         raise failure or PieceFailedError("Prefect's server", "it was not started")
 
     def _create_pool(self, api_url: str) -> None:
-        # The worker fills in the pool's template, as it does for a pool that it makes itself.
-        body = {"name": WORK_POOL, "type": "process"}
+        template = json.loads(JOB_TEMPLATE.read_text(encoding="utf-8"))
+        body = {"name": WORK_POOL, "type": "process", "base_job_template": template}
         try:
-            reply = httpx.post(f"{api_url}/work_pools/", json=body, timeout=30, trust_env=False)
+            reply = self._ask(f"{api_url}/work_pools/", body)
         except httpx.HTTPError as error:
             raise PieceFailedError("the work pool", f"Prefect's server did not answer: {error}") from error
         if not reply.is_success and reply.status_code != httpx.codes.CONFLICT.value:
@@ -112,9 +123,21 @@ class Pipeline:
         temporary = self._home / "tmp"
         temporary.mkdir(mode=0o700, exist_ok=True)
         settings = {**self._settings(api_url), **self._environment, "PILOTAGE_HOME": str(self._clone)}
+        settings["PREFECT_LOGGING_EXTRA_LOGGERS"] = LOGGERS
         settings["TMPDIR"] = str(temporary)
         worker = self._run("Prefect's worker", "prefect-worker.log", (*options, "--install-policy", "never"), settings)
-        worker.wait_until(lambda: _is_online(api_url, name), _WORKER_START_S)
+        worker.wait_until(lambda: self._is_online(api_url, name), _WORKER_START_S)
+
+    def _is_online(self, api_url: str, worker: str) -> bool:
+        try:
+            reply = self._ask(f"{api_url}/work_pools/{WORK_POOL}/workers/filter", {})
+        except httpx.HTTPError:
+            return False
+        return reply.is_success and any(one["name"] == worker and one["status"] == "ONLINE" for one in reply.json())
+
+    def _ask(self, url: str, body: Mapping[str, object]) -> httpx.Response:
+        user, _, password = self._key.partition(":")
+        return httpx.post(url, json=body, auth=(user, password), timeout=30, trust_env=False)
 
     def _run(self, name: str, log: str, options: tuple[str, ...], settings: Mapping[str, str]) -> _Process:
         guarded = [sys.executable, "-m", "deployments.local.guard", sys.executable, "-m", "prefect", *options]
@@ -125,15 +148,27 @@ class Pipeline:
     def _settings(self, api_url: str) -> dict[str, str]:
         # Settings of Prefect from the caller's shell would lead to another server, or another home.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        return {**inherited, **prefect_settings(api_url, self._home)}
+        return {**inherited, **prefect_settings(api_url, self._home, self._key)}
 
 
-def prefect_settings(api_url: str, home: Path) -> dict[str, str]:
+def _access(api_url: str, key: str) -> dict[str, str]:
+    return {"PREFECT_API_URL": api_url, "PREFECT_API_AUTH_STRING": key}
+
+
+def server_settings(api_url: str, key: str) -> dict[str, str]:
+    """Return what makes Prefect's server answer those alone who have the key, and pages of its own address alone."""
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": key,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": api_url.removesuffix("/api"),
+    }
+
+
+def prefect_settings(api_url: str, home: Path, key: str) -> dict[str, str]:
     """Return the environment in which Prefect's programs use a platform's server, and tell nobody about it."""
     return {
+        **_access(api_url, key),
         "DO_NOT_TRACK": "1",
         "NO_COLOR": "1",
-        "PREFECT_API_URL": api_url,
         "PREFECT_CLI_PROMPT": "false",
         # At least 30 seconds: the server judges a run dead by the heartbeats that it misses.
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
@@ -194,11 +229,3 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=5, trust_env=False).is_success
     except httpx.HTTPError:
         return False
-
-
-def _is_online(api_url: str, worker: str) -> bool:
-    try:
-        reply = httpx.post(f"{api_url}/work_pools/{WORK_POOL}/workers/filter", json={}, timeout=5, trust_env=False)
-    except httpx.HTTPError:
-        return False
-    return reply.is_success and any(found["name"] == worker and found["status"] == "ONLINE" for found in reply.json())

@@ -115,8 +115,7 @@ class Supervisor:
             control_url=self._control.url,
             prefect_api_url=self._pipeline.api_url,
         )
-        prefect = {"PREFECT_API_URL": self._pipeline.api_url} if self._pipeline.api_url else {}
-        self._folder.describe(status, {**services.environment, **prefect})
+        self._folder.describe(status, {**services.environment, **self._pipeline.access})
         return status
 
 

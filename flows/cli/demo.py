@@ -42,6 +42,7 @@ def demo(
             told.show(scenario.value, state)
             if keep:
                 console.print(f"everything stays up; its settings are in {state / 'local.env'}", soft_wrap=True)
+                console.print("Prefect's pages ask for its PREFECT_API_AUTH_STRING")
                 console.print("to end it: pilotage local down")
     except KeyboardInterrupt:
         console.print("interrupted: the local platform was taken down")

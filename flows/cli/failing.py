@@ -14,6 +14,8 @@ from tasks.errors import TaskError
 
 errors = Console(stderr=True, highlight=False)
 
+_REFUSED = 401
+
 
 class CommandFailed(Exception):
     """A command cannot do what it was asked; the message says why and what to do."""
@@ -32,4 +34,10 @@ def clearly() -> Generator[None]:
             f"[red]error:[/] the Prefect server does not answer ({escape(str(error))}): set PREFECT_API_URL",
             soft_wrap=True,
         )
+        raise typer.Exit(1) from None
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        refused = "it refuses the key: set PREFECT_API_AUTH_STRING to the server's" if status == _REFUSED else ""
+        said = refused or f"it answered {status} to {error.request.method} {error.request.url.path}: look at its log"
+        errors.print(f"[red]error:[/] the Prefect server does not do what it was asked: {escape(said)}", soft_wrap=True)
         raise typer.Exit(1) from None

@@ -124,6 +124,8 @@ def _described(status: platform.PlatformStatus) -> Table:
     table.add_row("Vercel API", status.vercel_url)
     table.add_row("Slack messages", status.slack_url)
     table.add_row("Prefect", status.prefect_ui_url or "not started (--pipeline)")
+    if status.prefect_ui_url:
+        table.add_row("Prefect's key", f"PREFECT_API_AUTH_STRING in {status.state / 'local.env'}; its pages ask for it")
     table.add_row("settings", str(status.state / "local.env"))
     return table
 

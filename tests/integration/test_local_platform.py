@@ -159,7 +159,8 @@ def test_nothing_outlives_a_killed_platform_with_its_pipeline_and_it_starts_agai
     found = up(state, detach=True, pipeline=True)
     assert found.prefect_api_url == read_env(state)["PREFECT_API_URL"]
     assert httpx.get(f"{found.prefect_api_url}/health").is_success
-    pool = httpx.get(f"{found.prefect_api_url}/work_pools/pilotage").json()
+    user, _, password = read_env(state)["PREFECT_API_AUTH_STRING"].partition(":")
+    pool = httpx.get(f"{found.prefect_api_url}/work_pools/pilotage", auth=(user, password)).json()
     assert (pool["type"], pool["status"]) == ("process", "READY")
     family = _family(found)
     ports = _listening(*family)
