@@ -20,7 +20,6 @@ from migrations.errors import (
     LockBudgetExceeded,
     MigrationError,
     Session,
-    place,
 )
 from migrations.failures import cut, failed, failed_before_any, is_contended
 from migrations.migrating import MigratingSession
@@ -185,7 +184,7 @@ class Run:
             return
         if (gone := self._migrating.cut or cut(error)) is not None:
             self._migrating.outside.clean()
-            raise DatabaseUnreachable(place(self._dsn), str(gone)) from error
+            raise DatabaseUnreachable.of(self._dsn, gone) from error
         if isinstance(error, MigrationError):
             raise error
         if attempt.revision is None:

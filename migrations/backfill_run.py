@@ -15,6 +15,7 @@ from migrations.backfill_pace import FIRST_ROWS, Look, Looker, Pace, next_rows
 from migrations.backfill_progress import BackfillProgress, Surroundings, tell
 from migrations.backfill_sql import Backfill, KeyColumn, literal
 from migrations.backfill_state import Batch, Kept, Position, RawSession, ensure_tables, lock_holder
+from migrations.environments import written
 from migrations.errors import DatabaseUnreachable, LockBudgetExceeded, RevisionFailed, is_cut
 from migrations.errors_backfill import (
     BackfillChanged,
@@ -261,7 +262,7 @@ def _looking(connection: Connection, around: Surroundings, backfill: Backfill) -
     url = connection.engine.url
     dsn = around.dsn
     if dsn is None and url.database is not None:
-        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        dsn = written(url.set(drivername="postgresql"))
     try:
         session = None if dsn is None else connect(dsn, autocommit=True, application_name="pilotage backfill probe")
     except DatabaseUnreachable as error:

@@ -18,6 +18,7 @@ from migrations.concurrent_statements import ConcurrentStatement, built_on_a_cop
 from migrations.errors_apply import IndexInTheWay
 from migrations.locks import MIGRATING
 from migrations.session import connect
+from migrations.settled import REVISIONS
 from migrations.unfinished import Unfinished
 from migrations.watching import Watching
 
@@ -264,7 +265,7 @@ class ConcurrentIndexes:
         build, copy = built_on_a_copy(sql_text)
         like = f"CREATE TEMPORARY TABLE {copy.partition('.')[2]} (LIKE {table}) ON COMMIT DROP"
         try:
-            with connect(self._dsn, application_name=MIGRATING) as trying:
+            with connect(self._dsn, application_name=MIGRATING, kind=REVISIONS) as trying:
                 trying.execute(like.encode())
                 trying.execute(build.encode())
                 row = trying.execute(_ON_COPY, (copy,)).fetchone()

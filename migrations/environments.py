@@ -1,7 +1,7 @@
 """Where revisions run: through this project's env.py, or through the env.py of a project that is not ours.
 
 Ours takes the connection that it is handed. A foreign one is left as it is, and makes its own engine: it is told the
-address in the ways that such files read it, and its sessions are set through libpq's environment.
+address in the ways that such files read it, and its sessions are settled before their first transaction.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 
 from migrations.locks import MIGRATING
 from migrations.session import connect
+from migrations.settled import FOREIGN, REVISIONS, settling
+from migrations.time_limits import asked_past_sqlalchemy
 
 # A server whose client was killed ends the statement within a second, instead of finishing it.
 _CHECK_CLIENT_MS = 1000
@@ -88,7 +90,7 @@ class OwnRunner:
         self._raw = connect(
             dsn,
             application_name=MIGRATING,
-            statement_timeout=0,
+            kind=REVISIONS,
             client_connection_check_interval=_CHECK_CLIENT_MS,
         )
         self.engines = create_engine("postgresql+psycopg://", creator=self._given, poolclass=pool.StaticPool)
@@ -134,32 +136,41 @@ class ForeignRunner:
 
     @contextmanager
     def entered(self, config: Config) -> Generator[None]:
-        """Set the address, and what its sessions are to be set to."""
-        url = url_of(self.dsn, config.get_main_option("sqlalchemy.url")).render_as_string(hide_password=False)
+        """Set the address; libpq's other variables are the user's, and so is what they set."""
+        url = written(url_of(self.dsn, config.get_main_option("sqlalchemy.url")))
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-        options = f"-c lock_timeout={self.lock_timeout_ms} -c client_connection_check_interval={_CHECK_CLIENT_MS}"
-        given = {self.environment.url_variable: url, "PGAPPNAME": MIGRATING, "PGOPTIONS": options}
-        before = {name: os.environ.get(name) for name in given}
-        os.environ.update(given)
+        name = self.environment.url_variable
+        before = os.environ.get(name)
+        os.environ[name] = url
         try:
             # What it prints would stand in the middle of what a command prints for a machine.
             with chdir(self.environment.folder), _logging_left_alone(), redirect_stdout(sys.stderr), self._pools():
                 yield
         finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
+
+    def _settle(self, connection: Connection) -> None:
+        """Settle a session before its first transaction, whatever driver env.py has taken."""
+        if connection.dialect.name != "postgresql" or connection.info.get(MIGRATING):
+            return
+        session: Any = connection.connection.dbapi_connection
+        ours = {"application_name": MIGRATING, "client_connection_check_interval": _CHECK_CLIENT_MS}
+        asked_past_sqlalchemy(session, settling({**FOREIGN, "lock_timeout": self.lock_timeout_ms, **ours}))
+        session.commit()
+        connection.info[MIGRATING] = True
 
     @contextmanager
     def _pools(self) -> Generator[None]:
-        """Close what env.py leaves idle in its pools: it would look like the rest of a migration that died."""
+        """Settle what env.py opens, and close what it leaves idle: it would look like a migration that died."""
         used: set[Engine] = set()
 
         def note(connection: Connection) -> None:
             if self.is_mine(connection):
                 used.add(connection.engine)
+                self._settle(connection)
 
         event.listen(self.engines, "engine_connect", note)
         try:
@@ -214,6 +225,16 @@ def one_transaction_each(
     # Alembic's module of functions is bound to this very class: a subclass would not be called.
     environment.configure = configured
     return environment
+
+
+def written(url: URL) -> str:
+    """An address as a text that libpq, too, reads as it was meant.
+
+    Source: SQLAlchemy leaves a blank in a password, which libpq refuses, and writes one in `options` as a plus sign,
+    which to libpq is one.
+    """
+    place, mark, query = url.render_as_string(hide_password=False).partition("?")
+    return f"{place.replace(' ', '%20')}{mark}{query.replace('+', '%20')}"
 
 
 def url_of(dsn: str, configured: str | None) -> URL:

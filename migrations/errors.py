@@ -3,6 +3,7 @@
 ```
 MigrationError                  transient: whether the same call may work a moment later
 ├── DatabaseUnreachable         transient: no connection to the database could be had, or it was cut
+│   └── SessionLimited          the server ended a session of ours by a limit of time that a revision sets
 ├── DatabaseRefused             the database answered a statement of ours with an error
 ├── HistoryUnreadable           a folder of revisions that Alembic cannot read
 ├── UnknownRevision             the history has no revision of that name
@@ -31,6 +32,13 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+# What ends a session, by its SQLSTATE.
+_LIMITS = {
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+    "57P05": "idle_session_timeout",
+}
+
 
 class MigrationError(Exception):
     """The root of everything that migrations/ raises."""
@@ -58,9 +66,25 @@ class DatabaseUnreachable(MigrationError):
         super().__init__(f"{where} does not answer: {reason.strip()}")
 
     @classmethod
-    def of(cls, dsn: str, error: psycopg.Error) -> DatabaseUnreachable:
+    def of(cls, dsn: str, error: BaseException) -> DatabaseUnreachable:
         """Translate a driver's error; the connection string's secrets stay out."""
+        if (limit := _LIMITS.get(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")) is not None:
+            return SessionLimited(place(dsn), limit)
         return cls(place(dsn), str(error))
+
+
+class SessionLimited(DatabaseUnreachable):
+    """The server ended a session of ours by a limit of time; what others set is set to none, so a revision did.
+
+    Attributes:
+        setting: the limit's name.
+    """
+
+    transient = False
+
+    def __init__(self, where: str, setting: str) -> None:
+        self.setting = setting
+        super().__init__(where, f"it ended the session by {setting}, which the revision sets; let it set a longer one")
 
 
 class DatabaseRefused(MigrationError):
@@ -83,15 +107,15 @@ def is_cut(error: BaseException) -> bool:
     """Whether the connection is gone, and not only a statement refused.
 
     Source: SQLSTATE class 08 (connection exception), 57P01 to 57P03 and 57P05 (the server is being shut down, has
-    crashed, is not up yet, or ended an idle session) and 25P03 (it ended one idle in a transaction); libpq reports a
-    cut socket without any SQLSTATE.
+    crashed, is not up yet, or ended an idle session), 25P03 (it ended one idle in a transaction) and 25P04 (or a
+    transaction that took too long); libpq reports a cut socket without any SQLSTATE.
     """
     if not isinstance(error, psycopg.Error):
         return False
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError)
-    return state.startswith("08") or state in {"57P01", "57P02", "57P03", "57P05", "25P03"}
+    return state.startswith("08") or state in {"57P01", "57P02", "57P03"} or state in _LIMITS
 
 
 class HistoryUnreadable(MigrationError):

@@ -12,6 +12,7 @@ import psycopg
 
 from migrations.errors import AdvisoryLockHeld, DatabaseRefused, MigrationRunning, Session, place
 from migrations.session import connect
+from migrations.settled import CATALOG_FIRST, OWN
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +70,13 @@ def migration_lock(dsn: str, *, wait_s: float) -> Generator[psycopg.Connection]:
 
     Raises:
         AdvisoryLockHeld: another session migrates; it is named.
+        ThroughPooler: the lock would mean nothing.
 
     Locks: a session advisory lock, polled: who waits in pg_advisory_lock holds a snapshot, which CREATE INDEX
         CONCURRENTLY would wait for.
     """
-    with connect(dsn, autocommit=True, application_name="pilotage lock", statement_timeout=30_000) as session:
+    settled = {**OWN, "statement_timeout": 30_000, "search_path": CATALOG_FIRST}
+    with connect(dsn, autocommit=True, application_name="pilotage lock", kind=settled) as session:
         try:
             _acquire(session, dsn, wait_s)
         except psycopg.Error as error:

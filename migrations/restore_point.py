@@ -22,6 +22,7 @@ from psycopg import sql
 
 from migrations.errors import DatabaseRefused, NoQuietMoment, place
 from migrations.session import STATEMENT_TIMEOUT_MS, connect
+from migrations.settled import CATALOG_ALONE, OWN
 from migrations.snapshot import Snapshot, full_xid
 
 log = logging.getLogger(__name__)
@@ -124,11 +125,10 @@ def seal(dsn: str, *, quiet_s: float = QUIET_S, budget_s: float = BUDGET_S, exac
 
     Locks: AccessShareLock on each table for the count; two transactions of our own write one message each.
     """
+    settled = {**OWN, "statement_timeout": STATEMENT_TIMEOUT_MS, "search_path": CATALOG_ALONE}
     with (
-        connect(
-            dsn, autocommit=True, application_name="pilotage seal", statement_timeout=STATEMENT_TIMEOUT_MS
-        ) as asking,
-        connect(dsn, application_name="pilotage seal", statement_timeout=STATEMENT_TIMEOUT_MS) as counting,
+        connect(dsn, autocommit=True, application_name="pilotage seal", kind=settled) as asking,
+        connect(dsn, application_name="pilotage seal", kind=settled) as counting,
     ):
         counting.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         counting.read_only = True

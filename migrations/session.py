@@ -4,56 +4,55 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
-from migrations.errors import DatabaseRefused, DatabaseUnreachable, place
+from migrations.direct import opened, refuse_pooler
+from migrations.errors import DatabaseRefused
+from migrations.settled import CATALOG_FIRST, OWN, Settings, settling
 
 STATEMENT_TIMEOUT_MS = 120_000
-CONNECT_TIMEOUT_S = 10
-
-# Rows as text must read the same from two databases, whatever those are set to.
-_AS_TEXT = {"DateStyle": "ISO", "IntervalStyle": "iso_8601", "TimeZone": "UTC", "bytea_output": "hex"}
 
 
 def connect(
-    dsn: str, *, autocommit: bool = False, application_name: str = "pilotage", **settings: str | int
+    dsn: str,
+    *,
+    autocommit: bool = False,
+    application_name: str = "pilotage",
+    kind: Settings = OWN,
+    **settings: str | int,
 ) -> psycopg.Connection:
-    """Open a session that raises where row-level security would filter rows.
+    """Open a session that raises where row-level security would filter rows, and means the same everywhere.
 
     Args:
-        dsn: direct connection string of the owner; its own `options` stay.
+        dsn: direct connection string of the owner; its own `options`, and PGOPTIONS, hold for what is not settled.
         autocommit: whether each statement is a transaction of its own.
         application_name: what the session is called in pg_stat_activity.
-        settings: what the session is to be set to.
+        kind: what is settled, by what the session is for.
+        settings: what the session is to be set to besides.
 
     Raises:
         DatabaseUnreachable: the server did not answer, or refused the login.
+        ThroughPooler: a pooler would give each transaction another backend, so that no setting and no lock would last.
+        DatabaseRefused: it refused a setting.
     """
-    wanted = {"row_security": "off", **_AS_TEXT, **settings}
-    options = " ".join(f"-c {name}={value}" for name, value in wanted.items())
+    refuse_pooler(dsn)
+    connection = opened(dsn, application_name)
     try:
-        given = conninfo_to_dict(dsn).get("options") or ""
-    except psycopg.ProgrammingError:
-        # libpq's message would quote the string, and the password with it.
-        raise DatabaseUnreachable(place(dsn), "check how it is written") from None
-    try:
-        return psycopg.connect(
-            dsn,
-            autocommit=autocommit,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name=application_name,
-            options=f"{given} {options}".strip(),
-        )
-    except psycopg.OperationalError as error:
-        raise DatabaseUnreachable.of(dsn, error) from error
+        connection.execute(settling({**kind, **settings}).encode())
+        connection.autocommit = autocommit
+    except psycopg.Error as error:
+        connection.close()
+        raise DatabaseRefused.of(dsn, "settling a session", error) from error
+    return connection
 
 
 @contextmanager
 def reader(dsn: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Generator[psycopg.Connection]:
     """Open a read-only REPEATABLE READ session that raises instead of filtering rows.
 
+    What is settled holds for its one transaction alone, so that it reads through any pooler, too, and leaves nothing.
+
     Args:
-        dsn: direct connection string of the owner.
+        dsn: connection string of the owner.
         statement_timeout_ms: milliseconds that one statement may take.
 
     Raises:
@@ -62,11 +61,16 @@ def reader(dsn: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Gen
 
     Locks: none beyond AccessShareLock of what the block reads.
     """
-    connection = connect(dsn, statement_timeout=statement_timeout_ms)
+    settings = {**OWN, "statement_timeout": statement_timeout_ms, "search_path": CATALOG_FIRST}
+    connection = opened(dsn, "pilotage")
+    # Behind a pooler another client may have prepared a statement of the same name.
+    connection.prepare_threshold = None
     try:
         with connection:
+            connection.autocommit = False
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.execute(settling(settings, local=True).encode())
             yield connection
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "reading", error) from error

@@ -12,9 +12,9 @@ from psycopg.conninfo import make_conninfo
 
 from migrations.apply import upgrade
 from migrations.catalog import Catalog, read_catalog
-from migrations.errors import DatabaseRefused
+from migrations.errors import DatabaseRefused, MigrationError
 from migrations.history import History
-from migrations.session import reader
+from migrations.session import connect, reader
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def throwaway_database(dsn: str) -> Generator[str]:
     """
     name = f"{PREFIX}{datetime.now(UTC).strftime(_STAMP)}_{secrets.token_hex(4)}"
     try:
-        with psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name="pilotage") as connection:
+        with connect(dsn, autocommit=True) as connection:
             _name_leftovers(connection)
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
     except psycopg.Error as error:
@@ -83,9 +83,9 @@ def built_catalog(empty: str, history: History, revisions: Sequence[str]) -> Cat
 
 def _drop(dsn: str, name: str) -> None:
     try:
-        with psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name="pilotage") as connection:
+        with connect(dsn, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-    except psycopg.Error as error:
+    except (psycopg.Error, MigrationError) as error:
         log.warning("throwaway database %s could not be dropped (%s): drop it by hand", name, error)
 
 

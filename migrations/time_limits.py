@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrations.wanted_locks import Wanted
+from migrations.settled import UNLIMITED, settling
+from migrations.wanted_locks import RESETS_ALL, Wanted
 
 STATEMENT_TIMEOUT_S = 5.0
 
@@ -31,6 +32,7 @@ class TimeLimits:
         self._session: Any = None
         self._left_alone: frozenset[str] = frozenset()
         self._may_have_changed = False
+        self._is_reset = False
 
     @property
     def statement_ms(self) -> int:
@@ -56,19 +58,22 @@ class TimeLimits:
             outside: whether it works outside a transaction.
             stops_others: whether somebody may have to wait for its end.
         """
-        if session is not self._session:
+        if session is not self._session or self._is_reset:
             self.forget()
             self._session = session
+        self._is_reset = RESETS_ALL in asked.sets
         # Only of a lone statement of a known kind it is certain that it sets nothing.
         self._may_have_changed = self._may_have_changed or not (asked.atomic or asked.patient)
-        if "statement_timeout" in asked.sets:
-            # A revision that says itself how long it may take knows better.
-            self._left_alone |= {"statement_timeout"}
-            self._set.pop("statement_timeout", None)
+        # A revision that says itself how long it may take knows better; how long it waits for a lock is ours to say.
+        for name in asked.sets & {"statement_timeout", *UNLIMITED}:
+            self._left_alone |= {name}
+            self._set.pop(name, None)
         unhurried = asked.patient or (outside and not asked.locks)
         hold = {
             "lock_timeout": 0 if unhurried else self._lock_ms,
             "statement_timeout": self._statement_ms if stops_others and not asked.patient else 0,
+            # The revision before it may have taken back what the session was settled to.
+            **UNLIMITED,
         }
         missing = {
             name: value_ms
@@ -76,8 +81,7 @@ class TimeLimits:
             if name not in self._left_alone and self._set.get(name) != value_ms
         }
         if missing:
-            calls = (f"set_config('{name}', '{int(value_ms)}', false)" for name, value_ms in missing.items())
-            asked_past_sqlalchemy(session, f"SELECT {', '.join(calls)}")
+            asked_past_sqlalchemy(session, settling(missing))
             self._set |= missing
 
 

@@ -13,6 +13,7 @@ import psycopg
 
 from migrations.bookkeeping import is_bookkeeping
 from migrations.session import connect
+from migrations.settled import CATALOG_FIRST
 
 # A short statement is looked at without pause, a long one now and then.
 SHORT_S, OFTEN_S, SELDOM_S = 0.1, 0.0005, 0.02
@@ -133,7 +134,7 @@ class Trace:
         Args:
             dsn: connection string of the role that migrates, or of one that may read pg_locks of it.
         """
-        with connect(dsn, autocommit=True, application_name="pilotage trace") as session:
+        with connect(dsn, autocommit=True, application_name="pilotage trace", search_path=CATALOG_FIRST) as session:
             yield cls(session)
 
     @property

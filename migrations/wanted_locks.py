@@ -35,6 +35,8 @@ _ATOMIC = (
     nodes.UpdateStmt,
     nodes.ViewStmt,
 )
+# RESET ALL names no setting.
+RESETS_ALL = "all"
 _INDEXES = frozenset({int(pb.OBJECT_INDEX)})
 
 
@@ -98,7 +100,7 @@ def wanted(sql: str) -> Wanted:
 
 def _of(node: AstNode) -> Wanted:
     if isinstance(node, nodes.VariableSetStmt):
-        return Wanted(sets=frozenset({node.name.lower()}))
+        return Wanted(sets=frozenset({node.name.lower() or RESETS_ALL}))
     held = tuple(Lock(str(one.table), one.mode) for one in locks(node))
     is_drop = isinstance(node, nodes.DropStmt)
     if is_drop and node.remove_type in _INDEXES:

@@ -1,8 +1,10 @@
 """Connection strings as SQLAlchemy's engines read them."""
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import make_url
 
-from migrations.environments import url_of
+from migrations.environments import url_of, written
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,12 @@ from migrations.environments import url_of
 )
 def test_a_connection_string_keeps_the_projects_driver(dsn: str, configured: str | None, url: str) -> None:
     assert url_of(dsn, configured).render_as_string(hide_password=False) == url
+
+
+@pytest.mark.parametrize("options", ["-c search_path=app", "-c a=1 -c b=c+d", "-c x=a%20b&c?d"])
+@pytest.mark.parametrize("password", ["plain", "a+b c/d@e?f"])
+def test_options_reach_libpq_as_they_were_meant(options: str, password: str) -> None:
+    given = {"host": "h", "dbname": "d", "user": "o+p", "password": password, "options": options}
+    url = written(url_of(make_conninfo("", **given), None))
+    assert conninfo_to_dict(url.replace("+psycopg", "")) == given
+    assert make_url(url).query["options"] == options

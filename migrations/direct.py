@@ -1,0 +1,95 @@
+"""Whether a connection string leads to a session of its own, or to a pooler that gives each transaction another.
+
+Through such a pooler a session lock stays on a backend that others use, and a setting holds for strangers. Its name may
+not tell, so it is told from outside: of two connections that are open at once, one answers from several backends, or
+both from the same. Nothing is set and nothing is locked meanwhile. A pooler in session mode gives each connection a
+backend of its own, and is as good as none.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from migrations.errors import DatabaseRefused, DatabaseUnreachable, place
+from migrations.errors_session import ThroughPooler
+
+CONNECT_TIMEOUT_S = 10
+
+# A pooler that gives a random one of two idle backends would have to give the same one to each connection every time.
+_ROUNDS = 12
+# A connection that died without a word is noticed within a minute; the system's own default is two hours.
+_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+
+def opened(dsn: str, application_name: str) -> psycopg.Connection:
+    """A connection in autocommit, none of whose settings is settled yet.
+
+    Raises:
+        DatabaseUnreachable: the server did not answer, or refused the login.
+    """
+    given = _parts(dsn)
+    noticed = {name: value for name, value in _KEEPALIVES.items() if name not in given}
+    try:
+        return psycopg.connect(
+            make_conninfo(dsn, **noticed),
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name=application_name,
+            client_encoding="UTF8",
+        )
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachable.of(dsn, error) from error
+
+
+def is_named_pooler(host: str) -> bool:
+    """Whether a host's name, or one of several, says that it is a pooler in transaction mode.
+
+    Source: Neon's pooled host is the compute's with `-pooler` at the end of a label.
+    """
+    return any(label.endswith("-pooler") for one in host.lower().split(",") for label in one.split("."))
+
+
+def refuse_pooler(dsn: str) -> None:
+    """Let no connection string pass that leads through a pooler in transaction or statement mode.
+
+    What was found to be direct is not asked again by this process.
+
+    Raises:
+        ThroughPooler: it does.
+        DatabaseUnreachable, DatabaseRefused: it could not be told.
+    """
+    if is_named_pooler(str(_parts(dsn).get("host") or os.environ.get("PGHOST", ""))):
+        raise ThroughPooler(place(dsn), "its name says so")
+    _look(dsn)
+
+
+@lru_cache(maxsize=1000)
+def _look(dsn: str) -> None:
+    try:
+        with opened(dsn, "pilotage") as one, opened(dsn, "pilotage") as other:
+            backends = ({_backend(one)}, {_backend(other)})
+            for _ in range(_ROUNDS):
+                if backends[0] & backends[1]:
+                    raise ThroughPooler(place(dsn), "two connections that were open at once were the same backend's")
+                if any(len(each) > 1 for each in backends):
+                    raise ThroughPooler(place(dsn), "one connection was answered by several backends")
+                backends[0].add(_backend(one))
+                backends[1].add(_backend(other))
+    except psycopg.Error as error:
+        raise DatabaseRefused.of(dsn, "looking for a pooler", error) from error
+
+
+def _backend(connection: psycopg.Connection) -> int:
+    return connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchall()[0][0]
+
+
+def _parts(dsn: str) -> dict[str, object]:
+    try:
+        return dict(conninfo_to_dict(dsn))
+    except psycopg.ProgrammingError:
+        # libpq's message would quote the string, and the password with it.
+        raise DatabaseUnreachable(place(dsn), "check how it is written") from None
