@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Collection
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 _DELIMITED = re.compile(
     r"(?P<scheme>[a-z][\w+.-]*):///?(?:(?P<user>[^/?#@\s]*)@)?(?P<hosts>[\w.,:\[\]%~-]*)(?P<path>/[^?#@\s]*)?(?:\?[^#\s]*)?",
@@ -43,7 +43,7 @@ def encrypted(uri: str) -> str:
     query = dict(parse_qsl(parts.query))
     if query.get("sslmode") not in _ENCRYPTED:
         query["sslmode"] = "require"
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
 
 
 def _pooled(host: str) -> str:

@@ -500,6 +500,7 @@ def test_a_connection_string_to_another_host_is_refused_without_its_password(neo
         ("?sslmode=disable", "?sslmode=require"),
         ("?sslmode=prefer&application_name=x", "?sslmode=require&application_name=x"),
         ("?sslmode=verify-full", "?sslmode=verify-full"),
+        ("?options=-c%20search_path%3Dapp", "?options=-c%20search_path%3Dapp&sslmode=require"),
     ],
 )
 def test_a_connection_over_a_network_is_encrypted(neon: Neon, query: str, forced: str) -> None:
