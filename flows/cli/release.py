@@ -14,6 +14,7 @@ from deployments.ledger import Ledger, LeftBehind, holder_state
 from deployments.settings import load_settings
 from flows.cli.failing import CommandFailed, clearly
 from flows.cli.ledger import release_facts, steps_table
+from tasks import standing
 from tasks.values import ReleaseRequest
 
 app = typer.Typer(no_args_is_help=True, help="Releases by hand.")
@@ -83,15 +84,42 @@ def show_left_behind(console: Console, left: LeftBehind) -> None:
     for what, names in (("Branches", left.branches), ("Deployments", left.deployments)):
         if names:
             table.add_row(what, Text(", ".join(names)))
-    if left.maintenance:
-        table.add_row("Maintenance mode", Text("on: writes are refused until it is taken off", style="bold red"))
-    if left.protection_lifted:
-        table.add_row("Protection", Text("lifted: production's branch is unprotected", style="bold red"))
+    for label, words in standing_words(left):
+        table.add_row(label, words)
     if table.row_count:
         console.print(Text("\nMade or changed", style="bold"))
         console.print(table)
     elif not left.unfinished:
         console.print(Text("\nIt left nothing behind that the ledger knows of."))
+
+
+def standing_words(left: LeftBehind) -> list[tuple[str, Text]]:
+    """What became of the maintenance mode and the protection that a release changed: as the services say it now.
+
+    Args:
+        left: What the ledger tells of the release.
+    """
+    given, rows = load_settings(), list[tuple[str, Text]]()
+    if left.maintenance:
+        on = {
+            True: Text("on: writes are refused until it is taken off", style="bold red"),
+            False: Text("was switched on, and is off now"),
+            None: Text("was switched on; cannot tell whether it still is", style="bold"),
+        }
+        rows.append(("Maintenance mode", on[standing.maintenance(given)]))
+    if left.protection_lifted:
+        protected = {
+            True: Text("was lifted; production's branch is protected now"),
+            False: Text(
+                "lifted: production's branch is unprotected; the rollback that goes on protects it again",
+                style="bold red",
+            ),
+            None: Text(
+                "was lifted; cannot tell whether production's branch is protected: Neon does not say", style="bold"
+            ),
+        }
+        rows.append(("Protection", protected[standing.protected(given)]))
+    return rows
 
 
 def _user() -> str:

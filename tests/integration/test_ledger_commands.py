@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from deployments.ledger import Ledger, Release
 from flows.cli.ledger import ledger as ledger_command
 from flows.cli.release import app as release_app
+from tasks import standing
 
 SETTINGS = {
     "NEON_API_URL": "http://127.0.0.1:1/api/v2",
@@ -113,12 +114,42 @@ def test_abandon_shows_what_was_left_and_closes_after_a_yes(ledger: Ledger) -> N
     assert "its process still lives: stop it first" in said
     assert re.search(r"1 +\d\d:\d\d:\d\d +promote +begun", said)
     assert re.search(r"Deployments +dpl_1", said)
-    assert "writes are refused until it is taken off" in said
-    assert "production's branch is unprotected" in said
+    assert "cannot tell whether it still is" in said
+    assert "cannot tell whether production's branch is protected" in said
     closed = ledger.release(release.id)
     assert closed.state == "abandoned"
     assert closed.summary.endswith(": worker lost")
     assert closed.summary in " ".join(said.split())
+
+
+@pytest.mark.parametrize(
+    ("stands", "maintenance", "protection"),
+    [
+        (True, "writes are refused until it is taken off", "production's branch is protected now"),
+        (False, "was switched on, and is off now", "lifted: production's branch is unprotected"),
+    ],
+)
+def test_abandon_says_what_stands_whatever_the_ledger_heard_last(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, stands: bool, maintenance: str, protection: str
+) -> None:
+    def told(_: object) -> bool:
+        return stands
+
+    monkeypatch.setattr(standing, "maintenance", told)
+    monkeypatch.setattr(standing, "protected", told)
+    release = begin(ledger, lease_s=-1)
+    ledger.note(release.id, "protection lifted", {"maintenance": True, "protection_lifted": True})
+    _, said, _ = run("release", "abandon", release.id, "--yes")
+    assert maintenance in said
+    assert protection in said
+
+
+def test_abandon_says_nothing_of_what_was_given_back(ledger: Ledger) -> None:
+    release = begin(ledger, lease_s=-1)
+    ledger.note(release.id, "protection lifted", {"maintenance": True, "protection_lifted": True})
+    ledger.note(release.id, "protection set", {"maintenance": False, "protection_lifted": False})
+    _, said, _ = run("release", "abandon", release.id, "--yes")
+    assert "It left nothing behind that the ledger knows of." in said
 
 
 def test_abandon_changes_nothing_after_a_no(ledger: Ledger) -> None:

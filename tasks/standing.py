@@ -1,0 +1,97 @@
+"""What stands in production now, each thing asked for by itself: a service that does not answer hides no other."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from deployments import application
+from deployments.settings import Settings
+from migrations.history import current_revisions
+from migrations.session import reader
+from tasks import connections
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Production as it stands; None where it cannot be told.
+
+    Attributes:
+        deployment_id: the deployment that its address serves; empty where it serves none.
+        revisions: the revisions of its database.
+        maintenance: whether the application refuses writes.
+        protected: whether its branch is protected.
+    """
+
+    deployment_id: str | None
+    revisions: tuple[str, ...] | None
+    maintenance: bool | None
+    protected: bool | None
+
+    @property
+    def words(self) -> str:
+        """All of it in one sentence."""
+        stands = None if self.revisions is None else ", ".join(self.revisions) or "no revision"
+        said = (
+            "what production serves cannot be told"
+            if self.deployment_id is None
+            else f"production serves {self.deployment_id or 'no deployment'}",
+            "where its schema stands cannot be told" if stands is None else f"the schema stands at {stands}",
+            _MAINTENANCE[self.maintenance],
+            _PROTECTED[self.protected],
+        )
+        return ", ".join(one for one in said if one)
+
+
+_MAINTENANCE = {
+    True: "maintenance mode is on and writes are refused",
+    False: "",
+    None: "whether maintenance mode is on cannot be told",
+}
+_PROTECTED = {True: "", False: "its branch is unprotected", None: "whether its branch is protected cannot be told"}
+
+
+def look() -> Standing:
+    """Ask for everything that stands; never raises."""
+    given = _told("the settings", connections.settings)
+    if given is None:
+        return Standing(None, None, None, None)
+    return Standing(
+        deployment_id=_told("the serving deployment", lambda: _serving(given)),
+        revisions=_told("the revisions of production", lambda: _revisions(given)),
+        maintenance=maintenance(given),
+        protected=protected(given),
+    )
+
+
+def maintenance(given: Settings) -> bool | None:
+    """Whether the application says that it refuses writes; None where it cannot be told."""
+    found = application.health(connections.production_url(given), bypass=None)
+    return None if found.status == "no answer" else found.maintenance
+
+
+def protected(given: Settings) -> bool | None:
+    """Whether Neon says that production's branch is protected; None where it cannot be told."""
+    return _told("the protection of production's branch", lambda: connections.production_branch(given).protected)
+
+
+def _serving(given: Settings) -> str:
+    serving = connections.vercel(given).production_deployment()
+    return serving.id if serving else ""
+
+
+def _revisions(given: Settings) -> tuple[str, ...]:
+    with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+        return current_revisions(connection)
+
+
+def _told(what: str, ask: Callable[[], T]) -> T | None:
+    try:
+        return ask()
+    except Exception as error:
+        log.warning("%s cannot be told: %s", what, error)
+        return None
