@@ -8,13 +8,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from deployments.repository import Commit
-from flows.decision import Situation, decide, what_failed
-from flows.rollback import WayBack, conclude
+from flows.decision import Situation, Way, decide, what_failed
+from flows.ending import UNCLOSED, WayBack, hold
+from flows.rollback import conclude
 from migrations.evidence import Evidence
 from migrations.plan import Plan
 from tasks import (
+    afterwards,
     catalogue,
-    notification,
+    output,
     production,
     record,
     rehearsal,
@@ -58,6 +60,7 @@ def release(request: ReleaseRequest) -> State[str]:
     Args:
         request: What to release, and how.
     """
+    output.outlive_readers()
     commit = status.resolve_ref(request.ref)
     opened = record.open_release(request, commit, requested_by=f"flow run {flow_run.get_name()}")
     with record.lease(opened.id):
@@ -66,7 +69,7 @@ def release(request: ReleaseRequest) -> State[str]:
             summary = run_checklist(opened.id, request, commit, progress)
         except Exception as error:
             raise RolledBack(way_back(opened.id, request, commit, progress, error)) from error
-        record.close_release(opened.id, "succeeded", summary)
+        summary = finish(opened.id, request, progress, summary)
         return Completed(message=summary, data=summary)
 
 
@@ -74,7 +77,7 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     """Walk the checklist in its order; the first step that fails ends it."""
     survey = progress.survey = status.survey(commit, request.target_revision, reset_staging=request.reset_staging)
     if survey.nothing_to_do(commit.sha):
-        return finish(release_id, request, progress, f"nothing to do: production serves {request.ref} already")
+        return f"nothing to do: production serves {request.ref} already"
     plan = planning.plan_release(release_id, commit, survey)
     snapshot_id = snapshot.take_snapshot(release_id)
     if request.rehearse and plan.revisions and not survey.first_release:
@@ -88,8 +91,12 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     if plan.contract:
         contract_production(release_id, commit, plan, point, progress, window)
 
-    catalogue.keep_production(release_id, commit)
-    return finish(release_id, request, progress, f"release succeeded: {request.ref} serves at {survey.target_revision}")
+    afterwards.tried(
+        release_id,
+        "production's catalogue could not be kept in the ledger, and may be told as drift",
+        lambda: catalogue.keep_production(release_id, commit),
+    )
+    return f"release succeeded: {request.ref} serves at {survey.target_revision}"
 
 
 def deploy_to_staging(release_id: str, request: ReleaseRequest, commit: Commit, plan: Plan) -> None:
@@ -139,19 +146,40 @@ def judge(progress: Progress, verdicts: tuple[Verdict, ...]) -> None:
 
 
 def finish(release_id: str, request: ReleaseRequest, progress: Progress, summary: str) -> str:
-    """Report a release that ended well."""
+    """Close a release that ended well, and tell of it; nothing that is told can make it fail.
+
+    Returns:
+        The summary, with what could not be told.
+    """
     warnings = progress.survey.warnings if progress.survey else ()
-    report.publish(release_id, summary, progress.verdicts)
-    notification.tell(
+    closing = afterwards.tried(release_id, UNCLOSED, lambda: record.close_release(release_id, "succeeded", summary))
+    untold = afterwards.told(
+        release_id,
         f"Release of {request.ref} succeeded",
         {"Release": release_id, **{v.check: f"{v.measured} (limit {v.threshold})" for v in progress.verdicts}},
-        text="\n".join((summary, *warnings)),
+        text="\n".join(text for text in (summary, *warnings, closing) if text),
     )
-    return summary
+    unpublished = afterwards.tried(
+        release_id,
+        "the report could not be published",
+        lambda: report.publish(release_id, summary, progress.verdicts),
+    )
+    return "; ".join(text for text in (summary, closing, untold, unpublished) if text)
 
 
 def way_back(release_id: str, request: ReleaseRequest, commit: Commit, progress: Progress, error: Exception) -> str:
-    """Decide which way back is right, and walk it."""
+    """Decide which way back is right, and walk it; where none can be chosen, nothing is moved and a person is told."""
+    try:
+        back, way = choose(release_id, commit, progress, error)
+    except Exception as failure:
+        log.exception("the way back could not be chosen")
+        return hold(release_id, request.ref, error, failure)
+    log.error("%s: %s; way back: %s", what_failed(error).value, error, way.value)
+    return conclude(back, way, error, request.ref)
+
+
+def choose(release_id: str, commit: Commit, progress: Progress, error: Exception) -> tuple[WayBack, Way]:
+    """Find out how far the release had come, and choose the way back from there."""
     survey, point, evidence = progress.survey, progress.point, progress.evidence
     applied = status.applied_since(point, commit) if point else ()
     lossless = evidence is not None and evidence.way_back.lossless
@@ -166,6 +194,5 @@ def way_back(release_id: str, request: ReleaseRequest, commit: Commit, progress:
             reversible=point is not None and lossless and restoration.written_since(point) == (),
         )
     )
-    log.error("%s: %s; way back: %s", what_failed(error).value, error, way.value)
     stands = applied[-1:] if applied else point.revisions if point else ()
-    return conclude(WayBack(release_id, commit, point, stands, progress.verdicts), way, error, request.ref)
+    return WayBack(release_id, commit, point, stands, progress.verdicts), way

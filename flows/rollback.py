@@ -1,7 +1,8 @@
 """Rollback: back to the last good state, started by a release that failed or by hand."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -9,76 +10,32 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from deployments.ledger import EndState, Release
+from deployments.ledger import Release
 from deployments.repository import Commit
 from flows.decision import Way
+from flows.ending import Outcome, WayBack, ended, given_up, hold, say
 from tasks import (
+    afterwards,
     catalogue,
     maintenance,
-    notification,
+    output,
+    protection,
     record,
     report,
     restoration,
     snapshot,
     staging,
+    standing,
     status,
     validation,
 )
-from tasks.errors import DataFailed, RollbackFailed, SchemaFailed, verdict_error
-from tasks.values import ReleaseRequest, RestorePoint, Verdict
+from tasks.errors import CannotTell, DataFailed, RollbackFailed, SchemaFailed, TaskError, verdict_error
+from tasks.values import ReleaseRequest, Restoration, RestorePoint, Verdict
 
 log = logging.getLogger(__name__)
 
 AFTERWARDS_S = 5.0
 AFTERWARDS_WINDOWS = 6
-
-
-@dataclass(frozen=True)
-class WayBack:
-    """What a rollback needs to know.
-
-    Attributes:
-        release_id: the ledger's row that the acts are written to.
-        commit: the commit that failed; its revisions may stand in production.
-        point: where production can go back to; None when production was never touched.
-        revisions: the revisions that stand in production now.
-        verdicts: what the release itself had measured before it failed.
-        failed_release_id: the release that is undone, where that is another one than the ledger's row.
-    """
-
-    release_id: str
-    commit: Commit
-    point: RestorePoint | None
-    revisions: tuple[str, ...]
-    verdicts: tuple[Verdict, ...] = ()
-    failed_release_id: str | None = None
-
-    @property
-    def undone_id(self) -> str:
-        """The release that is undone."""
-        return self.failed_release_id or self.release_id
-
-    @property
-    def stands(self) -> str:
-        """The revisions that stand, as text."""
-        return ", ".join(self.revisions) or "no revision"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a rollback did.
-
-    Attributes:
-        summary: what was done, in one line.
-        verdicts: what the validation afterwards measured.
-        kept_branch: branch that keeps the state before a restore.
-        lost: what was written since the restore point, where a restore took it out of production.
-    """
-
-    summary: str
-    verdicts: tuple[Verdict, ...] = ()
-    kept_branch: str = ""
-    lost: str = ""
 
 
 @flow(name="rollback", flow_run_name="rollback {release_id}")
@@ -95,6 +52,7 @@ def rollback(
             sealed point as well: what was written since leaves production and is kept on a branch.
         reason: Why, for the ledger and Slack.
     """
+    output.outlive_readers()
     undone = record.newest_release_or_refuse(release_id)
     point = record.restore_point(release_id)
     if point is None or point.serving_deployment_id is None:
@@ -103,7 +61,10 @@ def rollback(
         )
     opened = _open(undone, reason)
     with record.lease(opened.id):
-        applied = status.applied_since(point, _commit(undone))
+        try:
+            applied = status.applied_since(point, _commit(undone))
+        except Exception as failure:
+            raise RollbackFailed(hold(opened.id, undone.ref, RollbackFailed(reason), failure)) from failure
         revisions = applied[-1:] if applied else point.revisions
         back = WayBack(opened.id, _commit(undone), point, revisions, failed_release_id=undone.id)
         summary = conclude(back, Way.RESTORE if way == "data" else Way.APPLICATION, RollbackFailed(reason), undone.ref)
@@ -116,7 +77,8 @@ def _open(undone: Release, reason: str) -> Release:
 
 
 def _commit(release: Release) -> Commit:
-    return status.resolve_ref(release.commit_sha)
+    """The commit of a release as the ledger has it: a way back is open where the repository is away, too."""
+    return Commit(release.commit_sha, release.ref, "")
 
 
 def conclude(back: WayBack, way: Way, error: Exception, ref: str) -> str:
@@ -126,112 +88,193 @@ def conclude(back: WayBack, way: Way, error: Exception, ref: str) -> str:
         The summary.
 
     Raises:
-        RollbackFailed: the way could not be walked; what stands is written down, and a person has to take over.
+        RollbackFailed: the way could not be walked to its end; what was done and what stands is written down, and a
+            person has to take over.
     """
     began = datetime.now(UTC)
-    notification.tell(
-        f"Release of {ref} failed", {"Release": back.release_id, "Way back": way.value}, text=f"What failed: {error}"
+    afterwards.told(
+        back.release_id,
+        f"Release of {ref} failed",
+        {"Release": back.release_id, "Way back, begun now": way.value},
+        text=f"What failed: {error}",
     )
+    outcome = Outcome()
     try:
-        outcome = walk(back, way, began)
+        walk(back, way, began, outcome)
     except Exception as failure:
-        summary = f"rollback failed: {failure}"
-        record.close_release(back.release_id, "undecided", summary)
-        notification.tell(
-            f"Rollback of {ref} failed: a person is needed",
-            {"Release": back.release_id, "Way back": way.value},
-            text=f"{failure}\nThe release had failed with: {error}",
-            next_step=f"pilotage ledger {back.release_id} shows every act; the rollback runbook tells how to go on.",
-        )
-        raise RollbackFailed(summary) from failure
-    return _tell(back, ref, way, error, outcome)
+        _protect_again(back, outcome)
+        raise RollbackFailed(say(back, error, outcome, given_up(back, ref, way, outcome, failure))) from failure
+    _protect_again(back, outcome)
+    return say(back, error, outcome, ended(ref, way, error, outcome))
 
 
-def walk(back: WayBack, way: Way, began: datetime) -> Outcome:
-    """Do what a way back asks for; every way ends validated."""
+def walk(back: WayBack, way: Way, began: datetime, outcome: Outcome) -> None:
+    """Do what a way back asks for; every way ends validated. What is done is noted as it is done."""
     match way:
         case Way.NOTHING:
-            snapshot.drop_snapshot(back.release_id)
-            return Outcome("nothing was touched")
+            outcome.summary = "nothing was touched"
+            _drop_snapshot(back, outcome)
         case Way.STAGING:
             staging.roll_back_staging(back.release_id)
-            snapshot.drop_snapshot(back.release_id)
-            return Outcome("staging rolled back, production was not touched")
+            outcome.summary = "staging rolled back, production was not touched"
+            _drop_snapshot(back, outcome)
         case Way.UNCHANGED:
             restoration.verify_unchanged(back.release_id, _point(back))
-            verdicts = _database(back, unchanged=True) + _served(back, began)
-            return Outcome("the failed revision left nothing behind, production is as it was", verdicts)
+            outcome.verdicts = _database(back, unchanged=True)
+            outcome.summary = "the failed revision left nothing behind, production is as it was"
+            _see_it_serve(back, began, outcome)
         case Way.APPLICATION:
-            return _back_to_the_application(back, began)
+            _back_to_the_application(back, began, outcome)
         case Way.DOWNGRADE:
-            return _back_by_the_revisions(back, began)
+            _back_by_the_revisions(back, began, outcome)
         case Way.RESTORE:
-            return _back_to_the_restore_point(back, began)
+            _back_to_the_restore_point(back, began, outcome)
         case Way.HOLD:
-            return _hold(back)
+            # Nothing is changed: what stands is told, and a person decides.
+            outcome.summary = f"nothing was moved: {standing.look().words}"
 
 
-def _hold(back: WayBack) -> Outcome:
-    """Change nothing: what stands is told, and a person decides."""
-    serving = status.serving_deployment_id() or "no deployment"
-    return Outcome(f"nothing was moved: production serves {serving}, the schema stands at {back.stands}")
+def _drop_snapshot(back: WayBack, outcome: Outcome) -> None:
+    outcome.warn(
+        afterwards.tried(
+            back.release_id,
+            "the release's snapshot could not be deleted, and expires by itself",
+            lambda: snapshot.drop_snapshot(back.release_id),
+        )
+    )
 
 
-def _back_to_the_application(back: WayBack, began: datetime) -> Outcome:
+def _back_to_the_application(back: WayBack, began: datetime, outcome: Outcome) -> None:
     point = _point(back)
     moved = point.serving_deployment_id and restoration.roll_back_application(
         back.release_id, point.serving_deployment_id
     )
+    build = "the previous build serves again" if moved else "the previous build went on serving"
+    outcome.summary = f"application rolled back, {build}, the schema stays at {back.stands}"
     try:
-        verdicts = _database(back, unchanged=False) + _served(back, began)
+        outcome.verdicts = _database(back, unchanged=False)
+        _see_it_serve(back, began, outcome)
     except (DataFailed, SchemaFailed):
         log.warning("the database did not pass after the application was rolled back: restoring production")
-        return _back_to_the_restore_point(back, began)
-    catalogue.keep_production(back.release_id, back.commit)
-    build = "the previous build serves again" if moved else "the previous build went on serving"
-    return Outcome(f"application rolled back, {build}, the schema stays at {back.stands}", verdicts)
+        _back_to_the_restore_point(back, began, outcome)
+        return
+    _keep_catalogue(back, outcome, lambda: catalogue.keep_production(back.release_id, back.commit))
 
 
-def _back_by_the_revisions(back: WayBack, began: datetime) -> Outcome:
+def _back_by_the_revisions(back: WayBack, began: datetime, outcome: Outcome) -> None:
     """Take back what the release applied, with writes refused meanwhile; restore where that does not come out even."""
     point = _point(back)
-    maintenance.set_maintenance(back.release_id, on=True)
+    _refuse_writes(back, outcome)
     if point.serving_deployment_id:
         restoration.roll_back_application(back.release_id, point.serving_deployment_id)
+        outcome.summary = "application rolled back, the previous build serves again"
     try:
         restoration.take_back_revisions(back.release_id, back.commit, point)
-        verdicts = _database(back, unchanged=True)
+        outcome.verdicts = _database(back, unchanged=True)
     except (RollbackFailed, DataFailed, SchemaFailed):
         log.warning("the revisions could not be taken back: restoring production")
-        return _back_to_the_restore_point(back, began)
-    catalogue.keep_restored(back.release_id, back.undone_id, point)
-    maintenance.set_maintenance(back.release_id, on=False)
-    verdicts += _served(back, began)
-    return Outcome(
-        "application rolled back, the previous build serves again, the revisions were taken back without loss",
-        verdicts,
+        _back_to_the_restore_point(back, began, outcome)
+        return
+    outcome.summary = (
+        "application rolled back, the previous build serves again, the revisions were taken back without loss"
     )
+    _keep_catalogue(back, outcome, lambda: catalogue.keep_restored(back.release_id, back.undone_id, point))
+    _let_writes_in(back, outcome)
+    _see_it_serve(back, began, outcome)
 
 
-def _back_to_the_restore_point(back: WayBack, began: datetime) -> Outcome:
+def _back_to_the_restore_point(back: WayBack, began: datetime, outcome: Outcome) -> None:
     point = _point(back)
-    maintenance.set_maintenance(back.release_id, on=True)
-    restored = restoration.restore_production(back.release_id, point)
+    restored = _restored(back, point, outcome)
+    outcome.kept_branch = restored.kept_branch
+    done = (
+        f"production had been restored to the sealed point {restored.lsn} before, and was not restored again: "
+        "what was written since then stays"
+        if restored.before
+        else f"production restored to the sealed point {restored.lsn}"
+    )
+    kept = f"the state before is kept as branch {restored.kept_branch}"
+    outcome.summary = f"{done}, {kept}"
+    _protect_again(back, outcome)
     if point.serving_deployment_id:
         restoration.roll_back_application(back.release_id, point.serving_deployment_id)
-    verdicts = _database(back, unchanged=True)
-    lost = report.receipt_text(restoration.make_receipt(back.release_id, point, restored))
-    catalogue.keep_restored(back.release_id, back.undone_id, point)
+        outcome.summary = f"{done}, the previous build serves again, {kept}"
+    outcome.verdicts = _database(back, unchanged=True)
+    _make_receipt(back, point, restored, outcome)
+    _keep_catalogue(back, outcome, lambda: catalogue.keep_restored(back.release_id, back.undone_id, point))
     # Writes are let in again only to rows that have been checked; whether users are served is seen once they are.
+    _let_writes_in(back, outcome)
+    _see_it_serve(back, began, outcome)
+
+
+def _restored(back: WayBack, point: RestorePoint, outcome: Outcome) -> Restoration:
+    """Restore production, or find that it was restored to this point before, whoever asked for it then.
+
+    What a restore needs is known before writes are refused. Where it is refused all the same, and nothing else was
+    changed, they are let in again: production serves on as it did.
+    """
+    found = restoration.find_restore(back.undone_id, point)
+    if found is None:
+        restoration.refuse_unrestorable(back.undone_id, point)
+    elif status.serving_deployment_id() == point.serving_deployment_id:
+        return found
+    refused_before = outcome.maintenance
+    _refuse_writes(back, outcome)
+    if found is not None:
+        return found
+    try:
+        return restoration.restore_production(back.release_id, back.undone_id, point)
+    except Exception as failure:
+        log.warning("the restore failed: looking what stands (%s)", failure)
+        if (found := restoration.find_restore(back.undone_id, point)) is not None:
+            return replace(found, before=False)
+        if not refused_before:
+            _let_writes_in(back, outcome)
+        raise
+
+
+def _refuse_writes(back: WayBack, outcome: Outcome) -> None:
+    """Switch maintenance mode on; where the application does not follow, what it writes is kept all the same."""
+    outcome.maintenance = True
+    try:
+        maintenance.set_maintenance(back.release_id, on=True)
+    except RollbackFailed as error:
+        outcome.warn(f"writes were not refused meanwhile: {error}")
+
+
+def _let_writes_in(back: WayBack, outcome: Outcome) -> None:
     maintenance.set_maintenance(back.release_id, on=False)
-    verdicts += _served(back, began)
-    return Outcome(
-        f"production restored to the sealed point {restored.lsn}, the previous build serves again, "
-        f"the state before is kept as branch {restored.kept_branch}",
-        verdicts,
-        kept_branch=restored.kept_branch,
-        lost=lost,
+    outcome.maintenance = False
+
+
+def _protect_again(back: WayBack, outcome: Outcome) -> None:
+    """Give production's branch its protection back, where a restore found it protected."""
+
+    def give_back() -> None:
+        outcome.warn(protection.give_back(back.release_id))
+
+    if back.point is not None:
+        unknown = "whether production's branch is protected as it was cannot be told: look in Neon's console"
+        outcome.warn(afterwards.tried(back.release_id, unknown, give_back))
+
+
+def _make_receipt(back: WayBack, point: RestorePoint, restored: Restoration, outcome: Outcome) -> None:
+    def make() -> None:
+        outcome.lost = report.receipt_text(restoration.make_receipt(back.release_id, point, restored))
+
+    outcome.warn(
+        afterwards.tried(
+            back.release_id,
+            f"the receipt could not be made; the rows are on the branch {restored.kept_branch}, and "
+            f"`pilotage rollback {back.undone_id} --way data` makes it again without another restore",
+            make,
+        )
     )
+
+
+def _keep_catalogue(back: WayBack, outcome: Outcome, keep: Callable[[], None]) -> None:
+    trouble = "production's catalogue could not be kept in the ledger, and may be told as drift"
+    outcome.warn(afterwards.tried(back.release_id, trouble, keep))
 
 
 def _database(back: WayBack, *, unchanged: bool) -> tuple[Verdict, ...]:
@@ -242,6 +285,22 @@ def _database(back: WayBack, *, unchanged: bool) -> tuple[Verdict, ...]:
     if error := verdict_error(verdicts):
         raise error
     return verdicts
+
+
+def _see_it_serve(back: WayBack, began: datetime, outcome: Outcome) -> None:
+    """Watch the previous build; that it could not be watched does not undo what was done.
+
+    Raises:
+        ApplicationFailed: users are not served well.
+    """
+    try:
+        outcome.verdicts += _served(back, began)
+    except TaskError as error:
+        if not isinstance(error, CannotTell):
+            raise
+        outcome.warn(f"whether users are served well could not be told: {error}")
+    except Exception as error:
+        outcome.warn(f"whether users are served well could not be told: {error}")
 
 
 def _served(back: WayBack, began: datetime) -> tuple[Verdict, ...]:
@@ -265,42 +324,3 @@ def _point(back: WayBack) -> RestorePoint:
     if back.point is None:
         raise RollbackFailed("no restore point was sealed")
     return back.point
-
-
-def _tell(back: WayBack, ref: str, way: Way, error: Exception, outcome: Outcome) -> str:
-    affected = report.affected_s(back.failed_release_id or back.release_id, back.release_id)
-    said, ended, headline = ENDINGS.get(way, ROLLED_BACK)
-    summary = f"{said}: {outcome.summary}"
-    if way in ENDINGS:
-        summary += f"; what failed: {error}"
-    report.publish(back.release_id, summary, back.verdicts + outcome.verdicts)
-    record.close_release(back.release_id, ended, summary)
-    notification.tell(
-        f"Release of {ref} {headline}",
-        {
-            "Release": back.release_id,
-            "What failed": str(error),
-            "What was done": outcome.summary,
-            "Users affected": notification.duration(affected) if affected else "not at all",
-            "Kept branch": outcome.kept_branch,
-            "Written since the restore point": outcome.lost,
-        },
-        next_step=NEXT[way],
-    )
-    return summary
-
-
-ROLLED_BACK: tuple[str, EndState, str] = ("rolled back", "rolled_back", "was rolled back")
-ENDINGS: dict[Way, tuple[str, EndState, str]] = {
-    Way.NOTHING: ("failed", "failed", "did not start"),
-    Way.HOLD: ("undecided", "undecided", "is held for a person"),
-}
-NEXT = {
-    Way.NOTHING: "mend what is named, then release again.",
-    Way.HOLD: "decide: keep what stands, or `pilotage rollback` it; the ledger shows every act.",
-    Way.STAGING: "read the failed step, mend the commit, release again.",
-    Way.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
-    Way.APPLICATION: "mend the application; the expanded schema is compatible and stays.",
-    Way.DOWNGRADE: "mend the application; production is as it was, and nothing was lost.",
-    Way.RESTORE: "look at the receipt and the kept branch for rows to bring over; release again with reset_staging.",
-}

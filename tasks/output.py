@@ -53,7 +53,7 @@ def outlive_readers() -> None:
     """Let this process go on where its output breaks: its own streams, and those of every log handler."""
     sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
     for handler in _handlers():
-        if isinstance(handler, logging.StreamHandler):
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             guarded = cast("logging.StreamHandler[Any]", handler)
             guarded.stream = _guarded(guarded.stream)
         # Prefect's handler writes through a console of rich's, which keeps its stream itself.

@@ -1,16 +1,19 @@
 """Plan: what the release will do to production, as a value, before anything is touched."""
 
+from collections.abc import Sequence
+
 from prefect.artifacts import create_markdown_artifact
 
 from deployments.repository import Commit
 from migrations.errors import ContractBelowExpand
 from migrations.history import current_revisions
+from migrations.lint import Finding
 from migrations.plan import Plan, make_plan
 from migrations.plan_lint import lint_plan, unwaived
 from migrations.plan_report import render
 from migrations.project import history_for
 from migrations.session import reader
-from tasks import connections
+from tasks import afterwards, connections
 from tasks.errors import NotReady
 from tasks.record import recorded
 from tasks.step import step
@@ -53,7 +56,7 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
         )
         if hazards:
             raise NotReady(f"the release cannot start: hazards in its plan: {'; '.join(hazards)}. Nothing was touched.")
-    create_markdown_artifact(render(plan, findings), key="plan", description=f"Plan of release {release_id}")
+    _show(release_id, plan, findings, f"Plan of release {release_id}")
     return plan
 
 
@@ -75,5 +78,14 @@ def plan_rehearsal(commit: Commit, target_revision: str) -> Plan:
     except ContractBelowExpand as error:
         raise NotReady(f"the rehearsal cannot start: {error}. Nothing was touched.") from error
     findings = lint_plan(plan, history, production)
-    create_markdown_artifact(render(plan, findings), key="plan", description=f"Plan of {commit.ref}")
+    _show(None, plan, findings, f"Plan of {commit.ref}")
     return plan
+
+
+def _show(release_id: str | None, plan: Plan, findings: Sequence[Finding], description: str) -> None:
+    """Put the plan into Prefect's UI, where there is one to look at."""
+    afterwards.tried(
+        release_id,
+        "the plan could not be shown in Prefect",
+        lambda: create_markdown_artifact(render(plan, findings), key="plan", description=description),
+    )

@@ -18,7 +18,7 @@ from migrations.evidence_report import compatibility, downtime, render, timeline
 from migrations.plan import Plan
 from migrations.rehearsal import rehearse
 from migrations.session import reader
-from tasks import connections
+from tasks import afterwards, connections
 from tasks.errors import RehearsalFailed
 from tasks.record import recorded
 from tasks.step import step
@@ -127,6 +127,11 @@ def keep(given: Settings, release_id: str | None, evidence: Evidence) -> None:
     """Keep evidence in the ledger under its digest, and show it in the Prefect UI."""
     with connections.ledger(given) as ledger:
         ledger.record_evidence(evidence.digest, evidence.plan_digest, evidence.to_json(), release_id=release_id)
+    trouble = "the rehearsal could not be shown in Prefect"
+    afterwards.tried(release_id, trouble, lambda: _show(given, release_id, evidence))
+
+
+def _show(given: Settings, release_id: str | None, evidence: Evidence) -> None:
     create_markdown_artifact(
         render(evidence, blocking_budget_ms=given.blocking_budget_ms),
         key="rehearsal",

@@ -7,7 +7,8 @@ from prefect.artifacts import create_markdown_artifact
 
 from deployments.ledger import Release, Step
 from migrations.receipt import Receipt
-from tasks import connections
+from tasks import connections, notification
+from tasks.standing import Standing
 from tasks.step import step
 from tasks.values import Verdict
 
@@ -70,22 +71,44 @@ def timeline(steps: Iterable[Step]) -> tuple[tuple[str, datetime, str, str], ...
     return tuple(rows)
 
 
-def affected_s(failed_release_id: str, rollback_id: str) -> float:
-    """Seconds for which users were served by the failed release, or refused while it was put right.
+def affected(failed_release_id: str, rollback_id: str, stands: Standing) -> str:
+    """For how long users were served by the failed release, or refused while it was put right.
 
     Args:
         failed_release_id: the release that changed production.
         rollback_id: the ledger's row of the rollback; the same one where the release rolled itself back.
+        stands: production as it is now: whoever is served by the failed build still is.
     """
     given = connections.settings()
     with connections.ledger(given) as ledger:
-        began = _moments(ledger.steps(failed_release_id), AFFECTED_FROM)
-        ended = _moments(ledger.steps(rollback_id), AFFECTED_UNTIL)
-    return (max(ended) - min(began)).total_seconds() if began and ended and max(ended) > min(began) else 0.0
+        failed = ledger.steps(failed_release_id)
+        ended = [*failed, *(() if rollback_id == failed_release_id else ledger.steps(rollback_id))]
+    return affected_words(failed, ended, stands)
 
 
-def _moments(steps: Iterable[Step], names: tuple[str, ...]) -> list[datetime]:
-    return [entry.at for entry in steps if entry.event == "done" and entry.step in names]
+def affected_words(failed: Sequence[Step], ended: Sequence[Step], stands: Standing) -> str:
+    """The same, from the steps of the release that failed, and of it with those of what put it right."""
+    began = [entry.at for entry in failed if entry.event == "done" and entry.step in AFFECTED_FROM]
+    promoted = [entry for entry in failed if entry.step == "promote"]
+    refused = [entry.at for entry in ended if entry.step == "maintenance mode on" and entry.event == "begun"]
+    still: list[str] = []
+    if promoted and stands.deployment_id is None:
+        still.append(f"whether the release's build still serves cannot be told; its promotion began {_at(promoted[0])}")
+    elif promoted and any(stands.deployment_id == entry.details.get("deployment") for entry in promoted):
+        still.append(f"still: the release's build serves since {_at(promoted[0])}")
+    if stands.maintenance:
+        still.append(f"still: writes are refused{f' since {refused[-1]:%H:%M:%S} UTC' if refused else ''}")
+    if still:
+        return "; ".join(still)
+    until = [entry.at for entry in ended if entry.event == "done" and entry.step in AFFECTED_UNTIL]
+    begins = min([*began, *refused], default=None)
+    if begins is None or not until or max(until) <= begins:
+        return "not at all"
+    return notification.duration((max(until) - begins).total_seconds())
+
+
+def _at(entry: Step) -> str:
+    return f"{entry.at:%H:%M:%S} UTC"
 
 
 def receipt_text(receipt: Receipt) -> str:

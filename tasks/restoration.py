@@ -1,30 +1,35 @@
 """Restoration: the ways back, each walked step by step and each written down before and after."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from deployments.errors import DeploymentError
-from deployments.neon import NeonClient
+from deployments.neon import Branch
 from deployments.repository import Commit
+from deployments.settings import Settings
 from migrations.apply import downgrade
 from migrations.catalog import Catalog, difference, read_catalog
 from migrations.errors import MigrationError
 from migrations.receipt import Receipt, receipt
 from migrations.reversal import written_to_additions
 from migrations.session import reader
-from tasks import connections
+from tasks import connections, protection
 from tasks.errors import RollbackFailed
-from tasks.record import note, recorded
+from tasks.record import recorded
 from tasks.step import step
 from tasks.values import Restoration, RestorePoint
 
 log = logging.getLogger(__name__)
 
 
-def kept_name(release_id: str) -> str:
-    """The name of the branch that keeps production as it was before the restore."""
-    return f"before-rollback-{release_id}"
+def kept_name(undone_id: str) -> str:
+    """The name of the branch that keeps production as it was before the restore to a release's point.
+
+    A release has one point: whoever asks for the restore, and however often, it leaves one branch.
+    """
+    return f"before-rollback-{undone_id}"
 
 
 @step("verify that nothing changed", timeout_s=300)
@@ -106,15 +111,29 @@ def roll_back_application(release_id: str, deployment_id: str) -> bool:
     return True
 
 
-@step("restore production", timeout_s=1800)
-def restore_production(release_id: str, point: RestorePoint) -> Restoration:
-    """Bring production back to the sealed point of its own history, under its own name and address.
+@step("find restore", timeout_s=600)
+def find_restore(undone_id: str, point: RestorePoint) -> Restoration | None:
+    """The restore to a release's point that was done before, whoever asked for it; None where none was.
 
-    The state before the restore stays as a branch. A protected branch refuses a restore: the protection is lifted for
-    it and set again, each noted.
+    Args:
+        undone_id: the release that is undone; its restore point is the one to go back to.
+        point: that point.
 
     Raises:
-        RollbackFailed: production is not the branch that was sealed.
+        BranchNameTaken: a branch of the kept name exists, and no restore made it.
+        OperationFailed: Neon is at work for longer than is waited for, so that it cannot be told yet.
+    """
+    kept = connections.neon(connections.settings()).kept_by_restore(point.production_branch_id, kept_name(undone_id))
+    return Restoration(kept.name, kept.id, point.seal.lsn, kept.created_at, before=True) if kept else None
+
+
+@step("look before restore", timeout_s=300)
+def refuse_unrestorable(undone_id: str, point: RestorePoint) -> None:
+    """Find out, before anything is changed, whether all is there that a restore needs.
+
+    Raises:
+        RollbackFailed: production is not the branch that was sealed, or there is no room for its state before.
+        ServiceRefused: the build to go back to is gone.
     """
     given = connections.settings()
     client = connections.neon(given)
@@ -124,25 +143,63 @@ def restore_production(release_id: str, point: RestorePoint) -> Restoration:
             f"production's branch {production.name} is {production.id} now, "
             f"but {point.production_branch_id} was sealed: restore by hand"
         )
-    kept = kept_name(release_id)
+    if point.serving_deployment_id is not None:
+        connections.vercel(given).deployment(point.serving_deployment_id)
+    if lacking := _lacking(given, client.branches(), production):
+        raise RollbackFailed(
+            f"production cannot be restored: {lacking}, then run `pilotage rollback {undone_id} --way data`. "
+            "Its data were not touched."
+        )
+
+
+def _lacking(given: Settings, branches: Sequence[Branch], production: Branch) -> str:
+    """The room that the state before a restore needs and that the plan has not; empty where there is enough."""
+    roots = [branch.name for branch in branches if branch.parent_id is None]
+    if production.parent_id is None and len(roots) >= given.neon_root_branch_limit:
+        return (
+            f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
+            f"delete a kept state that is no longer needed ({', '.join(sorted({*roots} - {production.name}))})"
+        )
+    if len(branches) >= given.neon_branch_limit:
+        names = {branch.name for branch in branches} - {production.name, given.neon_staging_branch}
+        return (
+            f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a restore leaves one more: "
+            f"delete one that is no longer needed ({', '.join(sorted(names))})"
+        )
+    return ""
+
+
+@step("restore production", timeout_s=1800)
+def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> Restoration:
+    """Bring production back to the sealed point of its own history, under its own name and address.
+
+    The state before the restore stays as a branch, named after the release that is undone: so a second try finds it. A
+    protected branch refuses a restore: the protection is lifted, and given back by `protection.give_back`.
+
+    Args:
+        release_id: the ledger's row that the act is written to.
+        undone_id: the release that sealed the point.
+        point: where to.
+
+    Raises:
+        LeaseLost: the release was closed meanwhile; nothing was restored.
+        BranchNameTaken: a branch of the kept name exists, and no restore made it.
+    """
+    given = connections.settings()
+    client = connections.neon(given)
+    production = client.branch_by_id(point.production_branch_id)
+    kept = kept_name(undone_id)
     with recorded(release_id, "restore production", branch=kept, lsn=point.seal.lsn) as entry:
-        _lift_protection(release_id, client, production.id)
-        try:
-            client.restore(
-                production.id, source_branch_id=production.id, source_lsn=point.seal.lsn, preserve_under_name=kept
-            )
-        finally:
-            protected = client.set_protected(production.id, protected=True)
-            note(release_id, "protection set", branch_name=protected.name)
+        protection.lift(release_id, client, production)
+        with connections.ledger(given) as ledger:
+            # A process that was stopped for long may have been given up: then production is no longer its own.
+            ledger.renew_lease(release_id, given.lease_s)
+        client.restore(
+            production.id, source_branch_id=production.id, source_lsn=point.seal.lsn, preserve_under_name=kept
+        )
         done = Restoration(kept, client.branch(kept).id, point.seal.lsn, datetime.now(UTC))
         entry.result({"branch": kept, "branch_id": done.kept_branch_id, "lsn": done.lsn})
     return done
-
-
-def _lift_protection(release_id: str, client: NeonClient, branch_id: str) -> None:
-    if client.branch_by_id(branch_id).protected:
-        note(release_id, "protection lifted", branch_id=branch_id, protection_lifted=True)
-        client.set_protected(branch_id, protected=False)
 
 
 @step("receipt", timeout_s=1800)

@@ -171,9 +171,11 @@ class Restoration:
         kept_branch_id: its id.
         lsn: the point that production was brought back to.
         restored_at: when the restore had ended.
+        before: whether it was done before anybody asked this time: what was written since then was left alone.
     """
 
     kept_branch: str
     kept_branch_id: str
     lsn: str
     restored_at: datetime
+    before: bool = False

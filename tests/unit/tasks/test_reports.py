@@ -9,7 +9,8 @@ import pytest
 from deployments.ledger import Release, Step
 from migrations.receipt import Receipt, TableReceipt
 from tasks.notification import duration, message
-from tasks.report import receipt_text, render, timeline
+from tasks.report import affected_words, receipt_text, render, timeline
+from tasks.standing import Standing
 from tasks.values import Subject, Verdict
 
 BEGAN = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
@@ -99,3 +100,44 @@ def test_a_message_keeps_within_what_slack_takes() -> None:
 )
 def test_durations_read_well(seconds: float, told: str) -> None:
     assert duration(seconds) == told
+
+
+def told(deployment: str | None, *, maintenance: bool | None = False, rolled_back: bool = False) -> str:
+    failed = [
+        Step("1", "x", 1, "migrate production", "done", BEGAN, {}),
+        Step("2", "x", 2, "promote", "begun", BEGAN + timedelta(seconds=5), {"deployment": "dpl_new"}),
+        Step("3", "x", 3, "promote", "done", BEGAN + timedelta(seconds=6), {}),
+    ]
+    back = [
+        Step("4", "y", 1, "maintenance mode on", "begun", BEGAN + timedelta(seconds=8), {"maintenance": True}),
+        *(
+            [Step("5", "y", 2, "roll back application", "done", BEGAN + timedelta(seconds=20), {})]
+            if rolled_back
+            else []
+        ),
+    ]
+    return affected_words(failed, [*failed, *back], Standing(deployment, (), maintenance, protected=True))
+
+
+def test_users_whom_the_failed_build_still_serves_are_told_as_affected_since_then() -> None:
+    assert told("dpl_new") == "still: the release's build serves since 03:04:10 UTC"
+
+
+def test_users_whose_writes_are_still_refused_are_told_as_affected_since_then() -> None:
+    assert told("dpl_old", maintenance=True) == "still: writes are refused since 03:04:13 UTC"
+    assert told("dpl_new", maintenance=True) == (
+        "still: the release's build serves since 03:04:10 UTC; still: writes are refused since 03:04:13 UTC"
+    )
+
+
+def test_users_are_affected_until_the_previous_build_serves_again() -> None:
+    assert told("dpl_old", rolled_back=True) == "20.0 s"
+
+
+def test_who_serves_users_is_never_guessed() -> None:
+    assert told(None) == "whether the release's build still serves cannot be told; its promotion began 03:04:10 UTC"
+
+
+def test_users_of_a_production_that_was_not_touched_are_not_affected() -> None:
+    stands = Standing("dpl_old", (), maintenance=False, protected=True)
+    assert affected_words([], steps(("snapshot", "done", 0)), stands) == "not at all"

@@ -1,0 +1,185 @@
+"""How a way back ended: what was done is closed in the ledger and told, and nothing that is told changes it."""
+
+from dataclasses import dataclass, field
+
+from deployments.ledger import EndState
+from deployments.repository import Commit
+from flows.decision import Way
+from tasks import afterwards, record, report, standing
+from tasks.values import RestorePoint, Verdict
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """What a rollback needs to know.
+
+    Attributes:
+        release_id: the ledger's row that the acts are written to.
+        commit: the commit that failed; its revisions may stand in production.
+        point: where production can go back to; None when production was never touched.
+        revisions: the revisions that stand in production now.
+        verdicts: what the release itself had measured before it failed.
+        failed_release_id: the release that is undone, where that is another one than the ledger's row.
+    """
+
+    release_id: str
+    commit: Commit
+    point: RestorePoint | None
+    revisions: tuple[str, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    failed_release_id: str | None = None
+
+    @property
+    def undone_id(self) -> str:
+        """The release that is undone."""
+        return self.failed_release_id or self.release_id
+
+    @property
+    def stands(self) -> str:
+        """The revisions that stand, as text."""
+        return ", ".join(self.revisions) or "no revision"
+
+
+@dataclass
+class Outcome:
+    """What a rollback has done so far: it is told however the rollback ends.
+
+    Attributes:
+        summary: what was done, in one line; empty while nothing was.
+        verdicts: what the validation afterwards measured.
+        kept_branch: branch that keeps the state before a restore.
+        lost: what was written since the restore point, where a restore took it out of production.
+        maintenance: whether maintenance mode was switched on, and not off again.
+        warnings: what did not work beside it and has to be mended by hand.
+    """
+
+    summary: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    kept_branch: str = ""
+    lost: str = ""
+    maintenance: bool = False
+    warnings: list[str] = field(default_factory=list[str])
+
+    def warn(self, warning: str) -> None:
+        """Remember what has to be mended by hand, once; an empty warning is none."""
+        if warning and warning not in self.warnings:
+            self.warnings.append(warning)
+
+
+def hold(release_id: str, ref: str, error: Exception, failure: Exception) -> str:
+    """Close a release whose way back could not even be chosen: nothing is moved, and a person decides.
+
+    Returns:
+        The summary.
+    """
+    stands = standing.look().words
+    summary = (
+        f"undecided: the way back could not be chosen, and nothing was moved: {failure}; {stands}; what failed: {error}"
+    )
+    closing = afterwards.tried(release_id, UNCLOSED, lambda: record.close_release(release_id, "undecided", summary))
+    afterwards.told(
+        release_id,
+        f"Release of {ref} is held for a person",
+        {"Release": release_id, "What failed": str(error), "What stands": stands, "Ledger": closing},
+        text=f"The way back could not be chosen: {failure}",
+        next_step=f"`pilotage ledger {release_id}` shows every act; where production was touched, "
+        f"`pilotage rollback {release_id} --way application` or `--way data` goes back.",
+    )
+    return summary
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a rollback is told.
+
+    Attributes:
+        state: how it ended, for the ledger.
+        summary: what was done, in one line.
+        headline: the same for Slack.
+        facts: what Slack is told beside what is told of every rollback.
+        next_step: what a person should do.
+    """
+
+    state: EndState
+    summary: str
+    headline: str
+    facts: dict[str, str]
+    next_step: str
+
+
+def ended(ref: str, way: Way, error: Exception, outcome: Outcome) -> Ending:
+    """A way back that was walked to its end."""
+    said, state, headline = ENDINGS.get(way, ROLLED_BACK)
+    summary = f"{said}: {outcome.summary}"
+    if way in ENDINGS:
+        summary += f"; what failed: {error}"
+    return Ending(state, summary, f"Release of {ref} {headline}", {"What was done": outcome.summary}, NEXT[way])
+
+
+def given_up(back: WayBack, ref: str, way: Way, outcome: Outcome, failure: Exception) -> Ending:
+    """How far a way back came that could not be walked to its end, and what stands now."""
+    done, stands = outcome.summary or "nothing was moved", standing.look().words
+    again = "data" if way is Way.RESTORE or outcome.kept_branch else "application"
+    go_on = (
+        f"`pilotage rollback {back.undone_id} --way {again}` goes on: what was done is found, and not done again. "
+        if back.point is not None and back.point.serving_deployment_id is not None
+        else ""
+    )
+    return Ending(
+        "undecided",
+        f"rollback failed: {failure}; done before that: {done}; now {stands}",
+        f"Rollback of {ref} failed: a person is needed",
+        {"Way back": way.value, "Why it ended": str(failure), "Done before that": done, "What stands": stands},
+        f"{go_on}`pilotage ledger {back.release_id}` shows every act; the rollback runbook tells how to go on.",
+    )
+
+
+def say(back: WayBack, error: Exception, outcome: Outcome, ending: Ending) -> str:
+    """Close the release and tell of it; each is tried for itself, and none changes what was done.
+
+    Returns:
+        The summary, with what is left to mend.
+    """
+    release_id = back.release_id
+    summary = "; ".join((ending.summary, *(f"to mend: {warning}" for warning in outcome.warnings)))
+    outcome.warn(
+        afterwards.tried(release_id, UNCLOSED, lambda: record.close_release(release_id, ending.state, summary))
+    )
+    affected: list[str] = []
+    unknown = afterwards.tried(
+        release_id,
+        "cannot be told",
+        lambda: affected.append(report.affected(back.undone_id, release_id, standing.look())),
+    )
+    facts = {
+        "Release": release_id,
+        "What failed": str(error),
+        **ending.facts,
+        "Users affected": unknown or affected[0],
+        "Kept branch": outcome.kept_branch,
+        "Written since the restore point": outcome.lost,
+        "To mend": "; ".join(outcome.warnings),
+    }
+    afterwards.told(release_id, ending.headline, facts, next_step=ending.next_step)
+    verdicts = back.verdicts + outcome.verdicts
+    afterwards.tried(
+        release_id, "the report could not be published", lambda: report.publish(release_id, summary, verdicts)
+    )
+    return summary
+
+
+UNCLOSED = "the ledger could not be told how it ended; `pilotage release abandon` closes it"
+ROLLED_BACK: tuple[str, EndState, str] = ("rolled back", "rolled_back", "was rolled back")
+ENDINGS: dict[Way, tuple[str, EndState, str]] = {
+    Way.NOTHING: ("failed", "failed", "did not start"),
+    Way.HOLD: ("undecided", "undecided", "is held for a person"),
+}
+NEXT = {
+    Way.NOTHING: "mend what is named, then release again.",
+    Way.HOLD: "decide: keep what stands, or `pilotage rollback` it; the ledger shows every act.",
+    Way.STAGING: "read the failed step, mend the commit, release again.",
+    Way.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
+    Way.APPLICATION: "mend the application; the expanded schema is compatible and stays.",
+    Way.DOWNGRADE: "mend the application; production is as it was, and nothing was lost.",
+    Way.RESTORE: "look at the receipt and the kept branch for rows to bring over; release again with reset_staging.",
+}

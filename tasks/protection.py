@@ -1,0 +1,73 @@
+"""The protection of production's branch: lifted for a restore, and given back exactly as it was found."""
+
+import logging
+
+import stamina
+
+from deployments.errors import DeploymentError, ServiceRefused
+from deployments.neon import Branch, NeonClient
+from deployments.settings import Settings
+from tasks import connections
+from tasks.record import note, recorded
+from tasks.step import step
+
+log = logging.getLogger(__name__)
+
+NO_SLOT = "BRANCHES_PROTECTED_LIMIT_EXCEEDED"
+TRIES = 3
+# A branch that was left unprotected is found in one of the newest rows, or nobody has missed its protection since.
+ROWS = 50
+_GIVEN_BACK = "protection set"
+_WORD = "protection_lifted"
+
+
+def lift(release_id: str, client: NeonClient, branch: Branch) -> None:
+    """Lift the protection of a branch, where it has one; that it had is in the ledger before it is lifted."""
+    if branch.protected:
+        note(release_id, "protection lifted", branch_id=branch.id, **{_WORD: True})
+        client.set_protected(branch.id, protected=False)
+
+
+@step("give back protection", timeout_s=900, retries=0)
+def give_back(release_id: str) -> str:
+    """Protect production's branch again, where a restore found it protected: this one, or one that was cut off.
+
+    Returns:
+        What a person has to do, where it could not be protected; empty where all is as it was found.
+    """
+    given = connections.settings()
+    branch_id = _owed(given)
+    if branch_id is None:
+        return ""
+    client = connections.neon(given)
+    try:
+        with recorded(release_id, _GIVEN_BACK, branch_id=branch_id) as entry:
+            for attempt in stamina.retry_context(on=_may_help, attempts=TRIES, timeout=None, wait_initial=0.5):
+                with attempt:
+                    client.set_protected(branch_id, protected=True)
+            entry.result({_WORD: False})
+    except DeploymentError as error:
+        log.warning("production's branch could not be protected again: %s", error)
+        return (
+            f"production's branch {given.neon_production_branch} ({branch_id}) was protected before the restore and is "
+            f"not now: {error}. Protect it in Neon's console, or send PATCH /projects/{given.neon_project_id}/branches/"
+            f'{branch_id} with {{"branch": {{"protected": true}}}} to Neon\'s API; where the plan has no slot left, '
+            f"unprotect another branch first."
+        )
+    return ""
+
+
+def _may_help(error: Exception) -> bool:
+    return isinstance(error, DeploymentError) and not (isinstance(error, ServiceRefused) and error.code == NO_SLOT)
+
+
+def _owed(given: Settings) -> str | None:
+    """The branch whose protection was lifted and not given back, by the last word of the newest row that has one."""
+    with connections.ledger(given) as ledger:
+        for release in ledger.releases(target=given.target, limit=ROWS):
+            for entry in reversed(ledger.steps(release.id)):
+                if entry.step == _GIVEN_BACK and entry.event in {"done", "noted"}:
+                    return None
+                if entry.details.get(_WORD) is True:
+                    return str(entry.details.get("branch_id"))
+    return None

@@ -1,0 +1,361 @@
+"""How releases and rollbacks end, with each of those that they lean on failing in its turn."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from deployments.errors import DeploymentError, ServiceRefused
+from deployments.ledger import LedgerError
+from deployments.repository import Commit
+from flows import release as releasing
+from flows.decision import Way
+from flows.ending import WayBack
+from flows.release import Progress, finish, way_back
+from flows.rollback import conclude
+from migrations.receipt import Receipt, TableReceipt
+from migrations.restore_point import Seal
+from tasks import (
+    afterwards,
+    catalogue,
+    errors,
+    maintenance,
+    notification,
+    protection,
+    record,
+    report,
+    restoration,
+    snapshot,
+    staging,
+    standing,
+    status,
+    validation,
+)
+from tasks.errors import ApplicationFailed, CannotTell, DataFailed, RollbackFailed
+from tasks.standing import Standing
+from tasks.values import ReleaseRequest, Restoration, RestorePoint
+
+COMMIT = Commit("c" * 40, "v2", "")
+SEAL = Seal("0/1A", "1:1:", (), datetime(2026, 11, 1, tzinfo=UTC), 1)
+POINT = RestorePoint("br-main", "br-snap", SEAL, "", "{}", ("r1",), "dpl_old", (), "r2")
+RESTORED = Restoration("before-rollback-x", "br-kept", "0/1A", datetime(2026, 11, 1, tzinfo=UTC))
+RECEIPT = Receipt((TableReceipt("users", 3, 0, 0, 0, ()),))
+STANDS = Standing("dpl_old", ("r1",), maintenance=False, protected=True)
+FAILURES: tuple[Exception, ...] = (
+    OSError(28, "No space left on device"),
+    LedgerError("the ledger is away"),
+    ServiceRefused("Neon", "GET /branches", "401 Not authorized", status=401),
+)
+each_failure = pytest.mark.parametrize("failure", FAILURES, ids=lambda one: type(one).__name__)
+
+
+@dataclass
+class World:
+    """All that a way back leans on; each call is kept, and one of them can be told to fail."""
+
+    patch: pytest.MonkeyPatch
+    calls: list[str] = field(default_factory=list[str])
+    closed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    said: list[tuple[str, dict[str, str], str]] = field(default_factory=list[tuple[str, dict[str, str], str]])
+    notes: list[str] = field(default_factory=list[str])
+
+    def answers(self, room: object, name: str, answer: object = None) -> None:
+        def call(*given: Any, **named: Any) -> object:
+            self.calls.append(f"{name} {'on' if named['on'] else 'off'}" if "on" in named else name)
+            return answer(*given, **named) if callable(answer) else answer
+
+        self.patch.setattr(room, name, call)
+
+    def fails(self, room: object, name: str, failure: Exception) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise failure
+
+        self.answers(room, name, fail)
+
+    def close(self, _: str, state: str, summary: str) -> None:
+        self.closed.append((state, summary))
+
+    def tell(self, headline: str, facts: dict[str, str], *, text: str = "", next_step: str = "") -> bool:
+        self.said.append((headline, facts, f"{text}{next_step}"))
+        return True
+
+    def note(self, _: str, name: str, **__: object) -> None:
+        self.notes.append(name)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World(monkeypatch)
+    world.answers(record, "close_release", world.close)
+    world.answers(record, "note", world.note)
+    world.answers(notification, "tell", world.tell)
+    world.answers(report, "publish", "")
+    world.answers(report, "affected", "12.0 s")
+    world.answers(standing, "look", STANDS)
+    world.answers(restoration, "find_restore")
+    world.answers(restoration, "refuse_unrestorable")
+    world.answers(restoration, "restore_production", RESTORED)
+    world.answers(restoration, "roll_back_application", answer=True)
+    world.answers(restoration, "take_back_revisions")
+    world.answers(restoration, "verify_unchanged")
+    world.answers(restoration, "make_receipt", RECEIPT)
+    world.answers(protection, "give_back", "")
+    world.answers(catalogue, "keep_production")
+    world.answers(catalogue, "keep_restored")
+    world.answers(maintenance, "set_maintenance")
+    world.answers(snapshot, "drop_snapshot")
+    world.answers(staging, "roll_back_staging")
+    world.answers(validation, "validate_database", ())
+    world.answers(validation, "watch_production", ())
+    world.answers(status, "serving_deployment_id", "dpl_new")
+    world.answers(status, "applied_since", ("r2",))
+    return world
+
+
+def walked(way: Way, point: RestorePoint | None = POINT) -> str:
+    return conclude(WayBack("x", COMMIT, point, ("r2",)), way, DataFailed("rows are wrong"), "v2")
+
+
+BACK = (Way.NOTHING, Way.STAGING, Way.UNCHANGED, Way.APPLICATION, Way.DOWNGRADE, Way.RESTORE)
+STATES = dict.fromkeys(BACK, "rolled_back") | {Way.NOTHING: "failed"}
+
+
+@pytest.mark.parametrize("way", BACK)
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [
+        (notification, "tell"),
+        (report, "publish"),
+        (report, "affected"),
+        (record, "note"),
+        (protection, "give_back"),
+        (catalogue, "keep_production"),
+        (catalogue, "keep_restored"),
+        (snapshot, "drop_snapshot"),
+        (restoration, "make_receipt"),
+        (validation, "watch_production"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+@each_failure
+def test_what_is_told_after_a_deed_never_changes_the_deed(
+    world: World, way: Way, room: object, name: str, failure: Exception
+) -> None:
+    world.fails(room, name, failure)
+    summary = walked(way)
+    [(state, closed)] = world.closed
+    assert (state, closed) == (STATES[way], summary)
+    if way in {Way.DOWNGRADE, Way.RESTORE}:
+        assert [call for call in world.calls if call.startswith("set_maintenance")][-1] == "set_maintenance off"
+    if name != "tell":
+        assert len(world.said) == 2
+    if name in world.calls and name not in {"tell", "publish", "affected", "note"}:
+        assert str(failure) in summary
+        assert str(failure) in world.said[-1][1]["To mend"]
+    if name in world.calls and name in {"tell", "publish"}:
+        assert world.notes
+
+
+@pytest.mark.parametrize("way", [*BACK, Way.HOLD])
+@each_failure
+def test_a_ledger_that_cannot_be_closed_is_told(world: World, way: Way, failure: Exception) -> None:
+    world.fails(record, "close_release", failure)
+    walked(way)
+    assert "`pilotage release abandon` closes it" in world.said[-1][1]["To mend"]
+    assert str(failure) in world.said[-1][1]["To mend"]
+    assert "publish" in world.calls
+
+
+ACTS = {
+    Way.STAGING: ((staging, "roll_back_staging"),),
+    Way.UNCHANGED: ((restoration, "verify_unchanged"), (validation, "validate_database")),
+    Way.APPLICATION: ((restoration, "roll_back_application"), (validation, "validate_database")),
+    Way.DOWNGRADE: (
+        (maintenance, "set_maintenance"),
+        (restoration, "roll_back_application"),
+        (restoration, "take_back_revisions"),
+        (validation, "validate_database"),
+    ),
+    Way.RESTORE: (
+        (restoration, "find_restore"),
+        (restoration, "refuse_unrestorable"),
+        (maintenance, "set_maintenance"),
+        (restoration, "restore_production"),
+        (restoration, "roll_back_application"),
+        (validation, "validate_database"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("way", "room", "name"), [(way, *act) for way, acts in ACTS.items() for act in acts])
+@each_failure
+def test_an_act_that_fails_is_told_with_what_was_done_and_what_stands(
+    world: World, way: Way, room: object, name: str, failure: Exception
+) -> None:
+    world.fails(room, name, failure)
+    with pytest.raises(RollbackFailed) as caught:
+        walked(way)
+    [(state, summary)] = world.closed
+    assert (state, summary) == ("undecided", str(caught.value))
+    assert str(failure) in summary
+    assert "done before that: " in summary
+    assert "production serves dpl_old" in summary
+    headline, facts, said = world.said[-1]
+    assert headline == "Rollback of v2 failed: a person is needed"
+    assert facts["What stands"] == STANDS.words
+    assert "pilotage rollback x --way " in said
+    assert "give_back" in world.calls
+
+
+def test_what_a_restore_did_is_told_though_the_way_broke_off_after_it(world: World) -> None:
+    world.fails(restoration, "roll_back_application", ServiceRefused("Vercel", "POST", "402", status=402))
+    with pytest.raises(RollbackFailed, match=r"production restored to the sealed point 0/1A, .*before-rollback-x"):
+        walked(Way.RESTORE)
+    assert world.said[-1][1]["Kept branch"] == "before-rollback-x"
+    assert "set_maintenance off" not in world.calls
+    assert "--way data" in world.said[-1][2]
+
+
+def test_writes_are_refused_only_once_a_restore_is_known_to_be_possible(world: World) -> None:
+    world.fails(restoration, "refuse_unrestorable", RollbackFailed("no room"))
+    with pytest.raises(RollbackFailed, match="no room"):
+        walked(Way.RESTORE)
+    assert not [call for call in world.calls if call.startswith("set_maintenance")]
+
+
+def test_writes_are_let_in_again_where_a_restore_is_refused(world: World) -> None:
+    world.fails(restoration, "restore_production", ServiceRefused("Neon", "POST", "422", status=422))
+    with pytest.raises(RollbackFailed, match="nothing was moved"):
+        walked(Way.RESTORE)
+    assert world.calls.count("set_maintenance on") == world.calls.count("set_maintenance off") == 1
+
+
+def test_writes_stay_refused_where_it_cannot_be_told_whether_production_was_restored(world: World) -> None:
+    world.fails(restoration, "restore_production", ServiceRefused("Neon", "POST", "500", status=500))
+    answers = iter([None])
+
+    def unknown(*_: object) -> None:
+        if next(answers, "gone") == "gone":
+            raise DeploymentError("Neon is away")
+
+    world.answers(restoration, "find_restore", unknown)
+    with pytest.raises(RollbackFailed, match="Neon is away"):
+        walked(Way.RESTORE)
+    assert "set_maintenance off" not in world.calls
+
+
+def test_writes_stay_refused_where_the_schema_is_half_way_and_the_restore_is_refused(world: World) -> None:
+    world.fails(restoration, "take_back_revisions", RollbackFailed("written meanwhile"))
+    world.fails(restoration, "restore_production", ServiceRefused("Neon", "POST", "422", status=422))
+    with pytest.raises(RollbackFailed, match="application rolled back"):
+        walked(Way.DOWNGRADE)
+    assert "set_maintenance off" not in world.calls
+
+
+def test_a_restore_told_failed_that_stands_all_the_same_is_gone_on_with(world: World) -> None:
+    world.fails(restoration, "restore_production", DeploymentError("ended as failed"))
+    found = iter([None, RESTORED])
+
+    def find(*_: object) -> Restoration | None:
+        return next(found)
+
+    world.answers(restoration, "find_restore", find)
+    assert walked(Way.RESTORE).startswith("rolled back: production restored to the sealed point 0/1A, the previous")
+
+
+def test_an_application_that_does_not_refuse_writes_stops_no_restore(world: World) -> None:
+    def follow(_: str, *, on: bool) -> None:
+        if on:
+            raise RollbackFailed("the application did not follow")
+
+    world.answers(maintenance, "set_maintenance", follow)
+    assert "writes were not refused meanwhile: the application did not follow" in walked(Way.RESTORE)
+
+
+@pytest.mark.parametrize("way", [Way.UNCHANGED, Way.APPLICATION, Way.DOWNGRADE, Way.RESTORE])
+def test_users_who_are_not_served_well_after_a_way_back_are_told(world: World, way: Way) -> None:
+    world.fails(validation, "watch_production", ApplicationFailed("answers 500"))
+    with pytest.raises(RollbackFailed, match="answers 500; done before that: "):
+        walked(way)
+    assert world.closed[0][0] == "undecided"
+
+
+def test_traffic_that_is_too_thin_to_judge_is_a_warning(world: World) -> None:
+    world.fails(validation, "watch_production", CannotTell("no requests"))
+    assert "could not be told: no requests" in walked(Way.RESTORE)
+    assert world.closed[0][0] == "rolled_back"
+
+
+# --- the release
+
+
+REQUEST = ReleaseRequest(ref="v2")
+
+
+@pytest.mark.parametrize(
+    ("room", "name"), [(notification, "tell"), (report, "publish"), (record, "close_release"), (record, "note")]
+)
+@each_failure
+def test_a_good_release_stays_good_whatever_cannot_be_told(
+    world: World, room: object, name: str, failure: Exception
+) -> None:
+    world.fails(room, name, failure)
+    summary = finish("x", REQUEST, Progress(), "release succeeded")
+    assert summary.startswith("release succeeded")
+    assert (str(failure) in summary) is (name != "note")
+    if name != "close_release":
+        assert world.closed == [("succeeded", "release succeeded")]
+    if name != "tell":
+        assert world.said[0][0] == "Release of v2 succeeded"
+
+
+@pytest.mark.parametrize(
+    ("room", "name"), [(status, "applied_since"), (restoration, "written_since"), (releasing, "decide")]
+)
+@each_failure
+def test_a_way_back_that_cannot_be_chosen_is_held_and_told(
+    world: World, room: object, name: str, failure: Exception
+) -> None:
+    world.answers(restoration, "written_since", ())
+    world.fails(room, name, failure)
+    progress = Progress(point=POINT)
+    if name == "written_since":
+        progress.evidence = Lossless()  # pyright: ignore[reportAttributeAccessIssue]
+    summary = way_back("x", REQUEST, COMMIT, progress, errors.ApplicationFailed("it crashes"))
+    assert world.closed == [("undecided", summary)]
+    assert str(failure) in summary
+    assert "it crashes" in summary
+    headline, _, said = world.said[-1]
+    assert headline == "Release of v2 is held for a person"
+    assert "pilotage rollback x --way" in said
+    assert "restore_production" not in world.calls
+    assert "roll_back_application" not in world.calls
+
+
+class Lossless:
+    """Evidence of a plan whose way back loses nothing."""
+
+    compatible = False
+
+    class way_back:  # noqa: N801
+        """The way back."""
+
+        lossless = True
+
+
+def test_a_note_that_the_ledger_does_not_take_is_no_error(world: World) -> None:
+    world.fails(record, "note", LedgerError("away"))
+
+    def fail() -> None:
+        raise OSError("disk full")
+
+    assert afterwards.tried("x", "the report could not be published", fail) == (
+        "the report could not be published: disk full"
+    )
+
+
+def test_slack_that_takes_nothing_is_noted(world: World) -> None:
+    world.answers(notification, "tell", answer=False)
+    assert afterwards.told("x", "Release of v2 succeeded", {}).startswith("Slack could not be told")
+    assert world.notes == ["Slack could not be told"]
