@@ -6,7 +6,7 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from tasks import notification
+from tasks import notification, output
 from tasks.drift import ENVIRONMENTS, DriftReport, check_environment
 from tasks.errors import TaskError
 
@@ -27,6 +27,7 @@ def drift_check(
     Raises:
         DriftFound: at least one environment differs; the run is red for as long as it does.
     """
+    output.outlive_readers()
     names = ENVIRONMENTS if environment == "all" else (environment,)
     reports = [check_environment(name) for name in names]
     for report in reports:

@@ -3,8 +3,8 @@
 from prefect import State, flow
 from prefect.states import Completed
 
+from tasks import output, rehearsal, status
 from tasks import plan as planning
-from tasks import rehearsal, status
 from tasks.errors import RehearsalFailed
 
 
@@ -19,6 +19,7 @@ def rehearse(ref: str, target_revision: str = "head") -> State[str]:
     Raises:
         RehearsalFailed: a release of it would stop; the run is red, and its artifacts say why.
     """
+    output.outlive_readers()
     commit = status.resolve_ref(ref)
     plan = planning.plan_rehearsal(commit, target_revision)
     if not plan.revisions:

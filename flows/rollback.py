@@ -146,6 +146,9 @@ def _drop_snapshot(back: WayBack, outcome: Outcome) -> None:
 
 def _back_to_the_application(back: WayBack, began: datetime, outcome: Outcome) -> None:
     point = _point(back)
+    if _restore_broke_off(back):
+        _back_to_the_restore_point(back, began, outcome)
+        return
     moved = point.serving_deployment_id and restoration.roll_back_application(
         back.release_id, point.serving_deployment_id
     )
@@ -153,6 +156,9 @@ def _back_to_the_application(back: WayBack, began: datetime, outcome: Outcome) -
     outcome.summary = f"application rolled back, {build}, the schema stays at {back.stands}"
     try:
         outcome.verdicts = _database(back, unchanged=False)
+        if standing.look().maintenance:
+            # A way back that broke off has left it on; the rows have just been checked.
+            _let_writes_in(back, outcome)
         _see_it_serve(back, began, outcome)
     except (DataFailed, SchemaFailed):
         log.warning("the database did not pass after the application was rolled back: restoring production")
@@ -205,6 +211,17 @@ def _back_to_the_restore_point(back: WayBack, began: datetime, outcome: Outcome)
     # Writes are let in again only to rows that have been checked; whether users are served is seen once they are.
     _let_writes_in(back, outcome)
     _see_it_serve(back, began, outcome)
+
+
+def _restore_broke_off(back: WayBack) -> bool:
+    """Whether production has been restored to the point by a try before: then that is what has to be finished."""
+    if back.failed_release_id is None:
+        return False
+    try:
+        return restoration.find_restore(back.undone_id, _point(back)) is not None
+    except Exception as error:
+        log.warning("whether production was restored before cannot be told: %s", error)
+        return False
 
 
 def _restored(back: WayBack, point: RestorePoint, outcome: Outcome) -> Restoration:

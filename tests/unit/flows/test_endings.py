@@ -1,6 +1,6 @@
 """How releases and rollbacks end, with each of those that they lean on failing in its turn."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -262,6 +262,39 @@ def test_a_restore_told_failed_that_stands_all_the_same_is_gone_on_with(world: W
 
     world.answers(restoration, "find_restore", find)
     assert walked(Way.RESTORE).startswith("rolled back: production restored to the sealed point 0/1A, the previous")
+
+
+def by_hand(way: Way) -> str:
+    back = WayBack("y", COMMIT, POINT, ("r2",), failed_release_id="x")
+    return conclude(back, way, RollbackFailed("by hand"), "v2")
+
+
+def test_whoever_goes_back_by_hand_finishes_a_restore_that_broke_off(world: World) -> None:
+    world.answers(restoration, "find_restore", replace(RESTORED, before=True))
+    summary = by_hand(Way.APPLICATION)
+    assert "had been restored to the sealed point 0/1A before, and was not restored again" in summary
+    assert {"make_receipt", "set_maintenance off"} <= set(world.calls)
+    assert "restore_production" not in world.calls
+
+
+@each_failure
+def test_going_back_to_the_application_needs_no_neon(world: World, failure: Exception) -> None:
+    world.fails(restoration, "find_restore", failure)
+    assert by_hand(Way.APPLICATION).startswith("rolled back: application rolled back, the previous build serves again")
+
+
+def test_writes_that_a_broken_off_way_back_has_refused_are_let_in_again(world: World) -> None:
+    world.answers(standing, "look", replace(STANDS, maintenance=True))
+    by_hand(Way.APPLICATION)
+    assert "set_maintenance off" in world.calls
+
+
+def test_a_restore_that_is_complete_refuses_no_write_again(world: World) -> None:
+    world.answers(restoration, "find_restore", replace(RESTORED, before=True))
+    world.answers(status, "serving_deployment_id", "dpl_old")
+    by_hand(Way.RESTORE)
+    assert "set_maintenance on" not in world.calls
+    assert "set_maintenance off" in world.calls
 
 
 def test_an_application_that_does_not_refuse_writes_stops_no_restore(world: World) -> None:
