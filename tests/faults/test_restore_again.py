@@ -36,6 +36,7 @@ class Live:
     def __init__(self, platform: RunningPlatform, given: Settings) -> None:
         self.platform = platform
         self.given = given
+        self.first_build = status.serving_deployment_id() or ""
 
     def newest(self) -> Release:
         """The newest release in the ledger."""
@@ -96,6 +97,7 @@ def room(live: Live) -> Iterator[None]:
             if kept.name.startswith(prefixes):
                 client.delete_branch(kept.id)
     client.set_protected(branch.id, protected=True)
+    connections.vercel(live.given).rollback(live.first_build)
     with connections.ledger(live.given) as ledger:
         if (left := ledger.running(live.given.target)) is not None:
             ledger.end_release(left.id, "failed", "left by a test")
