@@ -13,6 +13,7 @@ from migrations.blockers import END_IDLE_AFTER_S, Policy
 from migrations.errors import DatabaseRefused, HistoryUnreadable, NotKept, OutOfStep, place
 from migrations.history import History, current_revisions
 from migrations.locks import migration_lock, one_migration
+from migrations.owner_rights import refuse_without_rights
 from migrations.progress import OnEvent, Progress
 from migrations.project import history_for
 from migrations.time_limits import STATEMENT_TIMEOUT_S
@@ -68,6 +69,7 @@ def upgrade(
         LockBudgetExceeded: others held a table for too long; they are named.
         RevisionFailed: a revision raised; it was rolled back.
         StatementTooLong: a statement that makes others wait took too long; it was rolled back.
+        OwnerLacksRight: the role may not do what the revisions do; nothing was written.
         OutOfStep: a revision stands that the history lacks.
         UnknownRevision, SeveralHeads, HistoryUnreadable: the history does not lead to the target.
         WorksElsewhere, NotKept: the env.py of a project that is not ours connects elsewhere, or does not commit.
@@ -82,6 +84,8 @@ def upgrade(
     patience = Patience(budget_s, policy, end_idle_after_s)
     with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as watch:
         stands = _standing(watch, dsn, history)
+        if history.environment is None:
+            refuse_without_rights(watch, dsn, history.path_to(targets, stands))
         kept = _records(watch, dsn, record=record and history.environment is None)
         for one in targets:
             if not history.path_to(one, stands):

@@ -12,7 +12,7 @@ SELECT pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype::text,
 FROM pg_default_acl d
 LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
 LEFT JOIN LATERAL aclexplode(d.defaclacl) g ON true
-WHERE d.defaclobjtype IN ('r', 'S', 'f')
+WHERE d.defaclobjtype IN ('r', 'S', 'f') AND pg_has_role(d.defaclrole, 'USAGE')
 ORDER BY 1, 2 NULLS FIRST, 3, 4, 5, 6
 """
 _OBJECTS = {"r": sql.SQL("TABLES"), "S": sql.SQL("SEQUENCES"), "f": sql.SQL("FUNCTIONS")}
@@ -40,10 +40,12 @@ class DefaultPrivilege:
 
 
 def read_default_privileges(connection: psycopg.Connection) -> tuple[DefaultPrivilege, ...]:
-    """What the database grants by itself.
+    """What the database grants by itself on what this session's role makes, or roles that it acts as.
 
     Args:
-        connection: a session that reads.
+        connection: a session of the role that applies revisions; what others make is nothing to them.
+
+    Source: Neon sets default privileges of its own superuser, which an owner cannot become.
 
     Locks: AccessShareLock on pg_default_acl.
     """

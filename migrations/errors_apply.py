@@ -3,6 +3,7 @@
 ```
 MigrationError
 ├── StatementTooLong            a statement that stops others ran for longer than it may
+├── OwnerLacksRight             the role may not do what the revisions do; nothing was written
 ├── HalfApplied                 a revision was cut off half-way, and how to go on is not certain
 └── IndexInTheWay               an index stands in the place of one that is to be built
 ```
@@ -44,6 +45,18 @@ class StatementTooLong(MigrationError):
             f" in: {' '.join(statement.split())[:500]}. {after}. Take the way that holds no lock meanwhile"
             " (pilotage lint names it), or allow it longer (--statement-timeout-s), when nobody has to wait for it"
         )
+
+
+class OwnerLacksRight(MigrationError):
+    """The role may not do what the revisions do; nothing was written.
+
+    Attributes:
+        role: the role.
+    """
+
+    def __init__(self, where: str, role: str, lacking: str, instead: str) -> None:
+        self.role = role
+        super().__init__(f"{role} cannot apply the revisions to {where}: {lacking}. Nothing was written; {instead}")
 
 
 class HalfApplied(MigrationError):

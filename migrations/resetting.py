@@ -11,6 +11,7 @@ from migrations.apply import Applied, upgrade
 from migrations.errors import DatabaseRefused
 from migrations.history import History
 from migrations.locks import migration_lock
+from migrations.owner_rights import refuse_without_rights
 from migrations.session import connect, reader
 
 RELEASE = "development"
@@ -157,6 +158,7 @@ def rebuild(dsn: str, history: History) -> tuple[Applied, ...]:
 
     Raises:
         AdvisoryLockHeld: another session migrates this database; nothing was dropped.
+        OwnerLacksRight: the role may not do what the revisions do; nothing was dropped.
         DatabaseRefused: something could not be dropped; nothing was.
         MigrationError: a revision could not be applied.
 
@@ -165,6 +167,7 @@ def rebuild(dsn: str, history: History) -> tuple[Applied, ...]:
     with migration_lock(dsn, wait_s=WAIT_S):
         try:
             with connect(dsn, lock_timeout=LOCK_TIMEOUT_MS) as connection:
+                refuse_without_rights(connection, dsn, history.revisions)
                 connection.execute(_EMPTY)
         except psycopg.Error as error:
             raise DatabaseRefused.of(dsn, "dropping everything", error) from error

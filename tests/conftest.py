@@ -23,6 +23,7 @@ from deployments.redaction import known
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 ROOM_BYTES = 6 * 2**30
+OLDEST_SERVER = Path("/usr/lib/postgresql/15/bin")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,6 +77,22 @@ def server(tmp_path_factory: pytest.TempPathFactory, spawner: Spawner) -> Iterat
     yield cluster
     cluster.stop("immediate")
     remove_data_root(state)
+
+
+@pytest.fixture(scope="session")
+def oldest(tmp_path_factory: pytest.TempPathFactory, spawner: Spawner) -> Iterator[Cluster]:
+    """A running cluster of the oldest version that is supported; without its binaries a test is skipped."""
+    if not OLDEST_SERVER.is_dir():
+        pytest.skip(f"there is no {OLDEST_SERVER}")
+    state = tmp_path_factory.mktemp("oldest")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PG_BIN", str(OLDEST_SERVER))
+        cluster = Cluster.create(data_root(state) / "oldest", spawner=spawner)
+        cluster.start(free_port(), settings={"archive_mode": "off", "full_page_writes": "off"})
+        environment.undo()
+        yield cluster
+        cluster.stop("immediate")
+        remove_data_root(state)
 
 
 @pytest.fixture(scope="session")

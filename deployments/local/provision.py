@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
+NEON_SUPERUSER = "neon_superuser"
+"""The role whose members Neon's API and console make."""
+
 
 @dataclass(frozen=True)
 class Login:
@@ -29,11 +32,11 @@ class ProvisionedDatabase:
 
 
 def provision(superuser: psycopg.Connection[tuple[object, ...]], *, database: str, owner: Login, app: Login) -> None:
-    """Make a database, its owner and the application's role.
+    """Make a database, its owner as Neon makes it, and the application's role.
 
-    The owner is no superuser; it may make roles and databases, read statistics, end other sessions, and row-level
-    security does not filter what it reads. The application may read and write the rows of the tables that the owner
-    makes in `public`, now and later, and nothing else.
+    The owner is no superuser: what it may it has from Neon's own role, and the schema `public` is its own as the
+    database's owner alone. The application may read and write the rows of the tables that the owner makes in `public`,
+    now and later, and nothing else.
 
     Args:
         superuser: A connection of a superuser to the server, in autocommit.
@@ -42,15 +45,9 @@ def provision(superuser: psycopg.Connection[tuple[object, ...]], *, database: st
         app: The role that is made for the application.
 
     Locks: none on user tables.
-
-    Source: Neon makes the roles of a project with CREATEDB, CREATEROLE and BYPASSRLS.
     """
-    for login in (owner, app):
-        create_login(superuser, login)
-    superuser.execute(sql.SQL("ALTER ROLE {} CREATEDB CREATEROLE BYPASSRLS").format(sql.Identifier(owner.name)))
-    superuser.execute(
-        sql.SQL("GRANT pg_monitor, pg_read_all_stats, pg_signal_backend TO {}").format(sql.Identifier(owner.name))
-    )
+    create_managed(superuser, owner)
+    create_login(superuser, app)
     create_database(superuser, database, owner.name)
     superuser.execute(
         sql.SQL("REVOKE ALL ON DATABASE {0} FROM PUBLIC; GRANT CONNECT ON DATABASE {0} TO {1}").format(
@@ -59,6 +56,36 @@ def provision(superuser: psycopg.Connection[tuple[object, ...]], *, database: st
     )
     with psycopg.connect(superuser.info.dsn, password=superuser.info.password, dbname=database) as inside:
         _grant_to_app(inside, owner.name, app.name)
+
+
+def create_managed(superuser: psycopg.Connection[tuple[object, ...]], login: Login, *, may_login: bool = True) -> None:
+    """Make a role as Neon's API and console make it.
+
+    Source: such a role has CREATEDB, CREATEROLE, BYPASSRLS and REPLICATION, and is a member of `neon_superuser`, which
+    reads and writes all data, and may pass on that it monitors and ends sessions.
+    """
+    _ensure_neon_superuser(superuser)
+    create_login(superuser, login, may_login=may_login)
+    superuser.execute(
+        sql.SQL("ALTER ROLE {0} CREATEDB CREATEROLE BYPASSRLS REPLICATION; GRANT {1} TO {0}").format(
+            sql.Identifier(login.name), sql.Identifier(NEON_SUPERUSER)
+        )
+    )
+
+
+def _ensure_neon_superuser(superuser: psycopg.Connection[tuple[object, ...]]) -> None:
+    if superuser.execute("SELECT FROM pg_roles WHERE rolname = %s", [NEON_SUPERUSER]).fetchone() is not None:
+        return
+    name = sql.Identifier(NEON_SUPERUSER)
+    superuser.execute(
+        sql.SQL(
+            "CREATE ROLE {0} NOLOGIN CREATEDB CREATEROLE BYPASSRLS REPLICATION;"
+            " GRANT pg_read_all_data, pg_write_all_data TO {0};"
+            " GRANT pg_monitor, pg_signal_backend TO {0} WITH ADMIN OPTION"
+        ).format(name)
+    )
+    if superuser.info.server_version >= 160000:
+        superuser.execute(sql.SQL("GRANT pg_create_subscription TO {}").format(name))
 
 
 def create_login(superuser: psycopg.Connection[tuple[object, ...]], login: Login, *, may_login: bool = True) -> None:
@@ -80,8 +107,20 @@ def set_password(superuser: psycopg.Connection[tuple[object, ...]], login: Login
 
 
 def create_database(superuser: psycopg.Connection[tuple[object, ...]], name: str, owner: str) -> None:
-    """Make an empty database."""
+    """Make an empty database, as Neon makes it.
+
+    Source: what Neon's own superuser makes in `public` later is for `neon_superuser` too. These default privileges are
+    of a role that the owner cannot become.
+    """
+    _ensure_neon_superuser(superuser)
     superuser.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner)))
+    with psycopg.connect(superuser.info.dsn, password=superuser.info.password, dbname=name) as inside:
+        for objects in ("TABLES", "SEQUENCES"):
+            inside.execute(
+                sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON {} TO {} WITH GRANT OPTION").format(
+                    sql.SQL(objects), sql.Identifier(NEON_SUPERUSER)
+                )
+            )
 
 
 def _grant_to_app(inside: psycopg.Connection[tuple[object, ...]], owner: str, app: str) -> None:

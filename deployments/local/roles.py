@@ -11,7 +11,7 @@ from deployments.local.cluster_template import SUPERUSER
 from deployments.local.errors import RefusedError
 from deployments.local.operations import Step
 from deployments.local.postgres import Cluster
-from deployments.local.provision import Login, create_database, create_login, set_password
+from deployments.local.provision import NEON_SUPERUSER, Login, create_database, create_managed, set_password
 from deployments.local.records import Branch, Database, Role, now
 
 
@@ -41,8 +41,8 @@ def take_stock(
     roles: list[Role] = []
     with cluster.connect() as connection:
         named = connection.execute(
-            "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> %s ORDER BY oid",
-            [SUPERUSER],
+            "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> ALL (%s) ORDER BY oid",
+            [[SUPERUSER, NEON_SUPERUSER]],
         ).fetchall()
         for name, may_login in ((str(row[0]), bool(row[1])) for row in named):
             role = kept.get(name) or given.get(name) or Role(name=name)
@@ -60,7 +60,7 @@ def take_stock(
 
 
 def make_role(store: BranchStore, branch_id: str, name: str, *, may_login: bool = True) -> Accepted:
-    """Make a role on a branch, with a new password.
+    """Make a role on a branch as the API makes it, with a new password.
 
     Raises:
         RefusedError: The branch does not exist (404), has such a role (409), or an operation runs (423).
@@ -74,7 +74,7 @@ def make_role(store: BranchStore, branch_id: str, name: str, *, may_login: bool 
 
         def work() -> None:
             with store.served(branch) as cluster, cluster.connect() as connection:
-                create_login(connection, Login(name, password), may_login=may_login)
+                create_managed(connection, Login(name, password), may_login=may_login)
             _replace_role(store, branch_id, role)
 
         operations = store.operations.begin([Step("apply_config", work, branch_id=branch_id)])

@@ -3,13 +3,11 @@
 import re
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from deployments.local.postgres import Cluster, data_root, dsn, free_port, remove_data_root
-from deployments.local.processes import Spawner
+from deployments.local.postgres import Cluster, dsn
 from deployments.local.provision import Login, provision
 from migrations.apply import Progress, downgrade, upgrade
 from migrations.catalog import Catalog, difference, read_catalog
@@ -17,7 +15,6 @@ from migrations.history import History
 from migrations.models import Base
 from migrations.session import connect
 
-OLDEST_SERVER = Path("/usr/lib/postgresql/15/bin")
 NEWEST = 180000
 NAME = re.compile(r"\d{8}_\d{4}_(init|add|create|update|remove|fix|migrate|optimize)_[a-z0-9_]+\.py")
 
@@ -26,23 +23,9 @@ REVISIONS = [one.id for one in HISTORY.revisions]
 
 
 @pytest.fixture(scope="module", params=[18, 15])
-def owner(
-    request: pytest.FixtureRequest, server: Cluster, spawner: Spawner, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def owner(request: pytest.FixtureRequest) -> str:
     """The owner's connection string to an empty database of the newest server, then of the oldest."""
-    if request.param == 18:
-        yield empty_database(server)
-        return
-    if not OLDEST_SERVER.is_dir():
-        pytest.skip(f"there is no {OLDEST_SERVER}")
-    state = tmp_path_factory.mktemp("oldest")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PG_BIN", str(OLDEST_SERVER))
-        oldest = Cluster.create(data_root(state) / "oldest", spawner=spawner)
-        oldest.start(free_port(), settings={"archive_mode": "off", "full_page_writes": "off"})
-        yield empty_database(oldest)
-        oldest.stop("immediate")
-        remove_data_root(state)
+    return empty_database(request.getfixturevalue("server" if request.param == 18 else "oldest"))
 
 
 def empty_database(server: Cluster) -> str:
