@@ -10,6 +10,7 @@ import psycopg
 from sqlalchemy import Connection, text
 
 from migrations.errors import Session
+from migrations.tools_tables import KEEP_OURS
 
 PRODUCT_SCHEMA = "pilotage"
 
@@ -85,7 +86,7 @@ def ensure_table(connection: psycopg.Connection) -> bool:
     if is_kept(connection) and _is_wide(connection):
         return True
     try:
-        connection.execute(f"{_CREATE};{_WIDEN}{UNFINISHED}".encode())
+        connection.execute(f"{_CREATE};{_WIDEN}{UNFINISHED};{KEEP_OURS}".encode())
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from migrations.backfill_sql import literal
 from migrations.locks import ADVISORY_KEY
+from migrations.tools_tables import KEEP_OURS
 
 Direction = Literal["upgrade", "downgrade"]
 
@@ -47,6 +48,7 @@ CREATE TABLE IF NOT EXISTS pilotage.backfill_batches (
     changed integer NOT NULL,
     committed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )""",
+    KEEP_OURS,
 )
 KEPT = "SELECT to_regclass('pilotage.backfills') IS NOT NULL AND to_regclass('pilotage.backfill_batches') IS NOT NULL"
 # Source: pg_locks splits the key of an advisory lock of one bigint into classid and objid, with objsubid 1.

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, create_engine, make_url, pool
 from migrations import backfill
 from migrations.applied import PRODUCT_SCHEMA
 from migrations.models import Base
+from migrations.tools_tables import KEEP_VERSION_TABLE
 
 # Importing it gives revisions `op.backfill`.
 __all__ = ["backfill"]
@@ -46,8 +47,15 @@ def database_url() -> URL:
     return url.set(drivername="postgresql+psycopg") if url.drivername in {"postgres", "postgresql"} else url
 
 
+def keep_version_table(*, ctx: Any, step: Any, **_: Any) -> None:
+    """Leave nobody but the owner a right to write what stands; the first revision's table was just made."""
+    if step.is_upgrade and not step.down_revision_ids:
+        ctx.connection.exec_driver_sql(KEEP_VERSION_TABLE)
+
+
 def run(connection: Connection, on_version_apply: Any = None) -> None:
     """Run the command's revisions, each in a transaction of its own."""
+    callbacks: Any = [*filter(None, (on_version_apply,)), keep_version_table]
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -55,7 +63,7 @@ def run(connection: Connection, on_version_apply: Any = None) -> None:
         compare_type=True,
         compare_server_default=True,
         include_name=is_ours,
-        on_version_apply=on_version_apply,
+        on_version_apply=callbacks,
         process_revision_directives=name_after_the_minute,
     )
     with context.begin_transaction():

@@ -14,6 +14,7 @@ from migrations.history import History, current_revisions
 from migrations.locks import migration_lock
 from migrations.session import connect
 from migrations.throwaway import promised_catalog
+from migrations.tools_tables import KEEP_VERSION_TABLE
 from migrations.unfinished import forget_by_hand, is_unfinished
 
 Mark = Literal["applied", "rolled back"]
@@ -22,7 +23,7 @@ RELEASE = "resolve"
 WAIT_S = 5.0
 
 _CREATE = """
-CREATE TABLE IF NOT EXISTS alembic_version (
+CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 )
 """
@@ -122,7 +123,9 @@ def _refuse_otherwise(revision: str, mark: Mark, promised: Catalog, found: Catal
 
 def _write(connection: psycopg.Connection, history: History, revision: str, mark: Mark, after: Sequence[str]) -> bool:
     """Set the mark, and bring the record along where one is kept; all in the transaction of the look."""
-    connection.execute(_CREATE)
+    there = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+    if there is None or there[0] is None:
+        connection.execute(f"{_CREATE};{KEEP_VERSION_TABLE}".encode())
     connection.execute("DELETE FROM alembic_version WHERE version_num <> ALL (%s)", (list(after),))
     for one in after:
         connection.execute(

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from migrations.applied import UNFINISHED
 from migrations.errors_apply import HalfApplied
 from migrations.time_limits import asked_past_sqlalchemy
+from migrations.tools_tables import KEEP_OURS
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ INSERT INTO pilotage.unfinished_revisions (revision, way, statements) VALUES ({}
 ON CONFLICT (revision, way) DO UPDATE
 SET statements = excluded.statements, begun = NULL, invalid = '{{}}', noted_at = clock_timestamp()
 """
-_MAKE = f"CREATE SCHEMA IF NOT EXISTS pilotage; {UNFINISHED}"
+_MAKE = f"CREATE SCHEMA IF NOT EXISTS pilotage; {UNFINISHED}; {KEEP_OURS}"
 # Another revision's note keeps the table, and whatever else is there keeps the schema.
 _TIDY = """
 DO $$ BEGIN

@@ -15,9 +15,11 @@ from deployments.local.running import RunningPlatform
 from flows.cli import app
 from migrations.apply import upgrade
 from migrations.catalog import Catalog, difference, read_catalog
+from migrations.checks.security.tools import check_tools_tables
 from migrations.consistency import check_live
 from migrations.history import History
 from migrations.session import reader
+from migrations.tools_tables import granted_writes, writable_by
 from tasks import connections
 
 
@@ -36,7 +38,12 @@ def names(database: ProvisionedDatabase) -> Iterator[tuple[str, str, str]]:
         for name in found:
             there = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
             if there is not None:
-                connection.execute(sql.SQL("DROP OWNED BY {0} CASCADE; DROP ROLE {0}").format(sql.Identifier(name)))
+                role = {"owner": sql.Identifier(database.owner), "role": sql.Identifier(name)}
+                connection.execute(
+                    sql.SQL("ALTER DATABASE {} OWNER TO {owner}").format(sql.Identifier(database.name), **role)
+                )
+                connection.execute(sql.SQL("REASSIGN OWNED BY {role} TO {owner}").format(**role))
+                connection.execute(sql.SQL("DROP OWNED BY {role} CASCADE; DROP ROLE {role}").format(**role))
 
 
 def roles(dsn: str, names: tuple[str, str, str], *more: str) -> tuple[int, str]:
@@ -124,7 +131,122 @@ def test_it_has_to_be_told_what_the_application_is(database: ProvisionedDatabase
 
 def test_a_role_that_may_not_make_roles_is_told(database: ProvisionedDatabase, names: tuple[str, str, str]) -> None:
     code, said = roles(database.app_dsn, names)
-    assert (code, "making roles" in said) == (1, True), said
+    assert (code, f"{database.app} has no CREATEROLE" in said, "Nothing was written" in said) == (1, True, True), said
+
+
+UNFIT = {
+    "the owner": "{owner}",
+    "a superuser": "cloud_admin",
+    "the services' role": "pilotage_service",
+    "PostgreSQL's own": "pg_monitor",
+    "everybody": "public",
+    "no role at all": "none",
+    "Neon's own": "neon_superuser",
+    "blank": "  ",
+    "with a blank before it": " {app}",
+    "with a newline in it": "a\nb",
+    "longer than a name may be": "a" * 64,
+}
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("unfit", UNFIT)
+def test_a_name_that_is_no_such_roles_is_refused_before_anything_is_written(
+    database: ProvisionedDatabase, names: tuple[str, str, str], unfit: str, place: int
+) -> None:
+    if unfit == "the services' role" and place == 2:
+        return
+    upgrade(database.owner_dsn, History.load(), target="20251101_0900", release_id="development")
+    before, given = catalog(database.owner_dsn), list(names)
+    given[place] = UNFIT[unfit].format(owner=database.owner, app=database.app)
+    code, said = roles(database.owner_dsn, (given[0], given[1], given[2]))
+    assert (code, "Nothing was written" in said) == (1, True), said
+    assert difference(before, catalog(database.owner_dsn)) == ()
+    assert may(database.superuser_dsn, database.owner, "audit_logs") >= {"UPDATE", "DELETE"}
+    with psycopg.connect(database.superuser_dsn) as connection:
+        assert connection.execute("SELECT FROM pg_roles WHERE rolname = ANY (%s)", (list(names),)).fetchone() is None
+
+
+def test_one_role_is_not_two(database: ProvisionedDatabase, names: tuple[str, str, str]) -> None:
+    for given in ((0, 0, 2), (0, 1, 0), (0, 1, 1)):
+        code, said = roles(database.owner_dsn, (names[given[0]], names[given[1]], names[given[2]]))
+        assert (code, "would be one role" in said) == (1, True), said
+
+
+ACTS = {
+    "as the owner": ("GRANT {owner} TO {shop}", "member of {owner}"),
+    "as a superuser": ("GRANT cloud_admin TO {shop}", "member of cloud_admin"),
+    "as one that Neon made": ("GRANT neon_superuser TO {shop}", "neon_superuser"),
+    "as an owner of tables": ("ALTER TABLE users OWNER TO {shop}", "owns this database or tables"),
+    "as an owner of a schema": ("CREATE SCHEMA extra AUTHORIZATION {shop}", "owns this database or tables"),
+    "past row-level security": ("ALTER ROLE {shop} BYPASSRLS", "goes round row-level security"),
+    "on every table": ("GRANT pg_write_all_data TO {shop}", "writes every table"),
+    "as the database's owner": (
+        "ALTER DATABASE {name} OWNER TO {shop}; GRANT CONNECT ON DATABASE {name} TO {owner}",
+        "owns this database",
+    ),
+}
+
+
+@pytest.mark.parametrize("acts", ACTS)
+def test_a_role_that_acts_as_more_than_it_may_is_refused(
+    database: ProvisionedDatabase, names: tuple[str, str, str], acts: str
+) -> None:
+    upgrade(database.owner_dsn, History.load(), target="20251101_0900", release_id="development")
+    statement, told = ACTS[acts]
+    known = {"owner": database.owner, "shop": names[0], "name": database.name}
+    with psycopg.connect(database.superuser_dsn) as connection:
+        connection.execute(f"CREATE ROLE {names[0]}; {statement.format(**known)}".encode())
+    code, said = roles(database.owner_dsn, names)
+    assert (code, told.format(**known) in said, "Nothing was written" in said) == (1, True, True), said
+
+
+KEPT = {
+    "by the default privileges of before": "GRANT SELECT, INSERT, UPDATE, DELETE ON alembic_version TO {shop}",
+    "with the right to pass it on": "GRANT SELECT ON alembic_version TO {shop} WITH GRANT OPTION",
+    "a column": "GRANT UPDATE (version_num) ON alembic_version TO {shop}",
+    "by everybody": "GRANT INSERT ON alembic_version TO PUBLIC",
+    "in another schema": """CREATE SCHEMA other; CREATE TABLE other.marks (version_num varchar(32) PRIMARY KEY);
+        GRANT INSERT ON other.marks TO {shop}""",
+    "the product's": "GRANT USAGE ON SCHEMA pilotage TO {shop}; GRANT DELETE ON pilotage.applied_revisions TO {shop}",
+    "the product's schema": "GRANT CREATE ON SCHEMA pilotage TO {shop}",
+    "prisma's": "CREATE TABLE _prisma_migrations (id text); GRANT UPDATE ON _prisma_migrations TO {shop}",
+    "a sequence of the product's": """CREATE SEQUENCE pilotage.numbers;
+        GRANT USAGE ON SEQUENCE pilotage.numbers TO {shop}""",
+}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_what_tools_keep_is_taken_from_the_roles(
+    database: ProvisionedDatabase, names: tuple[str, str, str], kept: str
+) -> None:
+    upgrade(database.owner_dsn, History.load(), target="20251101_0900", release_id="development")
+    with psycopg.connect(database.superuser_dsn) as connection:
+        connection.execute(f"CREATE ROLE {names[0]}".encode())
+    with psycopg.connect(database.owner_dsn) as connection:
+        connection.execute(KEPT[kept].format(shop=names[0]).encode())
+        assert check_tools_tables(connection, names[0]).wrong
+    for _ in range(2):
+        code, said = roles(database.owner_dsn, names)
+        assert code == 0, said
+        with psycopg.connect(database.owner_dsn) as connection:
+            # The role that the database was provisioned with was not named.
+            assert [who for who, _ in granted_writes(connection) if who != database.app] == []
+            assert writable_by(connection, names[0]) == ()
+    assert may(database.owner_dsn, names[0], "alembic_version") == {"SELECT"}
+
+
+def test_a_right_that_comes_from_elsewhere_is_told(database: ProvisionedDatabase, names: tuple[str, str, str]) -> None:
+    upgrade(database.owner_dsn, History.load(), target="20251101_0900", release_id="development")
+    with psycopg.connect(database.superuser_dsn) as connection:
+        for name in names:
+            connection.execute(f"CREATE ROLE {name}".encode())
+        connection.execute(f"GRANT INSERT ON alembic_version TO {names[2]}; GRANT {names[2]} TO {names[0]}".encode())
+        found = check_tools_tables(connection, names[0]).wrong
+    assert f"{names[0]} may write alembic_version, which says where the schema stands" in found
+    assert f"{names[2]} may write alembic_version, which says where the schema stands" in found
+    code, said = roles(database.owner_dsn, (names[0], names[1], "pilotage_service"))
+    assert (code, f"{names[0]} may write alembic_version" in said) == (1, True), said
 
 
 def under_way(*_: object) -> object:

@@ -19,6 +19,7 @@ from migrations.checks.security.encrypted import check_encrypted, check_masked
 from migrations.checks.security.finding import Finding, Gathered, State
 from migrations.checks.security.row_security import check_row_security
 from migrations.checks.security.tls import judge, way
+from migrations.checks.security.tools import check_tools_tables
 from migrations.encryption import KeyRing
 from migrations.errors import DatabaseUnreachable, place
 from migrations.session import reader
@@ -89,6 +90,7 @@ def check_database(dsn: str, *, ring: KeyRing | None, application: Application) 
 def _row_security(connection: psycopg.Connection, tables: tuple[str, ...], application: Application) -> Gathered:
     gathered = check_row_security(connection, tables, application.role)
     gathered.add(check_application_role(connection, application.role))
+    gathered.add(check_tools_tables(connection, application.role))
     if application.dsn:
         gathered.add(check_rows_seen(application.dsn, tables))
     return gathered
