@@ -264,6 +264,7 @@ def test_backfill_that_row_level_security_would_hide_rows_from_fails_instead(
         ' op.execute("ALTER TABLE a ENABLE ROW LEVEL SECURITY"); op.execute("ALTER TABLE a FORCE ROW LEVEL SECURITY")',
         'op.execute("UPDATE a SET id = 2")',
     )
+    upgrade(database.owner_dsn, history, target="r1", release_id="r")
     with psycopg.connect(database.superuser_dsn) as superuser:
         superuser.execute(f'ALTER ROLE "{database.owner}" NOBYPASSRLS'.encode())
     with pytest.raises(RevisionFailed, match="row-level security policy") as caught:
