@@ -83,6 +83,15 @@ def _guarded(stream: TextIO, *, by_line: bool) -> TextIO:
     )
 
 
+def hand_over(line: str) -> None:
+    """Write a line to stdout as it is: for a command that is asked for a secret, and for that line alone."""
+    sys.stdout.flush()
+    under = getattr(sys.stdout, "buffer", None)
+    stream = under.under if isinstance(under, _Stream) else sys.stdout
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
 def guard_logging() -> None:
     """Let every record of this process pass the redactor, whichever logger makes it and whatever handles it."""
     make = logging.getLogRecordFactory()

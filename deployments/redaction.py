@@ -30,6 +30,7 @@ _NAMES_A_SECRET: Final = re.compile(
     r"|AUTH_STRING|WEBHOOK_URL)S?(?:_|$)",
     re.IGNORECASE,
 )
+_NAMES_AN_ADDRESS: Final = re.compile(r"(?:URL|URI|DSN|REPOSITORY)(?:_|$)", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"\s*[a-z][\w+.-]*:/|.*\b(?:password|passfile)\s*=", re.IGNORECASE | re.DOTALL)
 _BETWEEN: Final = re.compile(r"[\s│┃|]+")
 _PARTS: Final = re.compile(r"[/@#?:%&=\s\\'\"]+")
@@ -125,7 +126,7 @@ def learn_variables(given: Mapping[str, str | None]) -> None:
         if _NAMES_A_SECRET.search(name):
             parts = [part for part in re.split(r"[,:;/\s]+", value) if len(part) >= 2 * LONG]
             learn(value, *(line for line in value.splitlines() if len(line.strip()) >= SHORTEST), *parts)
-        if _ADDRESS.match(value):
+        if _ADDRESS.match(value) or _NAMES_AN_ADDRESS.search(name):
             learn_address(value)
         if name == "PGPASSFILE":
             learn_passfile(Path(value))

@@ -56,6 +56,7 @@ _ROWS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
 )
 
 _SECRET_PARAMETER = re.compile(rf"{_KEYS}\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+_WITHOUT_SCHEME = re.compile(r"\s*(?:[\w+.-]*:/+|/+)?[^:=/\s]*:/*(.+)@", re.DOTALL)
 _USERS_BY_CONVENTION = frozenset({"git", "oauth2", "x-access-token", "x-oauth-basic", "x-token-auth"})
 _LONG_USER = 8
 
@@ -84,6 +85,8 @@ def addresses(text: str) -> Iterator[str]:
             yield password
         if is_web and at and len(user) >= _LONG_USER and "/" not in user and user not in _USERS_BY_CONVENTION:
             yield user
+    elif found := _WITHOUT_SCHEME.match(text):
+        yield found[1]
     for found in _SECRET_PARAMETER.finditer(text):
         yield re.sub(r"\\(.)", r"\1", found[1][1:-1]) if found[1].startswith("'") else found[1]
         if not mark:

@@ -9,6 +9,7 @@ from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deployments.connection_uri import is_ambiguous
 from deployments.errors import SettingsError
 from deployments.redaction import learn, learn_address
 
@@ -19,6 +20,10 @@ _PLACEHOLDER: Final = re.compile(
 
 # A header takes no more, and an address neither.
 _SENT: Final = re.compile(r"[!-~]*")
+
+_MALFORMED: Final = (
+    "write it as postgresql://user:password@host/database, with / @ : # ? % and blanks of the password percent-encoded"
+)
 
 Given = Annotated[str, Field(min_length=1)]
 Loaded = TypeVar("Loaded", bound="NeonSettings")
@@ -60,6 +65,8 @@ class NeonSettings(BaseSettings):
     def _is_sent_as_it_is(cls, value: object) -> object:
         if isinstance(value, SecretStr) and _SENT.fullmatch(value.get_secret_value()) is None:
             raise PydanticCustomError("blanks", "holds a blank, or a character that is not ASCII: percent-encode it")
+        if isinstance(value, SecretStr) and _is_malformed(value.get_secret_value()):
+            raise PydanticCustomError("malformed", _MALFORMED)
         return value
 
 
@@ -149,6 +156,10 @@ def _load(kind: type[Loaded]) -> Loaded:
     learn(*(value for _, value in loaded if isinstance(value, SecretStr) and not _is_address(value)))
     learn_address(*(value for _, value in loaded if isinstance(value, (SecretStr, str))))
     return loaded
+
+
+def _is_malformed(text: str) -> bool:
+    return text.startswith("postgres") and is_ambiguous(text)
 
 
 def _is_address(value: SecretStr) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field
 from tasks import notification, output
 from tasks.drift import ENVIRONMENTS, DriftReport, check_environment
 from tasks.errors import TaskError
+from tasks.step import without_secrets
 
 
 class DriftFound(TaskError):
@@ -16,6 +17,7 @@ class DriftFound(TaskError):
 
 
 @flow(name="drift-check")
+@without_secrets
 def drift_check(
     environment: Annotated[Literal["all", "production", "staging"], Field(title="Environment")] = "all",
 ) -> State[str]:

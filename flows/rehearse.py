@@ -6,9 +6,11 @@ from prefect.states import Completed
 from tasks import output, rehearsal, status
 from tasks import plan as planning
 from tasks.errors import RehearsalFailed
+from tasks.step import without_secrets
 
 
 @flow(name="rehearse", flow_run_name="rehearse {ref}")
+@without_secrets
 def rehearse(ref: str, target_revision: str = "head") -> State[str]:
     """Try a ref's plan on a fresh branch of production, which is deleted afterwards, and keep the evidence.
 

@@ -32,6 +32,7 @@ from tasks import (
     plan as planning,
 )
 from tasks.errors import TaskError, verdict_error
+from tasks.step import without_secrets
 from tasks.values import ReleaseRequest, RestorePoint, Survey, Verdict
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Progress:
 
 
 @flow(name="release", flow_run_name="release {request.ref}")
+@without_secrets
 def release(request: ReleaseRequest) -> State[str]:
     """Take a commit into production, and bring production back by itself when something goes wrong.
 

@@ -30,6 +30,7 @@ from tasks import (
     validation,
 )
 from tasks.errors import CannotTell, DataFailed, RollbackFailed, SchemaFailed, TaskError, verdict_error
+from tasks.step import without_secrets
 from tasks.values import ReleaseRequest, Restoration, RestorePoint, Verdict
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ AFTERWARDS_WINDOWS = 6
 
 
 @flow(name="rollback", flow_run_name="rollback {release_id}")
+@without_secrets
 def rollback(
     release_id: str,
     way: Annotated[Literal["application", "data"], Field(title="Way back")] = "application",

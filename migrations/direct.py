@@ -12,9 +12,9 @@ import os
 from functools import lru_cache
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
-from migrations.errors import DatabaseRefused, DatabaseUnreachable, place
+from migrations.errors import MALFORMED, DatabaseRefused, DatabaseUnreachable, parts_of, place
 from migrations.errors_session import ThroughPooler
 
 CONNECT_TIMEOUT_S = 10
@@ -62,7 +62,7 @@ def refuse_pooler(dsn: str) -> None:
         ThroughPooler: it does.
         DatabaseUnreachable, DatabaseRefused: it could not be told.
     """
-    if is_named_pooler(str(_parts(dsn).get("host") or os.environ.get("PGHOST", ""))):
+    if is_named_pooler((_parts(dsn).get("host") or os.environ.get("PGHOST", ""))):
         raise ThroughPooler(place(dsn), "its name says so")
     _look(dsn)
 
@@ -87,9 +87,8 @@ def _backend(connection: psycopg.Connection) -> int:
     return connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchall()[0][0]
 
 
-def _parts(dsn: str) -> dict[str, object]:
-    try:
-        return dict(conninfo_to_dict(dsn))
-    except psycopg.ProgrammingError:
-        # libpq's message would quote the string, and the password with it.
-        raise DatabaseUnreachable(place(dsn), "check how it is written") from None
+def _parts(dsn: str) -> dict[str, str]:
+    parts = parts_of(dsn)
+    if parts is None:
+        raise DatabaseUnreachable(place(dsn), MALFORMED)
+    return parts

@@ -24,6 +24,7 @@ MigrationError                  transient: whether the same call may work a mome
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,12 @@ _LIMITS = {
     "25P04": "transaction_timeout",
     "57P05": "idle_session_timeout",
 }
+MALFORMED = (
+    "write it as postgresql://user:password@host/database, with / @ : # ? % and blanks of the password percent-encoded"
+)
+_HOSTS = re.compile(r"/[^@]*|@?[\w.,:~%/-]*")
+_PORTS = re.compile(r"[\d,]*")
+_AMBIGUOUS = re.compile(r"[@/#?]|://")
 
 
 class MigrationError(Exception):
@@ -46,11 +53,26 @@ class MigrationError(Exception):
     transient: bool = False
 
 
+def parts_of(dsn: str) -> dict[str, str] | None:
+    """The parameters of a connection string; None where it cannot be read, or may be meant otherwise.
+
+    A delimiter in a password that is not percent-encoded makes a part of it the host, the port or the database.
+    """
+    try:
+        given = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+    except psycopg.ProgrammingError:
+        # libpq's message would quote the string, and the password with it.
+        return None
+    hosts, ports = given.get("host", ""), given.get("port", "")
+    is_clear = _HOSTS.fullmatch(hosts) and _PORTS.fullmatch(ports) and not _AMBIGUOUS.search(given.get("dbname", ""))
+    in_address = dsn.partition("://")[2]
+    return given if is_clear and not (in_address and re.search(r"[\s#]", in_address)) else None
+
+
 def place(dsn: str) -> str:
     """Name the database of a connection string without its password."""
-    try:
-        given = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
+    given = parts_of(dsn)
+    if given is None:
         return "the database (its connection string cannot be read)"
     return f"{given.get('dbname', '')} on {given.get('host', 'localhost')}:{given.get('port', 5432)}"
 

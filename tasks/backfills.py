@@ -8,6 +8,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from deployments.redaction import redacted
 from migrations.backfill import BackfillProgress, reporting
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ class ProgressArtifact:
             log.warning("the progress of the backfill is not shown: %s", error)
 
     def _show(self, progress: BackfillProgress) -> None:
-        key, percent, said = (progress.revision, progress.table), round(progress.share * 100, 1), str(progress)
+        key, percent = (progress.revision, progress.table), round(progress.share * 100, 1)
+        said = redacted(str(progress))
         if key in self._made:
             update_progress_artifact(self._made[key], progress=percent, description=said)
         else:

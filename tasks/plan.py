@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prefect.artifacts import create_markdown_artifact
 
+from deployments.redaction import redacted
 from deployments.repository import Commit
 from migrations.errors import ContractBelowExpand
 from migrations.history import current_revisions
@@ -87,5 +88,5 @@ def _show(release_id: str | None, plan: Plan, findings: Sequence[Finding], descr
     afterwards.tried(
         release_id,
         "the plan could not be shown in Prefect",
-        lambda: create_markdown_artifact(render(plan, findings), key="plan", description=description),
+        lambda: create_markdown_artifact(redacted(render(plan, findings)), key="plan", description=description),
     )

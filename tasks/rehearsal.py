@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
+from deployments.redaction import redacted
 from deployments.repository import Commit
 from deployments.settings import Settings
 from migrations.application import running_application
@@ -133,11 +134,11 @@ def keep(given: Settings, release_id: str | None, evidence: Evidence) -> None:
 
 def _show(given: Settings, release_id: str | None, evidence: Evidence) -> None:
     create_markdown_artifact(
-        render(evidence, blocking_budget_ms=given.blocking_budget_ms),
+        redacted(render(evidence, blocking_budget_ms=given.blocking_budget_ms)),
         key="rehearsal",
         description=f"Rehearsal of release {release_id}" if release_id else "Rehearsal without a release",
     )
-    picture = base64.b64encode(timeline(evidence).encode()).decode()
+    picture = base64.b64encode(redacted(timeline(evidence)).encode()).decode()
     create_image_artifact(
         f"data:image/svg+xml;base64,{picture}", key="rehearsal-locks", description="When each lock was held"
     )

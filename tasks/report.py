@@ -6,6 +6,7 @@ from datetime import datetime
 from prefect.artifacts import create_markdown_artifact
 
 from deployments.ledger import Release, Step
+from deployments.redaction import redacted
 from migrations.receipt import Receipt
 from tasks import connections, notification
 from tasks.standing import Standing
@@ -24,8 +25,8 @@ def publish(release_id: str, summary: str, verdicts: Sequence[Verdict]) -> str:
     """
     given = connections.settings()
     with connections.ledger(given) as ledger:
-        markdown = render(ledger.release(release_id), ledger.steps(release_id), summary, verdicts)
-    create_markdown_artifact(markdown, key="release-report", description=summary)
+        markdown = redacted(render(ledger.release(release_id), ledger.steps(release_id), summary, verdicts))
+    create_markdown_artifact(markdown, key="release-report", description=redacted(summary))
     return markdown
 
 

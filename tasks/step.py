@@ -1,12 +1,16 @@
 """How every step of the checklist becomes a retriable Prefect task."""
 
+import os
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
+from deployments.redacted_output import guard_logging, made_safe
+from deployments.redaction import learn_variables
 from tasks.errors import is_transient
 
 P = ParamSpec("P")
@@ -21,6 +25,24 @@ def _may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     return isinstance(result, BaseException) and is_transient(result)
 
 
+def without_secrets(function: Callable[P, R]) -> Callable[P, R]:
+    """Let what a step or a flow logs and raises pass the redactor, before Prefect keeps it."""
+
+    @wraps(function)
+    def guarded(*args: P.args, **given: P.kwargs) -> R:
+        guard_logging()
+        learn_variables(os.environ)
+        try:
+            return function(*args, **given)
+        except BaseException as error:
+            safe = made_safe(error)
+            if safe is error:
+                raise
+            raise safe from None
+
+    return guarded
+
+
 def step(name: str, *, timeout_s: float, retries: int = 3) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a step: named, retried while its errors are transient, bounded in time, never cached.
 
@@ -29,13 +51,18 @@ def step(name: str, *, timeout_s: float, retries: int = 3) -> Callable[[Callable
         timeout_s: seconds for one try.
         retries: further tries after the first.
     """
-    return task(
-        name=name,
-        task_run_name=name,
-        retries=retries,
-        retry_delay_seconds=RETRY_DELAYS_S[:retries],
-        retry_condition_fn=_may_help,
-        timeout_seconds=timeout_s,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )
+
+    def made(function: Callable[P, R]) -> Task[P, R]:
+        made_a_task = task(
+            name=name,
+            task_run_name=name,
+            retries=retries,
+            retry_delay_seconds=RETRY_DELAYS_S[:retries],
+            retry_condition_fn=_may_help,
+            timeout_seconds=timeout_s,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
+        return made_a_task(without_secrets(function))
+
+    return made

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from dotenv import dotenv_values
 
+from deployments.redaction import learn_variables
 from flows.cli import (
     apply,
     backfill,
@@ -38,9 +39,11 @@ from flows.cli import (
     studio,
     super_admin,
 )
+from flows.cli.outlet import RedactedGroup
 
 app = typer.Typer(
     name="pilotage",
+    cls=RedactedGroup,
     help="Bring a release into production, and back out when something goes wrong.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -86,6 +89,7 @@ def settings_from(
     if env_file is not None:
         os.environ["PILOTAGE_ENV_FILE"] = str(env_file.resolve())
     given = dotenv_values(os.environ.get("PILOTAGE_ENV_FILE", ".env"))
+    learn_variables(given)
     # Prefect has settings of its own, and reads them from the environment alone.
     for name, value in given.items():
         if name.startswith("PREFECT_") and value is not None:

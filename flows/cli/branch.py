@@ -17,6 +17,7 @@ from deployments.errors import WrongBranch
 from deployments.ledger import Ledger
 from deployments.ledger.leftovers import leftovers
 from deployments.neon import Branch, NeonClient
+from deployments.redacted_output import hand_over
 from deployments.settings import NeonSettings, load_neon_settings
 from flows.cli.failing import CommandFailed, clearly
 
@@ -119,9 +120,9 @@ def url(
         found = connection_string(_client(settings), settings, name, pooled=pooled)
     if as_json:
         host = make_url(found).host
-        typer.echo(json.dumps({"branch": name, "host": host, "pooled": pooled, "url": found}, indent=2))
+        hand_over(json.dumps({"branch": name, "host": host, "pooled": pooled, "url": found}, indent=2))
     else:
-        typer.echo(found)
+        hand_over(found)
 
 
 @app.command()

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+from deployments.connection_uri import is_ambiguous
 from deployments.settings import load_settings
 from flows.cli import variables
 from flows.cli.failing import CommandFailed
+from migrations.errors import MALFORMED, parts_of
 from tasks import connections
 
 Environment = Literal["development", "staging", "production"]
@@ -18,13 +20,13 @@ def owner_dsn(environment: Environment | str, database_url: str | None = None) -
         database_url: the string itself, which goes before the environment.
 
     Raises:
-        CommandFailed: there is no such environment, or DATABASE_URL is not set.
+        CommandFailed: there is no such environment, or DATABASE_URL is not set or cannot be read.
         DeploymentError: Neon does not know the branch, or the settings are not complete.
     """
     if database_url:
-        return _for_libpq(database_url)
+        return for_libpq(database_url, "--database-url")
     if environment == "development":
-        return _for_libpq(variables.required("DATABASE_URL", instead="--database-url"))
+        return for_libpq(variables.required("DATABASE_URL", instead="--database-url"), "DATABASE_URL")
     if environment not in {"staging", "production"}:
         raise CommandFailed(f"there is no environment {environment}: take development, staging or production")
     settings = load_settings()
@@ -34,8 +36,24 @@ def owner_dsn(environment: Environment | str, database_url: str | None = None) -
     return connections.owner_dsn(settings, branch)
 
 
-def _for_libpq(url: str) -> str:
-    """A connection string without the name of SQLAlchemy's driver."""
+def for_libpq(url: str, given_as: str) -> str:
+    """A connection string without the name of SQLAlchemy's driver.
+
+    Raises:
+        CommandFailed: it cannot be read, or may be read in more than one way; nothing of it is told.
+    """
+    if not is_readable(url):
+        raise CommandFailed(f"{given_as} cannot be read: {MALFORMED}")
+    return _without_driver(url)
+
+
+def is_readable(url: str) -> bool:
+    """Whether a connection string can be read, and in one way only."""
+    found = _without_driver(url)
+    return parts_of(found) is not None and not ("://" in found and is_ambiguous(found))
+
+
+def _without_driver(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     # A string of keywords may hold such a mark in its password.
     return f"{scheme.partition('+')[0]}{mark}{rest}" if mark and "=" not in scheme else url

@@ -15,6 +15,7 @@ from rich.console import Console
 from deployments.local import development
 from deployments.local.development import DevelopmentDatabase
 from deployments.local.errors import LocalPlatformError
+from deployments.redacted_output import hand_over
 from flows.cli.failing import CommandFailed, clearly
 from flows.cli.place import STATE
 from migrations.apply import Applied, upgrade
@@ -63,7 +64,7 @@ def up(
                 ensure_roles(connection, application=database.app_role, read_only="reader")
         facts = _facts(folder.resolve(), database, applied)
     if as_json:
-        typer.echo(json.dumps(asdict(facts), indent=2))
+        hand_over(json.dumps(asdict(facts), indent=2))
         return
     for one in applied:
         console.print(f"applied {one.revision} {one.message}", soft_wrap=True, markup=False)
@@ -97,7 +98,7 @@ def status(folder: Folder = _FOLDER, as_json: AsJson = False) -> None:
             raise CommandFailed(f"no development database was made in {folder}: `pilotage db up` makes one")
         facts = _facts(folder.resolve(), database)
     if as_json:
-        typer.echo(json.dumps(asdict(facts), indent=2))
+        hand_over(json.dumps(asdict(facts), indent=2))
     else:
         _show(facts)
     if database.pid is None:
@@ -140,9 +141,10 @@ def _show(facts: _Facts) -> None:
     if facts.running:
         pending = "cannot be told" if facts.pending is None else ", ".join(facts.pending) or "none"
         lines += [f"  revision  {', '.join(facts.revisions) or 'none'}", f"  pending   {pending}"]
-    lines += [f"  log       {facts.log}", f"DATABASE_URL={facts.database_url}"]
+    lines += [f"  log       {facts.log}"]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
+    hand_over(f"DATABASE_URL={facts.database_url}")
 
 
 def _say_how_to_use_it(facts: _Facts) -> None:

@@ -9,11 +9,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 from dotenv import dotenv_values
 
+from deployments.connection_uri import is_ambiguous
 from deployments.errors import SettingsError
 from deployments.settings import Settings, is_placeholder, load_neon_settings, load_settings, variable
 from deployments.worktree import Worktree
 from flows.cli import variables
+from flows.cli.database import is_readable
 from migrations.encryption import KeyRing
+from migrations.errors import MALFORMED
 from migrations.errors_encryption import KeyRingMalformed
 
 Environment = Literal["development", "staging", "production"]
@@ -143,11 +146,15 @@ def files_of_settings(named: str | None, folder: Path) -> tuple[Path, ...]:
 
 def _lacking(*names: variables.Variable) -> tuple[str, ...]:
     found: Mapping[str, str | None] = {name: variables.given(name) for name in names}
-    return tuple(
-        f"{name} {'is missing' if value is None else 'still holds a placeholder'}"
-        for name, value in found.items()
-        if value is None or is_placeholder(value)
-    )
+    return tuple(f"{name} {problem}" for name, value in found.items() if (problem := _problem(name, value)))
+
+
+def _problem(name: str, value: str | None) -> str:
+    if value is None:
+        return "is missing"
+    if is_placeholder(value):
+        return "still holds a placeholder"
+    return "cannot be read" if name == "DATABASE_URL" and not is_readable(value) else ""
 
 
 def _problems(load: Callable[[], object]) -> tuple[str, ...]:
@@ -159,6 +166,11 @@ def _problems(load: Callable[[], object]) -> tuple[str, ...]:
 
 
 def _unusable(url: str) -> Iterator[Finding]:
+    if "://" not in url and is_readable(url):
+        return
+    if is_ambiguous(url):
+        yield Finding("DATABASE_URL", "cannot be read", MALFORMED)
+        return
     parts = urlsplit(url)
     if not parts.scheme.startswith("postgres") or not parts.hostname:
         yield Finding(

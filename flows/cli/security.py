@@ -36,7 +36,8 @@ def security_check(
     with clearly():
         settings = _settings(environment)
         dsn = database.owner_dsn(environment, database_url)
-        theirs = app_database_url or (None if database_url else _application_dsn(environment, settings))
+        given = database.for_libpq(app_database_url, "--app-database-url") if app_database_url else None
+        theirs = given or (None if database_url else _application_dsn(environment, settings))
         keys = variables.given("ENCRYPTION_KEYS")
         findings = check_security(
             Subject(
