@@ -114,7 +114,8 @@ def learn_address(*texts: str | SecretStr | None) -> None:
         for one in addresses(text):
             learn(one)
             # An unescaped delimiter makes a part of the password another part of the address.
-            if parts := [part for part in _PARTS.split(one)[:20] if len(part) >= SHORTEST]:
+            both = f"{one} {unquote(one)}"
+            if parts := [part for part in _PARTS.split(both)[:40] if len(part) >= SHORTEST]:
                 learn(*parts)
 
 
