@@ -62,7 +62,7 @@ def refuse_pooler(dsn: str) -> None:
         ThroughPooler: it does.
         DatabaseUnreachable, DatabaseRefused: it could not be told.
     """
-    if is_named_pooler((_parts(dsn).get("host") or os.environ.get("PGHOST", ""))):
+    if is_named_pooler(_parts(dsn).get("host") or os.environ.get("PGHOST", "")):
         raise ThroughPooler(place(dsn), "its name says so")
     _look(dsn)
 
