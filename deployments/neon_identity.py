@@ -33,7 +33,9 @@ def refuse_not_kept(kept: Branch, restored: Branch, source_branch_id: str, sourc
     if kept.parent_id == restored.id:
         why = f"it was branched off {restored.name}"
     elif source_branch_id == restored.id:
-        if restored.parent_id != (kept.id if restored.parent_id else kept.parent_id):
+        if restored.parent_id == kept.id and kept.parent_id is None:
+            why = f"{restored.name} was restored from it since"
+        elif restored.parent_id != (kept.id if restored.parent_id else kept.parent_id):
             why = f"{restored.name} does not descend from it, nor are both roots"
     elif restored.parent_id != source_branch_id or source_lsn not in {None, restored.parent_lsn}:
         why = f"{restored.name} was not restored from {source_branch_id} since"

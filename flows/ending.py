@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from deployments.ledger import EndState
 from deployments.repository import Commit
 from flows.decision import Way
-from tasks import afterwards, record, report, standing
+from tasks import afterwards, present, record, report
 from tasks.values import RestorePoint, Verdict
 
 
@@ -72,7 +72,7 @@ def hold(release_id: str, ref: str, error: Exception, failure: Exception) -> str
     Returns:
         The summary.
     """
-    stands = standing.look().words
+    stands = present.look().words
     summary = (
         f"undecided: the way back could not be chosen, and nothing was moved: {failure}; {stands}; what failed: {error}"
     )
@@ -118,7 +118,7 @@ def ended(ref: str, way: Way, error: Exception, outcome: Outcome) -> Ending:
 
 def given_up(back: WayBack, ref: str, way: Way, outcome: Outcome, failure: Exception) -> Ending:
     """How far a way back came that could not be walked to its end, and what stands now."""
-    done, stands = outcome.summary or "nothing was moved", standing.look().words
+    done, stands = outcome.summary or "nothing was moved", present.look().words
     again = "data" if way is Way.RESTORE or outcome.kept_branch else "application"
     go_on = (
         f"`pilotage rollback {back.undone_id} --way {again}` goes on: what was done is found, and not done again. "
@@ -148,8 +148,8 @@ def say(back: WayBack, error: Exception, outcome: Outcome, ending: Ending) -> st
     affected: list[str] = []
     unknown = afterwards.tried(
         release_id,
-        "cannot be told",
-        lambda: affected.append(report.affected(back.undone_id, release_id, standing.look())),
+        "how long users were affected cannot be told",
+        lambda: affected.append(report.affected(back.undone_id, release_id, present.look())),
     )
     facts = {
         "Release": release_id,

@@ -19,13 +19,13 @@ from tasks import (
     catalogue,
     maintenance,
     output,
+    present,
     protection,
     record,
     report,
     restoration,
     snapshot,
     staging,
-    standing,
     status,
     validation,
 )
@@ -133,7 +133,7 @@ def walk(back: WayBack, way: Way, began: datetime, outcome: Outcome) -> None:
             _back_to_the_restore_point(back, began, outcome)
         case Way.HOLD:
             # Nothing is changed: what stands is told, and a person decides.
-            outcome.summary = f"nothing was moved: {standing.look().words}"
+            outcome.summary = f"nothing was moved: {present.look().words}"
 
 
 def _drop_snapshot(back: WayBack, outcome: Outcome) -> None:
@@ -158,7 +158,7 @@ def _back_to_the_application(back: WayBack, began: datetime, outcome: Outcome) -
     outcome.summary = f"application rolled back, {build}, the schema stays at {back.stands}"
     try:
         outcome.verdicts = _database(back, unchanged=False)
-        if standing.look().maintenance:
+        if present.look().maintenance:
             # A way back that broke off has left it on; the rows have just been checked.
             _let_writes_in(back, outcome)
         _see_it_serve(back, began, outcome)

@@ -9,7 +9,7 @@ from deployments.ledger import Release, Step
 from deployments.redaction import redacted
 from migrations.receipt import Receipt
 from tasks import connections, notification
-from tasks.standing import Standing
+from tasks.present import Present
 from tasks.step import step
 from tasks.values import Verdict
 
@@ -72,7 +72,7 @@ def timeline(steps: Iterable[Step]) -> tuple[tuple[str, datetime, str, str], ...
     return tuple(rows)
 
 
-def affected(failed_release_id: str, rollback_id: str, stands: Standing) -> str:
+def affected(failed_release_id: str, rollback_id: str, stands: Present) -> str:
     """For how long users were served by the failed release, or refused while it was put right.
 
     Args:
@@ -87,7 +87,7 @@ def affected(failed_release_id: str, rollback_id: str, stands: Standing) -> str:
     return affected_words(failed, ended, stands)
 
 
-def affected_words(failed: Sequence[Step], ended: Sequence[Step], stands: Standing) -> str:
+def affected_words(failed: Sequence[Step], ended: Sequence[Step], stands: Present) -> str:
     """The same, from the steps of the release that failed, and of it with those of what put it right."""
     began = [entry.at for entry in failed if entry.event == "done" and entry.step in AFFECTED_FROM]
     promoted = [entry for entry in failed if entry.step == "promote"]

@@ -23,6 +23,10 @@ from tasks.values import Restoration, RestorePoint
 
 log = logging.getLogger(__name__)
 
+RESTORE = "restore production"
+# As far back as a restore to the newest release's point can lie.
+ROWS = 50
+
 
 def kept_name(undone_id: str) -> str:
     """The name of the branch that keeps production as it was before the restore to a release's point.
@@ -115,6 +119,8 @@ def roll_back_application(release_id: str, deployment_id: str) -> bool:
 def find_restore(undone_id: str, point: RestorePoint) -> Restoration | None:
     """The restore to a release's point that was done before, whoever asked for it; None where none was.
 
+    It is known by the branch that it left, and by the ledger where somebody has deleted that since.
+
     Args:
         undone_id: the release that is undone; its restore point is the one to go back to.
         point: that point.
@@ -123,8 +129,18 @@ def find_restore(undone_id: str, point: RestorePoint) -> Restoration | None:
         BranchNameTaken: a branch of the kept name exists, and no restore made it.
         OperationFailed: Neon is at work for longer than is waited for, so that it cannot be told yet.
     """
-    kept = connections.neon(connections.settings()).kept_by_restore(point.production_branch_id, kept_name(undone_id))
-    return Restoration(kept.name, kept.id, point.seal.lsn, kept.created_at, before=True) if kept else None
+    given = connections.settings()
+    name = kept_name(undone_id)
+    kept = connections.neon(given).kept_by_restore(point.production_branch_id, name)
+    if kept is not None:
+        return Restoration(name, kept.id, point.seal.lsn, kept.created_at, before=True)
+    with connections.ledger(given) as ledger:
+        for row in ledger.releases(target=given.target, limit=ROWS):
+            for entry in ledger.steps(row.id):
+                if entry.step == RESTORE and entry.event == "done" and entry.details.get("branch") == name:
+                    gone = str(entry.details.get("branch_id"))
+                    return Restoration(name, gone, point.seal.lsn, entry.at, before=True)
+    return None
 
 
 @step("look before restore", timeout_s=300)
@@ -169,7 +185,7 @@ def _lacking(given: Settings, branches: Sequence[Branch], production: Branch) ->
     return ""
 
 
-@step("restore production", timeout_s=1800)
+@step(RESTORE, timeout_s=1800)
 def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> Restoration:
     """Bring production back to the sealed point of its own history, under its own name and address.
 
@@ -189,7 +205,7 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
     client = connections.neon(given)
     production = client.branch_by_id(point.production_branch_id)
     kept = kept_name(undone_id)
-    with recorded(release_id, "restore production", branch=kept, lsn=point.seal.lsn) as entry:
+    with recorded(release_id, RESTORE, branch=kept, lsn=point.seal.lsn) as entry:
         protection.lift(release_id, client, production)
         with connections.ledger(given) as ledger:
             # A process that was stopped for long may have been given up: then production is no longer its own.

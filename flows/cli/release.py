@@ -14,7 +14,7 @@ from deployments.ledger import Ledger, LeftBehind, holder_state
 from deployments.settings import load_settings
 from flows.cli.failing import CommandFailed, clearly
 from flows.cli.ledger import release_facts, steps_table
-from tasks import standing
+from tasks import present
 from tasks.values import ReleaseRequest
 
 app = typer.Typer(no_args_is_help=True, help="Releases by hand.")
@@ -84,7 +84,7 @@ def show_left_behind(console: Console, left: LeftBehind) -> None:
     for what, names in (("Branches", left.branches), ("Deployments", left.deployments)):
         if names:
             table.add_row(what, Text(", ".join(names)))
-    for label, words in standing_words(left):
+    for label, words in present_words(left):
         table.add_row(label, words)
     if table.row_count:
         console.print(Text("\nMade or changed", style="bold"))
@@ -93,7 +93,7 @@ def show_left_behind(console: Console, left: LeftBehind) -> None:
         console.print(Text("\nIt left nothing behind that the ledger knows of."))
 
 
-def standing_words(left: LeftBehind) -> list[tuple[str, Text]]:
+def present_words(left: LeftBehind) -> list[tuple[str, Text]]:
     """What became of the maintenance mode and the protection that a release changed: as the services say it now.
 
     Args:
@@ -106,7 +106,7 @@ def standing_words(left: LeftBehind) -> list[tuple[str, Text]]:
             False: Text("was switched on, and is off now"),
             None: Text("was switched on; cannot tell whether it still is", style="bold"),
         }
-        rows.append(("Maintenance mode", on[standing.maintenance(given)]))
+        rows.append(("Maintenance mode", on[present.maintenance(given)]))
     if left.protection_lifted:
         protected = {
             True: Text("was lifted; production's branch is protected now"),
@@ -118,7 +118,7 @@ def standing_words(left: LeftBehind) -> list[tuple[str, Text]]:
                 "was lifted; cannot tell whether production's branch is protected: Neon does not say", style="bold"
             ),
         }
-        rows.append(("Protection", protected[standing.protected(given)]))
+        rows.append(("Protection", protected[present.protected(given)]))
     return rows
 
 

@@ -97,7 +97,9 @@ def room(live: Live) -> Iterator[None]:
             if kept.name.startswith(prefixes):
                 client.delete_branch(kept.id)
     client.set_protected(branch.id, protected=True)
-    connections.vercel(live.given).rollback(live.first_build)
+    vercel = connections.vercel(live.given)
+    vercel.rollback(live.first_build)
+    vercel.set_config(live.given.vercel_config_id, maintenance.KEY, value=False)
     with connections.ledger(live.given) as ledger:
         if (left := ledger.running(live.given.target)) is not None:
             ledger.end_release(left.id, "failed", "left by a test")
@@ -158,7 +160,7 @@ def abandon(live: Live, row: Release) -> None:
     with connections.ledger(live.given) as ledger:
         assert isinstance(ledger, Ledger)
         if ledger.release(row.id).state == "running":
-            ledger.end_release(row.id, "undecided", "cut off by a test")
+            ledger.end_release(row.id, "failed", "cut off by a test")
 
 
 def kept(live: Live) -> set[str]:
@@ -299,6 +301,24 @@ def test_a_rollback_asked_for_twice_takes_nothing_that_was_written_since(live: L
     with connections.ledger(live.given) as ledger:
         assert not [s for s in ledger.steps(live.newest().id) if s.step == "maintenance mode on"]
     assert receipt_of(live, live.newest()) == [("users", "inserted")]
+
+
+def test_a_restore_whose_kept_state_somebody_deleted_is_not_done_again(live: Live, done: Release) -> None:
+    back(done)
+    abandon(live, live.newest())
+    write(live, f"{done.id}@since.example")
+    client = connections.neon(live.given)
+    client.restore(
+        connections.staging_branch(live.given).id, source_branch_id=connections.production_branch(live.given).id
+    )
+    for name in sorted(live.branches(), reverse=True):
+        if name.startswith(("release-", "before-rollback-")):
+            client.delete_branch(client.branch(name).id)
+    summary = back(done)
+    assert "was not restored again: what was written since then stays" in summary
+    assert "the receipt could not be made" in summary
+    assert f"{done.id}@since.example" in emails(live)
+    assert not in_maintenance(live)
 
 
 def test_a_restore_without_room_refuses_no_write_and_says_what_is_missing(live: Live, done: Release) -> None:

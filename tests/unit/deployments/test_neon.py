@@ -380,6 +380,7 @@ def test_a_reset_that_a_lost_call_did_not_do_is_asked_for_again(neon: Neon) -> N
         ({"parent_id": MAIN}, {}, MAIN, "it was branched off main"),
         ({"parent_id": "br-other"}, {}, MAIN, "does not descend from it, nor are both roots"),
         ({}, {"parent_id": "br-other"}, MAIN, "does not descend from it, nor are both roots"),
+        ({}, {"parent_id": "br-kept"}, MAIN, "main was restored from it since"),
         ({}, {}, "br-other", "main was not restored from br-other since"),
         (
             {"created_at": "2025-03-01T00:00:00Z"},

@@ -22,18 +22,18 @@ from tasks import (
     errors,
     maintenance,
     notification,
+    present,
     protection,
     record,
     report,
     restoration,
     snapshot,
     staging,
-    standing,
     status,
     validation,
 )
 from tasks.errors import ApplicationFailed, CannotTell, DataFailed, RollbackFailed
-from tasks.standing import Standing
+from tasks.present import Present
 from tasks.values import ReleaseRequest, Restoration, RestorePoint
 
 COMMIT = Commit("c" * 40, "v2", "")
@@ -41,7 +41,7 @@ SEAL = Seal("0/1A", "1:1:", (), datetime(2026, 11, 1, tzinfo=UTC), 1)
 POINT = RestorePoint("br-main", "br-snap", SEAL, "", "{}", ("r1",), "dpl_old", (), "r2")
 RESTORED = Restoration("before-rollback-x", "br-kept", "0/1A", datetime(2026, 11, 1, tzinfo=UTC))
 RECEIPT = Receipt((TableReceipt("users", 3, 0, 0, 0, ()),))
-STANDS = Standing("dpl_old", ("r1",), maintenance=False, protected=True)
+STANDS = Present("dpl_old", ("r1",), maintenance=False, protected=True)
 FAILURES: tuple[Exception, ...] = (
     OSError(28, "No space left on device"),
     LedgerError("the ledger is away"),
@@ -92,7 +92,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.answers(notification, "tell", world.tell)
     world.answers(report, "publish", "")
     world.answers(report, "affected", "12.0 s")
-    world.answers(standing, "look", STANDS)
+    world.answers(present, "look", STANDS)
     world.answers(restoration, "find_restore")
     world.answers(restoration, "refuse_unrestorable")
     world.answers(restoration, "restore_production", RESTORED)
@@ -284,7 +284,7 @@ def test_going_back_to_the_application_needs_no_neon(world: World, failure: Exce
 
 
 def test_writes_that_a_broken_off_way_back_has_refused_are_let_in_again(world: World) -> None:
-    world.answers(standing, "look", replace(STANDS, maintenance=True))
+    world.answers(present, "look", replace(STANDS, maintenance=True))
     by_hand(Way.APPLICATION)
     assert "set_maintenance off" in world.calls
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Standing:
+class Present:
     """Production as it stands; None where it cannot be told.
 
     Attributes:
@@ -55,12 +55,12 @@ _MAINTENANCE = {
 _PROTECTED = {True: "", False: "its branch is unprotected", None: "whether its branch is protected cannot be told"}
 
 
-def look() -> Standing:
+def look() -> Present:
     """Ask for everything that stands; never raises."""
     given = _told("the settings", connections.settings)
     if given is None:
-        return Standing(None, None, None, None)
-    return Standing(
+        return Present(None, None, None, None)
+    return Present(
         deployment_id=_told("the serving deployment", lambda: _serving(given)),
         revisions=_told("the revisions of production", lambda: _revisions(given)),
         maintenance=maintenance(given),
