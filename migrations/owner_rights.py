@@ -11,8 +11,11 @@ from migrations.revision import Revision
 
 _FORCES = re.compile(r"(?<!NO\s)\bFORCE\s+ROW\s+LEVEL\s+SECURITY", re.IGNORECASE)
 _RIGHTS = """
-SELECT r.rolname, r.rolsuper OR r.rolbypassrls, current_schema(), has_schema_privilege(current_schema(), 'CREATE')
-FROM pg_roles r WHERE r.rolname = current_user
+SELECT r.rolname, r.rolsuper OR r.rolbypassrls, s.name, has_schema_privilege(s.name, 'CREATE')
+FROM pg_roles r
+LEFT JOIN LATERAL (SELECT name FROM unnest(current_schemas(false)) WITH ORDINALITY AS path(name, place)
+                   WHERE name !~ '^pg_' ORDER BY place LIMIT 1) s ON true
+WHERE r.rolname = current_user
 """
 
 
