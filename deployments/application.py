@@ -9,7 +9,10 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from deployments.answers import MIB, BoundedClient
+
 TIMEOUT_S = 10.0
+MOST_BYTES = 4 * MIB
 BYPASS_HEADER = "x-vercel-protection-bypass"
 
 
@@ -91,7 +94,7 @@ def health(url: str, *, bypass: SecretStr | None, transport: httpx.BaseTransport
     began = time.perf_counter()
     with _client(url, bypass, transport) as client:
         try:
-            answer = client.get("/api/health")
+            answer = client.request("GET", "/api/health", seconds=TIMEOUT_S)
         except httpx.HTTPError as error:
             return Health(healthy=False, status="no answer", detail=_said(error))
         latency_ms = (time.perf_counter() - began) * 1000
@@ -115,9 +118,10 @@ def health(url: str, *, bypass: SecretStr | None, transport: httpx.BaseTransport
         )
 
 
-def _commit(client: httpx.Client) -> str | None:
+def _commit(client: BoundedClient) -> str | None:
     try:
-        return _Version.model_validate_json(client.get("/api/version").content).commit
+        answer = client.request("GET", "/api/version", seconds=TIMEOUT_S)
+        return _Version.model_validate_json(answer.content).commit
     except (httpx.HTTPError, ValidationError):
         return None
 
@@ -207,7 +211,7 @@ class _StopError(Exception):
 class _Prober:
     """Makes requests one after another, and notes each."""
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: BoundedClient) -> None:
         self._client = client
         self.made: list[Probe] = []
 
@@ -220,7 +224,7 @@ class _Prober:
         began = time.perf_counter()
         detail, value = "", None
         try:
-            answer = self._client.request(method, path, json=body)
+            answer = self._client.request(method, path, seconds=TIMEOUT_S, json=body)
             if not answer.is_success:
                 raise ValueError(f"answered {answer.status_code}: {answer.text[:200]}")
             value = read(answer.json())
@@ -239,10 +243,10 @@ class _Prober:
 
 
 @contextmanager
-def _client(url: str, bypass: SecretStr | None, transport: httpx.BaseTransport | None) -> Generator[httpx.Client]:
+def _client(url: str, bypass: SecretStr | None, transport: httpx.BaseTransport | None) -> Generator[BoundedClient]:
     headers = {} if bypass is None else {BYPASS_HEADER: bypass.get_secret_value()}
     with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S, transport=transport) as client:
-        yield client
+        yield BoundedClient(client, most_bytes=MOST_BYTES)
 
 
 def _said(error: httpx.HTTPError) -> str:

@@ -1,12 +1,15 @@
 """Defences of the application, tried from outside without changing anything; and of the copies that Neon keeps."""
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
+from deployments.answers import MIB, BoundedClient
 from deployments.application import BYPASS_HEADER, TIMEOUT_S
 from deployments.connection_uri import is_loopback
 from deployments.defence import Defence
@@ -16,6 +19,7 @@ READ: Final = "/api/agents"
 WRITE: Final = "/api/users"
 
 _LIMIT_HEADER: Final = re.compile(r"(x-)?ratelimit(-.*)?", re.IGNORECASE)
+_JSON: Final = {"Content-Type": "application/json"}
 _TOO_MANY_REQUESTS: Final = 429
 _UNAVAILABLE: Final = 503
 _REFUSED: Final = {400, 413, 415, 422}
@@ -39,7 +43,7 @@ def limits_rate(url: str, *, bypass: SecretStr | None, transport: httpx.BaseTran
     try:
         with _client(url, bypass, transport) as client:
             for number in range(1, REQUESTS + 1):
-                answer = client.get(READ)
+                answer = client.request("GET", READ, seconds=TIMEOUT_S)
                 named = sorted(name for name in answer.headers if _LIMIT_HEADER.fullmatch(name))
                 if answer.status_code == _TOO_MANY_REQUESTS:
                     return Defence(True, f"request {number} in a row was answered 429")
@@ -68,7 +72,8 @@ def validates_input(url: str, *, bypass: SecretStr | None, transport: httpx.Base
     try:
         with _client(url, bypass, transport) as client:
             for what, body in _MALFORMED:
-                status = client.post(WRITE, content=body, headers={"Content-Type": "application/json"}).status_code
+                answer = client.request("POST", WRITE, seconds=TIMEOUT_S, content=body, headers=_JSON)
+                status = answer.status_code
                 if status in _REFUSED:
                     continue
                 broken = status < 300 or (status >= 500 and status != _UNAVAILABLE)
@@ -97,6 +102,8 @@ def encrypts_copies(neon_api_url: str | None) -> Defence:
     return Defence(None, "Neon promises encryption at rest, and its API does not show it: see your agreement with Neon")
 
 
-def _client(url: str, bypass: SecretStr | None, transport: httpx.BaseTransport | None) -> httpx.Client:
+@contextmanager
+def _client(url: str, bypass: SecretStr | None, transport: httpx.BaseTransport | None) -> Generator[BoundedClient]:
     headers = {} if bypass is None else {BYPASS_HEADER: bypass.get_secret_value()}
-    return httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S, transport=transport)
+    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S, transport=transport) as client:
+        yield BoundedClient(client, most_bytes=4 * MIB)

@@ -4,9 +4,7 @@ Source: Vercel sends what is logged from now on and ends the stream by itself af
 several lines, told apart by their row ids, and lines without a status are no answers. Any field may be null.
 """
 
-import contextlib
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -16,10 +14,13 @@ from dataclasses import dataclass, field
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deployments.answers import MIB, hang_up, lines
+
 log = logging.getLogger(__name__)
 
 BREAKS = 3
 TOO_SHORT_S = 10.0
+MOST_BYTES = 256 * MIB
 _PAUSE_S = 0.2
 _NAMED = 5
 _SERVER_ERROR = 500
@@ -128,7 +129,7 @@ def _listen(
             if not answer.is_success:
                 log.warning("the runtime log answered %s", answer.status_code)
                 return None
-            for line in answer.iter_lines():
+            for line in lines(answer, longest=MIB, most_bytes=MOST_BYTES):
                 counted.add(line)
     except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
         return type(error).__name__
@@ -143,8 +144,9 @@ def _ended(answer: httpx.Response, stop: threading.Event, ends: float) -> Genera
     def end() -> None:
         while not stop.wait(_PAUSE_S / 2) and not left.is_set() and time.monotonic() < ends:
             pass
-        if not left.is_set():
-            _hang_up(answer)
+        stream = answer.extensions.get("network_stream")
+        if not left.is_set() and stream is not None:
+            hang_up(stream)
 
     ending = threading.Thread(target=end, name="end of the runtime log", daemon=True)
     ending.start()
@@ -153,12 +155,3 @@ def _ended(answer: httpx.Response, stop: threading.Event, ends: float) -> Genera
     finally:
         left.set()
         ending.join()
-
-
-def _hang_up(answer: httpx.Response) -> None:
-    # A close alone does not wake a thread that waits in recv; a shutdown does.
-    stream = answer.extensions.get("network_stream")
-    connected = stream.get_extra_info("socket") if stream is not None else None
-    if connected is not None:
-        with contextlib.suppress(OSError):
-            connected.shutdown(socket.SHUT_RDWR)

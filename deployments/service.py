@@ -4,6 +4,7 @@ import logging
 import re
 import weakref
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ import httpx
 import stamina
 from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
+from deployments.answers import MIB, BoundedClient
 from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceError, ServiceRefused, ServiceUnreachable
 from deployments.redaction import learn
 
@@ -22,6 +24,8 @@ M = TypeVar("M", bound=BaseModel)
 Parameters = Mapping[str, str | int | bool]
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+ANSWER_S = 60.0
+MOST_BYTES = 32 * MIB
 READ_ATTEMPTS = 5
 MAX_WAIT_S = 30.0
 _SERVER_ERROR = 500
@@ -72,6 +76,7 @@ class Service:
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {token.get_secret_value()}"}, timeout=TIMEOUT, transport=transport
         )
+        self._bounded = BoundedClient(self._client, most_bytes=MOST_BYTES)
         # A client is made where it is needed; its connections end with it.
         weakref.finalize(self, self._client.close)
 
@@ -116,17 +121,19 @@ class Service:
                 return self._read_answer(got, f"{method} {path}", answer)
         raise AssertionError("unreachable")
 
-    def stream(self, path: str, *, timeout_s: float) -> Any:
-        """Open a GET whose answer comes line by line; a context manager of `httpx.Response`."""
-        return self._client.stream(
-            "GET", self._base_url + path, params=self._parameters, timeout=httpx.Timeout(timeout_s, connect=5.0)
-        )
+    def stream(self, path: str, *, timeout_s: float) -> AbstractContextManager[httpx.Response]:
+        """Open a GET whose answer comes line by line, and ends after that time."""
+        return self._bounded.stream("GET", self._base_url + path, seconds=timeout_s, params=self._parameters)
 
     def _send(self, method: str, path: str, parameters: Parameters | None, body: Any) -> httpx.Response:
         request = f"{method} {path}"
         try:
-            got = self._client.request(
-                method, self._base_url + path, params={**self._parameters, **(parameters or {})}, json=body
+            got = self._bounded.request(
+                method,
+                self._base_url + path,
+                seconds=ANSWER_S,
+                params={**self._parameters, **(parameters or {})},
+                json=body,
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise ServiceUnreachable(

@@ -14,6 +14,7 @@ from typing import Literal
 import httpx
 from pydantic import AnyHttpUrl, JsonValue, SecretStr
 
+from deployments.answers import unfolded
 from deployments.errors import (
     BuildFailed,
     LostReply,
@@ -23,7 +24,7 @@ from deployments.errors import (
     ServiceRefused,
 )
 from deployments.runtime_log import RequestCounts, count_requests
-from deployments.service import Service
+from deployments.service import MOST_BYTES, Service
 from deployments.vercel_values import (
     AliasRequest,
     Anything,
@@ -236,7 +237,7 @@ class VercelClient:
     def _build_log(self, deployment_id: str) -> list[str]:
         try:
             with self._service.stream(f"/v3/deployments/{deployment_id}/events", timeout_s=10) as answer:
-                text = answer.read().decode(errors="replace")
+                text = b"".join(unfolded(answer, MOST_BYTES)).decode(errors="replace")
             events: list[JsonValue] = (
                 json.loads(text)
                 if text.startswith("[")

@@ -1,18 +1,23 @@
 """Watching an address from outside: reads at a steady rate, how long they took, and which failed."""
 
+import queue
 import statistics
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import httpx
+
+from deployments.answers import MIB, BoundedClient
 
 PATHS = ("/api/health", "/api/agents", "/api/conversations?limit=10")
 WORKERS = 8
 TIMEOUT_S = 5.0
 GRACE_S = 1.0
 MAX_RATE = 100.0
+MOST_BYTES = 4 * MIB
 _NAMED = 5
 
 
@@ -76,18 +81,15 @@ def watch(
     stop = stop or threading.Event()
     interval_s = 1 / min(rate, MAX_RATE)
     notes = _Notes()
-    limits = httpx.Limits(max_connections=WORKERS, max_keepalive_connections=WORKERS)
-    with (
-        httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S, limits=limits) as client,
-        ThreadPoolExecutor(WORKERS) as pool,
-    ):
+    with ExitStack() as opened, ThreadPoolExecutor(WORKERS) as pool:
+        clients = _clients(url, opened)
         began = time.monotonic()
         reads: list[Future[None]] = []
         for number in range(max(1, int(seconds / interval_s))):
             due = began + number * interval_s
             if stop.wait(max(0.0, due - time.monotonic())):
                 break
-            reads.append(pool.submit(_read, client, paths[number % len(paths)], due, notes))
+            reads.append(pool.submit(_read, clients, paths[number % len(paths)], due, notes))
         wait(reads, timeout=0 if stop.is_set() else GRACE_S)
         never_made = sum(read.cancel() for read in reads)
         if not stop.is_set():
@@ -95,12 +97,25 @@ def watch(
     return Observation(tuple(notes.latencies_ms), len(notes.failures), tuple(notes.failures[:_NAMED]))
 
 
-def _read(client: httpx.Client, path: str, due: float, notes: _Notes) -> None:
+def _clients(url: str, opened: ExitStack) -> "queue.SimpleQueue[BoundedClient]":
+    """A client for each worker, with one connection of its own: what is late on one cuts off no other."""
+    clients: queue.SimpleQueue[BoundedClient] = queue.SimpleQueue()
+    context = httpx.create_ssl_context()
+    for _ in range(WORKERS):
+        client = opened.enter_context(httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S, verify=context))
+        clients.put(BoundedClient(client, most_bytes=MOST_BYTES))
+    return clients
+
+
+def _read(clients: "queue.SimpleQueue[BoundedClient]", path: str, due: float, notes: _Notes) -> None:
+    client = clients.get()
     try:
-        answer = client.get(path)
+        answer = client.request("GET", path, seconds=TIMEOUT_S)
         failure = f"GET {path} answered {answer.status_code}" if answer.is_server_error else ""
     except httpx.HTTPError as error:
         failure = f"GET {path}: {type(error).__name__}"
+    finally:
+        clients.put(client)
     latency_ms = (time.monotonic() - due) * 1000
     with notes.lock:
         if failure:
