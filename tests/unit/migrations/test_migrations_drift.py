@@ -43,3 +43,13 @@ def test_what_was_not_recorded_cannot_be_told() -> None:
 def test_digest_is_of_the_findings_and_not_of_their_order() -> None:
     found = find_drift(Catalog.of([CatalogObject("table", n, "table") for n in ("s", "t")]), NOTHING, STILL)
     assert drift_digest(found) == drift_digest(tuple(reversed(found))) != drift_digest(found[:1])
+
+
+def test_digest_tells_two_changes_of_the_same_object_apart() -> None:
+    recorded = Catalog.of([CatalogObject("column", "t.x", "text")])
+    once, twice = (
+        find_drift(Catalog.of([CatalogObject("column", "t.x", kind)]), recorded, STILL)
+        for kind in ("integer", "bigint")
+    )
+    assert [(one.kind, one.subject) for one in once] == [(one.kind, one.subject) for one in twice]
+    assert drift_digest(once) != drift_digest(twice)
