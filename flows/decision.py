@@ -44,6 +44,8 @@ class Situation:
         first_release: production had no application before: there is no build to go back to.
         compatible: the rehearsal proved that the previous application works on the schema that stands now.
         reversible: the rehearsal proved the downgrades lossless, and nothing was written since to what they drop.
+        earlier: the restore point is an earlier release's, whose build was validated again: what was written since is
+            given up by a person alone.
     """
 
     failed: Failed
@@ -53,6 +55,7 @@ class Situation:
     first_release: bool
     compatible: bool
     reversible: bool
+    earlier: bool = False
 
 
 def decide(situation: Situation) -> Way:
@@ -73,7 +76,7 @@ def decide(situation: Situation) -> Way:
         case Situation(first_release=True):
             return Way.HOLD
         case Situation(failed=Failed.DATA | Failed.SCHEMA):
-            return Way.RESTORE
+            return Way.HOLD if situation.earlier else Way.RESTORE
         case Situation(failed=Failed.REVISION):
             # What was proven of the whole plan is not proven of a part of it: the schema does not stay half-way.
             return Way.DOWNGRADE if situation.reversible else Way.RESTORE
@@ -87,6 +90,8 @@ def _back_from(situation: Situation) -> Way:
     """The way back to the previous application, with the schema that it is proven to work on."""
     if not situation.applied or situation.compatible:
         return Way.APPLICATION
+    if situation.earlier:
+        return Way.HOLD
     return Way.DOWNGRADE if situation.reversible else Way.RESTORE
 
 

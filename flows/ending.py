@@ -83,7 +83,8 @@ def hold(release_id: str, ref: str, error: Exception, failure: Exception) -> str
         {"Release": release_id, "What failed": str(error), "What stands": stands, "Ledger": closing},
         text=f"The way back could not be chosen: {failure}",
         next_step=f"`pilotage ledger {release_id}` shows every act; where production was touched, "
-        f"`pilotage rollback {release_id} --way application` or `--way data` goes back.",
+        f"`pilotage rollback {release_id} --way application` or `--way data` goes back, and "
+        f"`pilotage release keep {release_id}` keeps what stands.",
     )
     return summary
 
@@ -107,13 +108,19 @@ class Ending:
     next_step: str
 
 
-def ended(ref: str, way: Way, error: Exception, outcome: Outcome) -> Ending:
+def ended(undone_id: str, ref: str, way: Way, error: Exception, outcome: Outcome) -> Ending:
     """A way back that was walked to its end."""
     said, state, headline = ENDINGS.get(way, ROLLED_BACK)
     summary = f"{said}: {outcome.summary}"
     if way in ENDINGS:
         summary += f"; what failed: {error}"
-    return Ending(state, summary, f"Release of {ref} {headline}", {"What was done": outcome.summary}, NEXT[way])
+    return Ending(
+        state,
+        summary,
+        f"Release of {ref} {headline}",
+        {"What was done": outcome.summary},
+        NEXT[way].format(release=undone_id),
+    )
 
 
 def given_up(back: WayBack, ref: str, way: Way, outcome: Outcome, failure: Exception) -> Ending:
@@ -176,7 +183,7 @@ ENDINGS: dict[Way, tuple[str, EndState, str]] = {
 }
 NEXT = {
     Way.NOTHING: "mend what is named, then release again.",
-    Way.HOLD: "decide: keep what stands, or `pilotage rollback` it; the ledger shows every act.",
+    Way.HOLD: "decide: `pilotage release keep {release}` keeps what stands, `pilotage rollback {release}` goes back.",
     Way.STAGING: "read the failed step, mend the commit, release again.",
     Way.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
     Way.APPLICATION: "mend the application; the expanded schema is compatible and stays.",

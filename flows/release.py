@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 
 from prefect import State, flow
 from prefect.runtime import flow_run
@@ -16,6 +17,7 @@ from migrations.plan import Plan
 from tasks import (
     afterwards,
     catalogue,
+    gates,
     output,
     production,
     record,
@@ -44,12 +46,17 @@ class RolledBack(TaskError):
 
 @dataclass
 class Progress:
-    """How far a release has come: the way back is chosen from it."""
+    """How far a release has come: the way back is chosen from it.
+
+    Attributes:
+        begun_by: the earlier release whose build this one validates; the restore point is that one's.
+    """
 
     survey: Survey | None = None
     evidence: Evidence | None = None
     staging_touched: bool = False
     contracting: bool = False
+    begun_by: str | None = None
     point: RestorePoint | None = None
     verdicts: tuple[Verdict, ...] = ()
 
@@ -79,7 +86,9 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     """Walk the checklist in its order; the first step that fails ends it."""
     survey = progress.survey = status.survey(commit, request.target_revision, reset_staging=request.reset_staging)
     if survey.nothing_to_do(commit.sha):
-        return f"nothing to do: production serves {request.ref} already"
+        served = gates.served(survey.serving_deployment_id)
+        if served.good or served.point:
+            return serve_on(release_id, request, commit, survey, progress, served)
     plan = planning.plan_release(release_id, commit, survey)
     snapshot_id = snapshot.take_snapshot(release_id)
     if request.rehearse and plan.revisions and not survey.first_release:
@@ -93,6 +102,35 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     if plan.contract:
         contract_production(release_id, commit, plan, point, progress, window)
 
+    return succeeded(release_id, request, commit, survey)
+
+
+def serve_on(
+    release_id: str,
+    request: ReleaseRequest,
+    commit: Commit,
+    survey: Survey,
+    progress: Progress,
+    served: gates.Served,
+) -> str:
+    """Production serves the commit already: what nobody has found good yet is validated and watched to its end."""
+    if request.reset_staging:
+        progress.staging_touched = True
+        staging.reset_staging(release_id)
+    if served.good or served.release_id is None or served.point is None:
+        reset = ", staging is a copy of production again" if request.reset_staging else ""
+        return f"nothing to do: production serves {request.ref} already{reset}"
+    point = progress.point = served.point
+    progress.begun_by, progress.contracting = served.release_id, served.contracted
+    progress.evidence = rehearsal.of_release(served.release_id)
+    since = production.read_clock()
+    judge(progress, validation.validate_database(release_id, commit, survey.production.revisions, point))
+    watch(release_id, request, commit, progress, str(survey.serving_deployment_id), since)
+    return succeeded(release_id, request, commit, survey)
+
+
+def succeeded(release_id: str, request: ReleaseRequest, commit: Commit, survey: Survey) -> str:
+    """Keep what stands, and say what was released."""
     afterwards.tried(
         release_id,
         "production's catalogue could not be kept in the ledger, and may be told as drift",
@@ -124,8 +162,16 @@ def deploy_to_production(
     production.promote(release_id, build)
 
     judge(progress, validation.validate_database(release_id, commit, (plan.expanded,), point))
-    first = point.serving_deployment_id is None and not point.revisions
-    window = validation.Window(request.watch_seconds, promoted_at, build.id, commit.sha, expect_users=not first)
+    return watch(release_id, request, commit, progress, build.id, promoted_at)
+
+
+def watch(
+    release_id: str, request: ReleaseRequest, commit: Commit, progress: Progress, deployment_id: str, since: datetime
+) -> validation.Window:
+    """Watch the build that serves; a first release has no users yet."""
+    point = progress.point
+    first = point is not None and point.serving_deployment_id is None and not point.revisions
+    window = validation.Window(request.watch_seconds, since, deployment_id, commit.sha, expect_users=not first)
     judge(progress, validation.watch_production(release_id, window))
     return window
 
@@ -192,9 +238,10 @@ def choose(release_id: str, commit: Commit, progress: Progress, error: Exception
             sealed=point is not None,
             applied=None if applied is None else bool(applied),
             first_release=survey is None or survey.first_release,
+            earlier=progress.begun_by is not None,
             compatible=evidence is not None and evidence.compatible and not progress.contracting,
             reversible=point is not None and lossless and restoration.written_since(point) == (),
         )
     )
     stands = applied[-1:] if applied else point.revisions if point else ()
-    return WayBack(release_id, commit, point, stands, progress.verdicts), way
+    return WayBack(release_id, commit, point, stands, progress.verdicts, failed_release_id=progress.begun_by), way

@@ -17,6 +17,7 @@ from flows.ending import Outcome, WayBack, ended, given_up, hold, say
 from tasks import (
     afterwards,
     catalogue,
+    gates,
     maintenance,
     output,
     present,
@@ -49,18 +50,17 @@ def rollback(
     """Bring production back to where it was before a release.
 
     Args:
-        release_id: Id of the release in the ledger; it must be the newest one.
+        release_id: Id of the release in the ledger; none after it may stand in production.
         way: `application` serves the previous build again and keeps the schema; `data` restores the database to the
             sealed point as well: what was written since leaves production and is kept on a branch.
         reason: Why, for the ledger and Slack.
     """
     output.outlive_readers()
-    undone = record.newest_release_or_refuse(release_id)
-    point = record.restore_point(release_id)
-    if point is None or point.serving_deployment_id is None:
-        raise RollbackFailed(
-            f"release {release_id} has no earlier state to go back to: it sealed no restore point, or was the first"
-        )
+    found = gates.to_undo(release_id, way)
+    if found.nothing:
+        said = f"nothing to do: {found.nothing}"
+        return Completed(message=said, data=said)
+    undone, point = found.release, found.point
     opened = _open(undone, reason)
     with record.lease(opened.id):
         try:
@@ -75,7 +75,7 @@ def rollback(
 
 def _open(undone: Release, reason: str) -> Release:
     request = ReleaseRequest(ref=undone.ref, target_revision=undone.target_revision)
-    return record.open_release(request, _commit(undone), requested_by=f"rollback of {undone.id}: {reason}")
+    return record.open_release(request, _commit(undone), requested_by=record.asked_back(undone.id, reason))
 
 
 def _commit(release: Release) -> Commit:
@@ -107,7 +107,7 @@ def conclude(back: WayBack, way: Way, error: Exception, ref: str) -> str:
         _protect_again(back, outcome)
         raise RollbackFailed(say(back, error, outcome, given_up(back, ref, way, outcome, failure))) from failure
     _protect_again(back, outcome)
-    return say(back, error, outcome, ended(ref, way, error, outcome))
+    return say(back, error, outcome, ended(back.undone_id, ref, way, error, outcome))
 
 
 def walk(back: WayBack, way: Way, began: datetime, outcome: Outcome) -> None:

@@ -190,6 +190,16 @@ def keep_restored(release_id: str, undone_id: str, point: RestorePoint) -> None:
     _record(given, release_id, "production", point.revisions, catalog)
 
 
+def record_production(release_id: str, live: Live) -> None:
+    """Keep production as it stands, since a person decided so.
+
+    Args:
+        release_id: the release that left it so.
+        live: what stands there.
+    """
+    _record(connections.settings(), release_id, "production", live.revisions, live.catalog)
+
+
 def _record(given: Settings, release_id: str, environment: str, revisions: Sequence[str], catalog: Catalog) -> None:
     with connections.ledger(given) as ledger:
         ledger.record_catalog(

@@ -10,11 +10,11 @@ from pydantic import JsonValue, TypeAdapter
 from deployments.ledger import EndState, Release, StepHandle
 from deployments.repository import Commit
 from tasks import connections
-from tasks.errors import NotReady
 from tasks.step import step
 from tasks.values import ReleaseRequest, RestorePoint
 
 RESTORE_POINT = "restore point"
+_ROLLBACK = "rollback of "
 _restore_point: TypeAdapter[RestorePoint] = TypeAdapter(RestorePoint)
 
 
@@ -95,23 +95,12 @@ def release_of(release_id: str) -> Release:
         return ledger.release(release_id)
 
 
-def newest_release_or_refuse(release_id: str) -> Release:
-    """The release, when nothing was released after it.
+def asked_back(undone_id: str, reason: str) -> str:
+    """How the ledger's row of a rollback by hand says what it takes back, and why."""
+    return f"{_ROLLBACK}{undone_id}: {reason}"
 
-    Raises:
-        NotReady: a later release stands on top of it, which a rollback would tear away.
-    """
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        wanted = ledger.release(release_id)
-        later = [
-            r.id
-            for r in ledger.releases(target=wanted.target, limit=100)
-            if r.started_at > wanted.started_at and r.state in {"succeeded", "rolled_back", "undecided", "running"}
-        ]
-    if later:
-        raise NotReady(
-            f"release {release_id} is not the newest of {wanted.target}: {', '.join(later)} came after it. "
-            f"Roll those back first, newest first."
-        )
-    return wanted
+
+def undone_by(release: Release) -> str | None:
+    """The release that a rollback by hand takes back; None where the release is no such rollback."""
+    asked = release.requested_by
+    return asked.removeprefix(_ROLLBACK).partition(":")[0] if asked.startswith(_ROLLBACK) else None

@@ -54,7 +54,9 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         findings += [f"{text} (or start the release with reset_staging)" for text in _stopping(staging)]
     if target in history.path_ids(production.revisions) and production.revisions != (target,):
         findings.append(f"production stands at {', '.join(production.revisions)}, beyond the target {target}")
-    findings += _room(given)
+    served = serving is not None and serving.commit_sha == commit.sha
+    # What serves already is at most validated again: that needs no branch.
+    findings += () if served and not production.pending else _room(given)
     health = application.health(connections.production_url(given), bypass=None) if serving else None
     if health is not None and health.maintenance:
         findings.append("production is in maintenance mode: finish what it is for, then switch it off")

@@ -72,9 +72,20 @@ class Releases(Store):
             if blocking is not None and blocking.id == release_id:
                 return blocking
             if blocking is not None:
-                at = self._read(now)
-                raise ReleaseRunning(blocking, holder=holder_state(blocking.holder), now=at)
+                raise self._refusal(blocking)
         raise LedgerBusy(f"other releases of {target} begin and end all the time: try again")
+
+    def refuse_running(self, target: str) -> None:
+        """Make sure that no release of a target runs.
+
+        Raises:
+            ReleaseRunning: one does, or died and was not closed.
+        """
+        if (blocking := self.running(target)) is not None:
+            raise self._refusal(blocking)
+
+    def _refusal(self, blocking: Release) -> ReleaseRunning:
+        return ReleaseRunning(blocking, holder=holder_state(blocking.holder), now=self._read(now))
 
     def renew_lease(self, release_id: str, lease_s: float, *, patient: bool = True) -> Release:
         """Say that the holder lives, for some seconds more.
@@ -147,6 +158,30 @@ class Releases(Store):
             return _change(connection, release_id, state="abandoned", ended_at=now(connection), summary=summary)
 
         return self._write(close)
+
+    def keep(self, release_id: str, *, reason: str, by: str) -> Release:
+        """Write into the summary of a release that a person decided to keep what it left.
+
+        Args:
+            release_id: A release that ended undecided or was abandoned.
+            reason: Why, for whoever reads it later.
+            by: Who decided.
+
+        Raises:
+            ReleaseEnded: it ended otherwise.
+            ReleaseNotFound: there is none of that id.
+        """
+        decision = redacted(f"; kept by {by}: {reason}")
+
+        def decide(connection: Connection) -> Release:
+            release = release_of(connection, release_id, lock=True)
+            if release.summary.endswith(decision):
+                return release
+            if release.state not in {"undecided", "abandoned"}:
+                raise ReleaseEnded(release)
+            return _change(connection, release_id, summary=release.summary + decision)
+
+        return self._write(decide)
 
     def abandonable(self, release_id: str) -> Release:
         """The release, where `abandon` would close it now.

@@ -104,6 +104,25 @@ class Steps(Store):
 
         return self._read(find)
 
+    def acts(self, target: str, *names: str) -> dict[str, tuple[Step, ...]]:
+        """The steps of these names of all releases of a target, by release and in their order.
+
+        Args:
+            target: The project with its environments.
+            names: Names of steps.
+        """
+        query = (
+            select(_steps)
+            .join(schema.releases, schema.releases.c.id == _steps.c.release_id)
+            .where(schema.releases.c.target == target, _steps.c.step.in_(names))
+            .order_by(_steps.c.release_id, _steps.c.seq)
+        )
+        rows = self._read(lambda connection: connection.execute(query).mappings().all())
+        found: dict[str, list[Step]] = {}
+        for row in rows:
+            found.setdefault(row["release_id"], []).append(_step(row))
+        return {release_id: tuple(steps) for release_id, steps in found.items()}
+
     def _append(self, release_id: str, step: str, event: StepEvent, details: Mapping[str, Json]) -> Step:
         step_id = str(uuid4())
         kept = storable(details)

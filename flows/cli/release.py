@@ -2,7 +2,7 @@
 
 import getpass
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -16,6 +16,11 @@ from flows.cli.failing import CommandFailed, clearly
 from flows.cli.ledger import release_facts, steps_table
 from tasks import present
 from tasks.values import ReleaseRequest
+
+if TYPE_CHECKING:
+    from tasks.keeping import Left
+
+SHOWN = 20
 
 app = typer.Typer(no_args_is_help=True, help="Releases by hand.")
 
@@ -65,6 +70,46 @@ def abandon(
             typer.confirm(f"Close {release_id}? What it left stays as it is", abort=True)
         closed = ledger.abandon(release_id, reason=reason, by=f"{_user()}@{socket.gethostname()}")
     console.print(Text(f"{closed.id} is closed: {closed.summary}"))
+
+
+@app.command()
+def keep(
+    release_id: Annotated[str, typer.Argument(help="Id of a release that is held, undecided or abandoned.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads the ledger later.")] = "decided by hand",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Keep what an undecided or abandoned release left in production, after showing it: the next one starts there."""
+    from tasks import keeping
+
+    console = Console(highlight=False)
+    with clearly():
+        found = keeping.look(release_id)
+        show_left_behind(console, found.left)
+        show_kept(console, found)
+        if not yes:
+            typer.confirm(f"Keep what {release_id} left? Nothing in production is changed", abort=True)
+        kept = keeping.keep(found, reason=reason, by=f"{_user()}@{socket.gethostname()}")
+    console.print(Text(f"{kept.id} is kept: {kept.summary}"))
+
+
+def show_kept(console: Console, found: "Left") -> None:
+    """Show what production is from then on, and what nobody released in it.
+
+    Args:
+        console: Where to.
+        found: What stands there.
+    """
+    console.print(Text("\nProduction from then on", style="bold"))
+    table = Table(box=None, show_header=False)
+    table.add_row("Revision", Text(", ".join(found.live.revisions) or "none"))
+    table.add_row("Serves", Text(found.serving or "nothing"))
+    console.print(table)
+    if found.by_hand is None:
+        console.print(Text(f"What of it was made by hand cannot be told: {found.why}", style="bold red"))
+    for one in (found.by_hand or ())[:SHOWN]:
+        console.print(Text(f"by hand: {one.kind} {one.name} {one.change}", style="bold red"))
+    if len(found.by_hand or ()) > SHOWN:
+        console.print(Text(f"and {len(found.by_hand or ()) - SHOWN} more by hand", style="bold red"))
 
 
 def show_left_behind(console: Console, left: LeftBehind) -> None:

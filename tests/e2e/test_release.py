@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from deployments.errors import RefNotFound
-from deployments.ledger import ReleaseRunning
+from deployments.ledger import Release, ReleaseRunning
 from deployments.local.faults import Fault
 from deployments.repository import Commit
 from flows.cli import outcome
@@ -16,7 +16,7 @@ from flows.drift_check import DriftFound, drift_check
 from flows.release import RolledBack
 from flows.rollback import rollback
 from migrations.catalog import difference
-from tasks import connections
+from tasks import connections, gates
 from tasks.errors import NotReady
 
 Working = Callable[[], AbstractContextManager[Any]]
@@ -25,6 +25,11 @@ Working = Callable[[], AbstractContextManager[Any]]
 def alter(dsn: str, statement: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+def releases(live: Any) -> tuple[Release, ...]:
+    with connections.ledger(live.given) as ledger:
+        return ledger.releases(target=live.given.target, limit=None)
 
 
 def commit_of(live: Any, ref: str) -> Commit:
@@ -141,8 +146,13 @@ def test_a_rollback_by_hand_serves_the_previous_build_and_keeps_the_schema(live:
     summary = str(rollback(done.id, way="application", reason="a test"))
     assert summary.startswith("rolled back: application rolled back, the previous build serves again")
     assert outcome.look().commit_sha == commit_of(live, "v1").sha
-    with pytest.raises(NotReady, match=f"{live.newest().id} came after it"):
-        rollback(done.id, way="application", reason="a test")
+    newest = live.newest().id
+    again = str(rollback(done.id, way="application", reason="a test"))
+    assert again.startswith(f"nothing to do: {newest} has taken {done.id} back already: rolled back: application")
+    assert f"`pilotage rollback {done.id} --way data`" in again
+    assert live.newest().id == newest
+    with pytest.raises(NotReady, match=f"{newest} is a rollback of {done.id}.*`pilotage release start v2`"):
+        rollback(newest, way="application", reason="a test")
 
 
 def test_a_release_without_users_is_undecided_and_moves_nothing_back(live: Any) -> None:
@@ -153,9 +163,25 @@ def test_a_release_without_users_is_undecided_and_moves_nothing_back(live: Any) 
     assert live.told()[-1] == "Release of v2 is held for a person"
 
 
-def test_a_release_of_what_serves_already_is_a_success_that_says_so(live: Any) -> None:
+def test_a_held_release_is_released_again_once_there_are_users(live: Any, users: Working) -> None:
+    held = live.newest().id
+    assert "no drift" in str(drift_check())
+    with users():
+        assert live.release("v2") == "release succeeded: v2 serves at 20251101_0900"
+    with connections.ledger(live.given) as ledger:
+        assert "promote" not in {step.step for step in ledger.steps(live.newest().id)}
+    with pytest.raises(NotReady, match=f"`pilotage rollback {held}`"):
+        rollback(live.newest().id, way="application", reason="a test")
+
+
+def test_a_release_of_what_serves_already_is_a_success_that_says_so_and_bars_no_rollback(live: Any) -> None:
+    held = next(each for each in releases(live) if each.state == "undecided")
     assert live.release("v2") == "nothing to do: production serves v2 already"
     assert live.newest().state == "succeeded"
+    assert gates.to_undo(held.id, "application").nothing == ""
+    live.release("v2", reset_staging=True)
+    with connections.ledger(live.given) as ledger:
+        assert "reset staging" in {step.step for step in ledger.steps(live.newest().id)}
 
 
 def test_a_commit_that_lacks_what_production_has_is_refused(live: Any) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from deployments.ledger import (
+    EndState,
     LeaseLost,
     Ledger,
     LedgerUnreachable,
@@ -282,6 +283,16 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("state", ["succeeded", "rolled_back", "failed", "undecided"])
+def test_no_act_begins_in_a_release_that_has_ended_however_it_ended(ledger: Ledger, state: EndState) -> None:
+    release = begin(ledger)
+    ledger.end_release(release.id, state, "a test")
+    with pytest.raises(LeaseLost, match=f"it is {state}"):
+        ledger.begin_step(release.id, "promote")
+    ledger.finish_step(release.id, "promote")
+    assert [each.event for each in ledger.steps(release.id)] == ["done"]
+
+
 def test_left_behind_names_what_was_made_and_not_taken_back(ledger: Ledger) -> None:
     release = begin(ledger)
     with ledger.step(release.id, "snapshot", {"branch": "before-v2"}):
@@ -319,6 +330,34 @@ def test_newest_catalog_of_an_environment_is_the_recorded_one(ledger: Ledger) ->
     assert (kept.revision, kept.digest, kept.catalog_json) == ("r2", "d2", '{"number":  2}')
     assert kept.release_id == release.id
     assert kept.at.utcoffset() == timedelta(0)
+
+
+def test_the_catalog_before_a_release_is_the_one_that_it_found(ledger: Ledger) -> None:
+    first, second = begin(ledger), begin(ledger, target="other")
+    for release, revision in ((first, "a"), (second, "b"), (second, "c"), (first, "d")):
+        ledger.record_catalog(
+            "t", "production", release_id=release.id, revision=revision, digest=revision, catalog_json="[]"
+        )
+    found = ledger.catalog_before("t", "production", second.id)
+    assert found is not None
+    assert found.revision == "a"
+    assert ledger.catalog_before("t", "production", first.id) is None
+    newest = ledger.catalog_before("t", "production", "of none")
+    assert newest is not None
+    assert newest.revision == "d"
+    at_c = ledger.recorded_catalog("t", "production", revision="c")
+    assert at_c is not None
+    assert at_c.release_id == second.id
+
+
+def test_acts_are_those_of_these_names_of_a_target_s_releases_in_their_order(ledger: Ledger) -> None:
+    mine, others = begin(ledger), begin(ledger, target="other")
+    for release in (mine, others):
+        for name in ("promote", "migrate production", "promote"):
+            ledger.note(release.id, name)
+    found = ledger.acts("production", "promote")
+    assert list(found) == [mine.id]
+    assert [(each.step, each.seq) for each in found[mine.id]] == [("promote", 1), ("promote", 3)]
 
 
 def test_announcement_is_claimed_once(ledger: Ledger) -> None:

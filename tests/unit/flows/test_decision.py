@@ -1,6 +1,7 @@
 """The choice of the way back, over every combination."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -95,3 +96,12 @@ def test_a_first_release_has_nothing_to_go_back_to(situation: Situation) -> None
 )
 def test_what_failed_is_read_from_the_step_that_said_so(error: Exception, failed: Failed) -> None:
     assert what_failed(error) is failed
+
+
+@pytest.mark.parametrize("situation", [replace(s, earlier=True) for s in SEALED if s.failed is not Failed.REVISION])
+def test_what_an_earlier_release_began_is_never_restored_without_a_person(situation: Situation) -> None:
+    way = decide(situation)
+    assert way in {Way.HOLD, Way.APPLICATION}
+    if way is Way.APPLICATION:
+        assert situation.failed is Failed.APPLICATION
+        assert situation.compatible or not situation.applied

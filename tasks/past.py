@@ -1,0 +1,131 @@
+"""What the releases did, and what of it stands.
+
+The ledger tells what each release did. Whether that still stands, production itself tells: which releases its
+revisions were applied by, and which build serves.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deployments.errors import DeploymentError
+from deployments.ledger import Ledger, Release, Step
+from deployments.settings import Settings
+from migrations import applied
+from migrations.errors import MigrationError
+from migrations.session import reader
+from tasks import connections, record
+
+log = logging.getLogger(__name__)
+
+FORWARD = ("migrate production", "contract production", "promote")
+BACK = ("restore production", "take back revisions", "roll back application")
+WATCHED, KEPT = "watch production", "kept"
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the ledger tells of a target.
+
+    Attributes:
+        releases: all of them, newest first; rollbacks are among them.
+        acts: what each did that bears upon production, in order.
+    """
+
+    releases: tuple[Release, ...]
+    acts: Mapping[str, tuple[Step, ...]]
+
+    @classmethod
+    def read(cls, ledger: Ledger, target: str) -> "Past":
+        """Read it from the ledger."""
+        return cls(ledger.releases(target=target, limit=None), ledger.acts(target, *FORWARD, *BACK, WATCHED, KEPT))
+
+    def begun(self, release: Release, *names: str) -> bool:
+        """Whether a release began one of these acts."""
+        return any(act.step in names for act in self.acts.get(release.id, ()))
+
+    def done(self, release: Release, *names: str) -> bool:
+        """Whether a release has one of these acts behind it."""
+        return any(act.step in names and act.event == "done" for act in self.acts.get(release.id, ()))
+
+    def kept(self, release: Release) -> bool:
+        """Whether a person decided to keep what it left."""
+        return any(act.step == KEPT for act in self.acts.get(release.id, ()))
+
+    def deployments(self, release: Release, name: str) -> tuple[str, ...]:
+        """The deployments that a release did an act to, or was about to."""
+        acts = (act.details.get("deployment") for act in self.acts.get(release.id, ()) if act.step == name)
+        return tuple(str(deployment) for deployment in acts if deployment)
+
+    def promoted(self, release: Release) -> str | None:
+        """The deployment that a release promoted, or was about to."""
+        return next(iter(self.deployments(release, "promote")), None)
+
+    def later(self, release: Release) -> tuple[Release, ...]:
+        """What began after a release, newest first."""
+        return self.releases[: [each.id for each in self.releases].index(release.id)]
+
+    def rollbacks(self, release: Release) -> tuple[Release, ...]:
+        """The rollbacks of a release by hand, newest first."""
+        return tuple(each for each in self.later(release) if record.undone_by(each) == release.id)
+
+    def found_good(self, deployment_id: str) -> bool:
+        """Whether a build was watched to the end of a release that succeeded, or a person decided to keep it."""
+        return any(
+            deployment_id in self.deployments(each, KEPT)
+            or (each.state == "succeeded" and deployment_id in self.deployments(each, WATCHED))
+            for each in self.releases
+        )
+
+
+@dataclass(frozen=True)
+class Present:
+    """What production tells of itself.
+
+    Attributes:
+        releases: the releases that applied the revisions that stand; None where production does not tell.
+        serving: the deployment that serves.
+        serving_known: whether that could be read.
+    """
+
+    releases: frozenset[str] | None
+    serving: str | None
+    serving_known: bool
+
+    @classmethod
+    def read(cls, given: Settings) -> "Present":
+        """Ask production, both its database and its address."""
+        releases: frozenset[str] | None = None
+        try:
+            with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+                if applied.is_kept(connection):
+                    releases = frozenset(applied.releases(connection).values())
+        except (DeploymentError, MigrationError):
+            log.exception("production cannot be read: what the ledger tells counts")
+        try:
+            serving = connections.vercel(given).production_deployment()
+        except DeploymentError:
+            log.exception("what production serves cannot be read: what the ledger tells counts")
+            return cls(releases, None, serving_known=False)
+        return cls(releases, serving.id if serving else None, serving_known=True)
+
+    def schema_of(self, past: Past, release: Release) -> bool:
+        """Whether revisions that a release applied stand."""
+        if not past.begun(release, "migrate production", "contract production"):
+            return False
+        return release.id in self.releases if self.releases is not None else not _taken_back(past, release)
+
+    def build_of(self, past: Past, release: Release) -> bool:
+        """Whether the build that a release promoted serves."""
+        promoted = past.promoted(release)
+        if promoted is None:
+            return False
+        return promoted == self.serving if self.serving_known else not _taken_back(past, release)
+
+    def has(self, past: Past, release: Release) -> bool:
+        """Whether anything that a release changed stands."""
+        return self.schema_of(past, release) or self.build_of(past, release)
+
+
+def _taken_back(past: Past, release: Release) -> bool:
+    return any(each.state == "rolled_back" for each in (release, *past.rollbacks(release)))
