@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Collection
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 _DELIMITED = re.compile(
     r"(?P<scheme>[a-z][\w+.-]*):///?(?:(?P<user>[^/?#@\s]*)@)?(?P<hosts>[\w.,:\[\]%~-]*)(?P<path>/[^?#@\s]*)?(?:\?[^#\s]*)?",
@@ -11,6 +11,20 @@ _DELIMITED = re.compile(
 )
 _PORTS = re.compile(r"(?:(?:\[[^\]]*\]|[^:,\[\]]*)(?::\d*)?(?:,|$))+")
 _ENCRYPTED = {"require", "verify-ca", "verify-full"}
+# Source: libpq lets the query of an address overrule what stands before it, and so do drivers of other languages.
+_LEADING = {
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "service",
+    "servicefile",
+    "load_balance_hosts",
+    "target_session_attrs",
+}
+_PORT = 5432
 
 
 def foreign_host(uri: str, hosts: Collection[str]) -> str | None:
@@ -35,12 +49,48 @@ def is_ambiguous(address: str) -> bool:
     return any(ord(character) < ord(" ") for character in address)
 
 
+def unclear_way(uri: str) -> str | None:
+    """Why an address does not say once, and in one place, where it leads; None where it does. Nothing of it is told."""
+    if uri.partition("://")[0].lower() not in {"postgres", "postgresql"}:
+        return "it is no postgresql:// address"
+    try:
+        if is_ambiguous(uri):
+            return "it can be read in more than one way: percent-encode what is no delimiter in its password"
+        parts = urlsplit(uri)
+        complete = parts.hostname and parts.username and parts.path.strip("/") and parts.port != 0
+    except ValueError:
+        return "its host or port cannot be read"
+    if "," in parts.netloc.rpartition("@")[2]:
+        return "it names several hosts"
+    if not complete:
+        return "it does not name a role, a host and a database"
+    led = sorted({name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)} & _LEADING)
+    return f"it says {' and '.join(led)} in its query" if led else None
+
+
+def another_way(uri: str, hosts: Collection[str], *, database: str, role: str) -> str | None:
+    """Why an address is not that of a database and a role on one of these hosts; None where it is."""
+    if (why := unclear_way(uri)) is not None:
+        return why
+    parts = urlsplit(uri)
+    if unquote(parts.path[1:]) != database:
+        return f"it leads to another database than {database}"
+    if unquote(parts.username or "") != role:
+        return f"it is of another role than {role}"
+    host = parts.netloc.rpartition("@")[2]
+    if host not in hosts and parts.port not in {None, _PORT}:
+        return f"it leads to port {parts.port}"
+    return None
+
+
 def encrypted(uri: str) -> str:
     """Force TLS on a connection string; the loopback interface alone may do without."""
     parts = urlsplit(uri)
     if is_loopback(parts.hostname or ""):
         return uri
     query = dict(parse_qsl(parts.query))
+    # Source: drivers of other languages take `ssl=false` for the last word.
+    query.pop("ssl", None)
     if query.get("sslmode") not in _ENCRYPTED:
         query["sslmode"] = "require"
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))

@@ -11,6 +11,7 @@ DeploymentError                 transient: whether the same call may work a mome
 ├── BranchNotFound              Neon has no branch of that name
 ├── BranchNameTaken             Neon has another branch of that name
 ├── WrongBranch                 a branch or a host handed out is not the one asked for, or is production
+├── WrongDatabase               a connection string does not lead to the environment that it was given for
 ├── OperationFailed             an asynchronous operation ended in failure, or not in time
 ├── ProjectNotLinked            a Vercel project that is connected to no git repository
 ├── BuildFailed                 a build ended in an error, or not in time
@@ -113,6 +114,19 @@ class BranchNameTaken(DeploymentError):
 
 class WrongBranch(DeploymentError):
     """A branch or a host handed out is not the one asked for, or is production."""
+
+
+class WrongDatabase(DeploymentError):
+    """A connection string does not lead to the environment that it was given for, or that cannot be told.
+
+    Attributes:
+        variable: the setting that it came from.
+    """
+
+    def __init__(self, variable: str, environment: str, why: str, *, transient: bool = False) -> None:
+        self.variable = variable
+        self.transient = transient
+        super().__init__(f"{variable} is not used as {environment}'s database: {why}. Nothing was sent there")
 
 
 class OperationFailed(DeploymentError):

@@ -12,7 +12,7 @@ from datetime import datetime
 import httpx
 from pydantic import AnyHttpUrl, JsonValue, SecretStr
 
-from deployments.connection_uri import encrypted, foreign_host
+from deployments.connection_uri import another_way, encrypted, foreign_host
 from deployments.errors import BranchNotFound, OperationFailed, ServiceRefused, WrongBranch
 from deployments.neon_changes import Changes
 from deployments.neon_identity import refuse_another, refuse_not_kept
@@ -298,7 +298,7 @@ class NeonClient:
             pooled: through the transaction pooler, for the application; direct for migrations.
 
         Raises:
-            WrongBranch: the address is of no compute of the branch.
+            WrongBranch: the address is of no compute of the branch, or of another database or role.
         """
         asked: Parameters = {
             "branch_id": branch_id,
@@ -314,6 +314,8 @@ class NeonClient:
                 f"Neon handed out {host} for branch {branch_id}, "
                 f"whose computes are {', '.join(sorted(hosts)) or 'none'}"
             )
+        if (why := another_way(uri, hosts, database=database, role=role)) is not None:
+            raise WrongBranch(f"Neon handed out an address for branch {branch_id} that is not to be followed: {why}")
         return SecretStr(encrypted(uri))
 
     def _delete(self, path: str, is_gone: Callable[[], bool]) -> None:

@@ -4,21 +4,26 @@ from typing import Literal
 
 from pydantic import SecretStr
 
+from deployments.connection_uri import encrypted, unclear_way
+from deployments.errors import WrongDatabase
 from deployments.repository import Commit
 from deployments.settings import Settings
 from deployments.vercel import Deployment
+from migrations.errors import MigrationError
+from migrations.same_database import refuse_another_database
 from tasks import connections
 
+Environment = Literal["staging", "production"]
 
-def build(
-    given: Settings, release_id: str, commit: Commit, *, environment: Literal["staging", "production"]
-) -> Deployment:
+
+def build(given: Settings, release_id: str, commit: Commit, *, environment: Environment) -> Deployment:
     """Write the environment's pooled DSN into the build's variables, then build the commit without domains.
 
     Args:
         environment: `production`, or `staging`, which Vercel calls a preview.
 
     Raises:
+        WrongDatabase: the DSN does not lead to the environment; nothing was built.
         BuildFailed: the build ended in an error.
     """
     client = connections.vercel(given)
@@ -27,13 +32,48 @@ def build(
     return client.build(commit.sha, commit.ref, target=target, meta={"releaseId": release_id})
 
 
-def application_dsn(given: Settings, environment: Literal["staging", "production"]) -> SecretStr:
-    """The application's pooled DSN: the secret given for it, or else the one that Neon knows."""
-    secret = given.app_database_url if environment == "production" else given.app_staging_database_url
-    if secret is not None:
-        return secret
-    client = connections.neon(given)
-    name = given.neon_production_branch if environment == "production" else given.neon_staging_branch
-    return client.connection_uri(
-        client.branch(name).id, database=given.neon_database, role=given.neon_app_role, pooled=True
-    )
+def application_dsn(given: Settings, environment: Environment) -> SecretStr:
+    """The application's pooled DSN, proven to lead to the environment: the secret given for it, or what Neon knows.
+
+    Raises:
+        WrongDatabase: it leads elsewhere, or where it leads cannot be told; nothing was sent there.
+    """
+    client, branch = connections.neon(given), connections.branch_of(given, environment)
+    setting, secret = _given(given, environment)
+    if secret is None:
+        secret = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_app_role, pooled=True)
+    if (why := unclear_way(secret.get_secret_value())) is not None:
+        raise WrongDatabase(setting, environment, why)
+    dsn = encrypted(secret.get_secret_value())
+    try:
+        refuse_another_database(dsn, connections.owner_dsn(given, branch))
+    except MigrationError as error:
+        raise WrongDatabase(setting, environment, str(error), transient=error.transient) from error
+    return SecretStr(dsn)
+
+
+def wrong_ways(given: Settings, *, reset_staging: bool) -> list[str]:
+    """Why the connection strings that were given for the application are not used, before anything is touched.
+
+    Args:
+        reset_staging: whether staging is to be replaced, and with it the roles that may log in there.
+    """
+    found: list[str] = []
+    for environment in ("production", "staging"):
+        if _given(given, environment)[1] is None:
+            continue
+        try:
+            application_dsn(given, environment)
+        except WrongDatabase as error:
+            if not (error.transient and environment == "staging" and reset_staging):
+                found.append(str(error))
+    return found
+
+
+def _given(given: Settings, environment: Environment) -> tuple[str, SecretStr | None]:
+    """The setting that says how the application comes to its database, and the secret that it gives, if any."""
+    if environment == "production":
+        setting, secret = "APP_DATABASE_URL", given.app_database_url
+    else:
+        setting, secret = "APP_STAGING_DATABASE_URL", given.app_staging_database_url
+    return ("NEON_APP_ROLE", None) if secret is None else (setting, secret)

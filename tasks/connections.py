@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from deployments.ledger import Ledger
 from deployments.neon import Branch, NeonClient
@@ -61,6 +62,11 @@ def production_branch(given: Settings) -> Branch:
 def staging_branch(given: Settings) -> Branch:
     """Staging's branch, by its name."""
     return neon(given).branch(given.neon_staging_branch)
+
+
+def branch_of(given: Settings, environment: Literal["staging", "production"]) -> Branch:
+    """The branch of an environment, by its name."""
+    return production_branch(given) if environment == "production" else staging_branch(given)
 
 
 def owner_dsn(given: Settings, branch: Branch) -> str:

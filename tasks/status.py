@@ -10,7 +10,7 @@ from migrations.drift import DriftFinding, find_drift
 from migrations.errors import MigrationError
 from migrations.history import History, state
 from migrations.session import reader
-from tasks import catalogue, connections
+from tasks import builds, catalogue, connections
 from tasks.errors import NotReady
 from tasks.snapshot import to_delete
 from tasks.step import step
@@ -40,7 +40,8 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         reset_staging: whether staging will be replaced before it is used, so that its state does not matter.
 
     Raises:
-        NotReady: drift, edited or unknown revisions, no room for a branch, or a target behind production.
+        NotReady: drift, edited or unknown revisions, no room for a branch, a target behind production, or a connection
+            string that leads elsewhere.
         UnknownRevision: the commit has no such revision.
     """
     given = connections.settings()
@@ -54,6 +55,9 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         findings += [f"{text} (or start the release with reset_staging)" for text in _stopping(staging)]
     if target in history.path_ids(production.revisions) and production.revisions != (target,):
         findings.append(f"production stands at {', '.join(production.revisions)}, beyond the target {target}")
+    if production.branch_id == staging.branch_id:
+        findings.append("NEON_PRODUCTION_BRANCH and NEON_STAGING_BRANCH name one branch")
+    findings += builds.wrong_ways(given, reset_staging=reset_staging)
     served = serving is not None and serving.commit_sha == commit.sha
     # What serves already is at most validated again: that needs no branch.
     findings += () if served and not production.pending else _room(given)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deployments.errors import DeploymentError, SettingsError
+from deployments.errors import DeploymentError, SettingsError, WrongDatabase
 from deployments.settings import Settings, load_settings
 from flows.cli import database, variables
 from flows.cli.failing import clearly
@@ -78,6 +78,10 @@ def _application_dsn(environment: database.Environment, settings: Settings | Non
         return None
     try:
         return application_dsn(settings, environment).get_secret_value()
+    except WrongDatabase as error:
+        if not error.transient:
+            raise
+        return None
     except DeploymentError:
         # Neon may not know a role that was made by SQL: its name is enough for what the catalogue tells.
         return None

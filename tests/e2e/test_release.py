@@ -16,7 +16,7 @@ from flows.drift_check import DriftFound, drift_check
 from flows.release import RolledBack
 from flows.rollback import rollback
 from migrations.catalog import difference
-from tasks import connections, gates
+from tasks import builds, connections, gates
 from tasks.errors import NotReady
 
 Working = Callable[[], AbstractContextManager[Any]]
@@ -56,6 +56,11 @@ def test_what_cannot_start_is_a_clear_error_before_anything_is_touched(
             live.release("v2")
         patch.setenv("NEON_API_URL", "http://127.0.0.1:9/api/v2")
         with pytest.raises(RolledBack, match="check NEON_API_URL"):
+            live.release("v2")
+    with monkeypatch.context() as patch:
+        production_s = builds.application_dsn(live.given, "production").get_secret_value()
+        patch.setenv("APP_STAGING_DATABASE_URL", production_s)
+        with pytest.raises(RolledBack, match="APP_STAGING_DATABASE_URL is not used as staging's database"):
             live.release("v2")
     assert live.branches() == before
     assert live.newest().state == "failed"
