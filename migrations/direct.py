@@ -8,8 +8,10 @@ backend of its own, and is as good as none.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from functools import lru_cache
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -18,6 +20,7 @@ from migrations.errors import MALFORMED, DatabaseRefused, DatabaseUnreachable, p
 from migrations.errors_session import ThroughPooler
 
 CONNECT_TIMEOUT_S = 10
+TLS_FORCED = frozenset({"require", "verify-ca", "verify-full"})
 
 # A pooler that gives a random one of two idle backends would have to give the same one to each connection every time.
 _ROUNDS = 12
@@ -43,6 +46,37 @@ def opened(dsn: str, application_name: str) -> psycopg.Connection:
         )
     except psycopg.OperationalError as error:
         raise DatabaseUnreachable.of(dsn, error) from error
+
+
+def is_here(host: str) -> bool:
+    """Whether a host is this machine, by the loopback interface or a socket."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.startswith(("/", "@"))
+
+
+def with_tls(dsn: str) -> str:
+    """Force TLS on a connection string that leaves this machine, whatever it or PGSSLMODE says; else as it is.
+
+    Raises:
+        DatabaseUnreachable: the string cannot be read.
+
+    Source: libpq goes to `hostaddr` where both are given, and a service may name another host than the string does.
+    """
+    given = _parts(dsn)
+    named = [given.get("hostaddr"), given.get("host"), os.environ.get("PGHOSTADDR"), os.environ.get("PGHOST")]
+    first = next((str(one) for one in named if one), "")
+    leaves = (
+        given.get("service") or os.environ.get("PGSERVICE") or not all(map(is_here, filter(None, first.split(","))))
+    )
+    if not leaves or given.get("sslmode") in TLS_FORCED:
+        return dsn
+    if "://" not in dsn.partition("=")[0]:
+        return make_conninfo(dsn, sslmode="require")
+    parts = urlsplit(dsn)
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "sslmode"]
+    return urlunsplit(parts._replace(query=urlencode([*kept, ("sslmode", "require")], quote_via=quote)))
 
 
 def is_named_pooler(host: str) -> bool:

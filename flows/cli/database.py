@@ -6,6 +6,7 @@ from deployments.connection_uri import is_ambiguous
 from deployments.settings import load_settings
 from flows.cli import variables
 from flows.cli.failing import CommandFailed
+from migrations.direct import with_tls
 from migrations.errors import MALFORMED, parts_of
 from tasks import connections
 
@@ -13,7 +14,7 @@ Environment = Literal["development", "staging", "production"]
 
 
 def owner_dsn(environment: Environment | str, database_url: str | None = None) -> str:
-    """A direct connection string of the role that migrates; a secret.
+    """A direct connection string of the role that migrates, which forces TLS unless it stays on this machine; a secret.
 
     Args:
         environment: development is the variable DATABASE_URL; for staging and production Neon is asked.
@@ -24,9 +25,9 @@ def owner_dsn(environment: Environment | str, database_url: str | None = None) -
         DeploymentError: Neon does not know the branch, or the settings are not complete.
     """
     if database_url:
-        return for_libpq(database_url, "--database-url")
+        return with_tls(for_libpq(database_url, "--database-url"))
     if environment == "development":
-        return for_libpq(variables.required("DATABASE_URL", instead="--database-url"), "DATABASE_URL")
+        return with_tls(for_libpq(variables.required("DATABASE_URL", instead="--database-url"), "DATABASE_URL"))
     if environment not in {"staging", "production"}:
         raise CommandFailed(f"there is no environment {environment}: take development, staging or production")
     settings = load_settings()

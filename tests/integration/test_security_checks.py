@@ -335,6 +335,8 @@ FORCED = {"the owner": "require", "the application": "verify-full"}
         (Way("ep-1.neon.tech", FORCED, True, False), State.HOLDS, "the server refuses what is not"),
         (Way("127.0.0.1", {"the owner": "disable"}, False, None), State.HOLDS, "127.0.0.1 is this machine"),
         (Way("/var/run/postgresql", {"the owner": "prefer"}, False, None), State.HOLDS, "is this machine"),
+        (Way("127.0.0.1.example.com", {"the owner": "prefer"}, True, False), State.BROKEN, "of the owner does not"),
+        (Way("localhost.example.com", {"the owner": "prefer"}, True, False), State.BROKEN, "of the owner does not"),
         (Way("ep-1", FORCED | {"the application": "prefer"}, True, False), State.BROKEN, "of the application does not"),
         (Way("ep-1", FORCED, False, False), State.BROKEN, "this session is not encrypted"),
         (Way("ep-1", FORCED, True, True), State.BROKEN, "the server takes connections without TLS"),

@@ -8,9 +8,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrations.checks.security.finding import Gathered
+from migrations.direct import TLS_FORCED, is_here
 
-_FORCED: Final = {"require", "verify-ca", "verify-full"}
-_LOOPBACK: Final = ("127.", "::1", "localhost", "/")
 _ASKED: Final = ("password authentication failed", "authentication method requirement")
 _TIMEOUT_S: Final = 10
 
@@ -34,7 +33,7 @@ class Way:
     @property
     def loopback(self) -> bool:
         """Whether it does not leave this machine."""
-        return self.host.startswith(_LOOPBACK)
+        return is_here(self.host)
 
 
 def way(connection: psycopg.Connection, dsns: Mapping[str, str]) -> Way:
@@ -64,7 +63,7 @@ def judge(found: Way) -> Gathered:
         gathered.good.append(f"{found.host} is this machine, the one exception: nothing leaves it")
         return gathered
     for whose, mode in found.modes.items():
-        if mode not in _FORCED:
+        if mode not in TLS_FORCED:
             gathered.wrong.append(f"the connection string of {whose} does not force TLS (sslmode={mode})")
     if found.session_encrypted is False:
         gathered.wrong.append("this session is not encrypted")

@@ -25,8 +25,8 @@ def test_a_string_that_is_given_goes_before_the_environment(monkeypatch: pytest.
 def test_development_is_database_url_of_the_environment_or_of_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / ".env").write_text("DATABASE_URL=postgresql://of-the-file\n")
-    assert database.owner_dsn("development") == "postgresql://of-the-file"
+    (tmp_path / ".env").write_text("DATABASE_URL=postgresql://localhost/of-the-file\n")
+    assert database.owner_dsn("development") == "postgresql://localhost/of-the-file"
     monkeypatch.setenv("DATABASE_URL", DSN)
     assert database.owner_dsn("development") == DSN
 
@@ -34,6 +34,41 @@ def test_development_is_database_url_of_the_environment_or_of_the_file(
 def test_sqlalchemy_s_driver_is_left_out() -> None:
     assert database.owner_dsn("development", DSN.replace("postgresql:", "postgresql+psycopg:")) == DSN
     assert database.owner_dsn("development", "host=127.0.0.1 dbname=shop") == "host=127.0.0.1 dbname=shop"
+
+
+FAR = "postgresql://owner:sec-41aa@db.example.com/shop"
+
+
+@pytest.mark.parametrize(
+    ("given", "forced"),
+    [
+        (FAR, f"{FAR}?sslmode=require"),
+        (f"{FAR}?sslmode=disable", f"{FAR}?sslmode=require"),
+        (f"{FAR}?sslmode=require&sslmode=prefer", f"{FAR}?sslmode=require"),
+        (f"{FAR}?options=-c%20geqo%3Doff&sslmode=allow", f"{FAR}?options=-c%20geqo%3Doff&sslmode=require"),
+        (f"{FAR}?sslmode=verify-full", f"{FAR}?sslmode=verify-full"),
+        ("postgresql://o@127.0.0.1.example.com/shop", "postgresql://o@127.0.0.1.example.com/shop?sslmode=require"),
+        ("postgresql://o@localhost.example.com/shop", "postgresql://o@localhost.example.com/shop?sslmode=require"),
+        ("postgresql://o@localhost,db/shop", "postgresql://o@localhost,db/shop?sslmode=require"),
+        (f"{DSN}?hostaddr=10.0.0.9", f"{DSN}?hostaddr=10.0.0.9&sslmode=require"),
+        (f"{DSN}?host=db", f"{DSN}?host=db&sslmode=require"),
+        (f"{DSN}?sslmode=disable", f"{DSN}?sslmode=disable"),
+        ("postgresql://o@[::1]/shop", "postgresql://o@[::1]/shop"),
+        ("host=db.example.com dbname=shop sslmode=prefer", "dbname=shop host=db.example.com sslmode=require"),
+        ("host=/var/run/postgresql dbname=shop", "host=/var/run/postgresql dbname=shop"),
+        ("service=shop", "service=shop sslmode=require"),
+    ],
+)
+def test_tls_is_forced_wherever_a_string_leaves_this_machine(
+    given: str, forced: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    assert database.owner_dsn("development", given) == forced
+
+
+def test_tls_is_forced_where_the_environment_names_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db.example.com")
+    assert database.owner_dsn("development", "dbname=shop") == "dbname=shop sslmode=require"
 
 
 def test_development_without_its_variable_says_what_to_set() -> None:
