@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import psycopg
 from sqlalchemy import Connection, text
 
+from migrations import own_transactions
 from migrations.errors import Session
 from migrations.tools_tables import KEEP_OURS
 
@@ -86,7 +87,7 @@ def ensure_table(connection: psycopg.Connection) -> bool:
     if is_kept(connection) and _is_wide(connection):
         return True
     try:
-        connection.execute(f"{_CREATE};{_WIDEN}{UNFINISHED};{KEEP_OURS}".encode())
+        connection.execute(f"{_CREATE};{_WIDEN}{own_transactions.TABLE}{UNFINISHED};{KEEP_OURS}".encode())
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True
@@ -104,7 +105,10 @@ def is_kept(connection: psycopg.Connection) -> bool:
 
 
 def _is_wide(connection: psycopg.Connection) -> bool:
-    row = connection.execute("SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL").fetchone()
+    row = connection.execute(
+        "SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL"
+        " AND to_regclass('pilotage.revision_transactions') IS NOT NULL"
+    ).fetchone()
     return row is not None and bool(row[0])
 
 

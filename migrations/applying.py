@@ -84,7 +84,7 @@ class Run:
         )
         outside = Outside(dsn, session, order, self._watch, self._resumed)
         self._impact_noted: Impact | None = None
-        self._migrating = MigratingSession(dsn, self._watch, order, self._gate, outside, self._impact, trace)
+        self._migrating = MigratingSession(dsn, self._watch, order, self._gate, outside, self._impact, trace, session)
         self._begin_revision()
 
     def _begin_revision(self) -> None:

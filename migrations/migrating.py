@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import psycopg
 from alembic.runtime.migration import MigrationInfo, RevisionStep
 from sqlalchemy import Connection, event
 
@@ -18,6 +19,7 @@ from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transa
 from migrations.errors import is_cut
 from migrations.locks import MIGRATING
 from migrations.outside import Outside
+from migrations.own_transactions import OwnTransactions, ends_a_transaction
 from migrations.time_limits import TimeLimits, asked_past_sqlalchemy
 from migrations.trace import Trace
 from migrations.wanted_locks import Wanted, wanted
@@ -41,6 +43,7 @@ class MigratingSession:
         outside: goes on where an earlier try was cut off.
         impact: what the revision that runs now has cost so far.
         trace: told of every statement, while it runs.
+        session: in autocommit, not the one that migrates.
     """
 
     def __init__(
@@ -51,7 +54,8 @@ class MigratingSession:
         gate: Gate,
         outside: Outside,
         impact: Callable[[], Impact],
-        trace: Trace | None = None,
+        trace: Trace | None,
+        session: psycopg.Connection,
     ) -> None:
         self.attempt = Attempt()
         self.outside = outside
@@ -68,6 +72,8 @@ class MigratingSession:
         self._backends: dict[int, int] = {}
         environment = order.history.environment
         self._script = order.history.directory
+        self._own = OwnTransactions(session, is_kept=order.record)
+        self._driver: Any = None
         self._runner: Runner = (
             OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, order.lock_timeout_ms)
         )
@@ -118,7 +124,7 @@ class MigratingSession:
             lock_timeout_ms=self._order.lock_timeout_ms,
             budget_s=self._order.budget_s,
             listeners=self._listeners,
-            locked=None if self._trace is None else self._trace.look,
+            locked=self._batch_ends,
             blockers=lambda: self.watch.blockers,
         )
         try:
@@ -138,6 +144,7 @@ class MigratingSession:
             yield step
             # Alembic asks for the next step after it has committed this one.
             self.watch.transaction_ended()
+            self._own.settle()
             self.outside.note.finished()
             on_done(revision, round((time.monotonic() - self.attempt.started) * 1000))
         self.attempt.revision = None
@@ -174,7 +181,7 @@ class MigratingSession:
         self, conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any = None, many: bool = False
     ) -> tuple[str, Any]:
         """Look at a statement before it is sent; what is to be sent in its place."""
-        del cursor, context
+        del context
         if self.attempt.revision is None or not self._runner.is_mine(conn):
             return statement, parameters
         if self.watch.lost is not None:
@@ -186,6 +193,7 @@ class MigratingSession:
             # What came before was committed on the way out of the transaction.
             self.attempt.committed = len(self.attempt.statements)
             self.attempt.outside = True
+        self._note_own(session, statement, outside=outside, is_backfill=cursor is None)
         asked = wanted(statement)
         if self._order.history.environment is not None and not outside and is_bookkeeping(statement):
             # A foreign env.py has no callback for it.
@@ -208,6 +216,20 @@ class MigratingSession:
             self._trace.statement_begins(pid, self.attempt.revision, statement, parameters, outside=outside)
         return statement, parameters
 
+    def _note_own(self, session: Any, statement: str, *, outside: bool, is_backfill: bool) -> None:
+        """Note the transactions that a statement begins or ends, so that their rows count as the revision's."""
+        self._driver = session
+        if outside and not is_backfill:
+            self._own.begins(statement)
+        elif not outside and ends_a_transaction(statement):
+            self._own.committing(session, self.attempt.revision or "")
+
+    def _batch_ends(self) -> None:
+        """A batch of a backfill is about to be committed; its transaction is kept with the batch."""
+        if self._trace is not None:
+            self._trace.look()
+        self._own.committing(self._driver, self.attempt.revision or "", is_noted=True)
+
     def _backend(self, session: Any) -> int:
         if id(session) not in self._backends:
             self._backends[id(session)] = int(asked_past_sqlalchemy(session, "SELECT pg_backend_pid()") or 0)
@@ -228,6 +250,7 @@ class MigratingSession:
         if not session.autocommit:
             self._made |= self.attempt.asked.makes
         elif not self.attempt.marked:
+            self._own.ended(session, self.attempt.revision)
             self.outside.after(session, self.attempt)
             self.attempt.committed = len(self.attempt.statements)
 
@@ -255,6 +278,7 @@ class MigratingSession:
     def _committing(self, session: Any) -> None:
         if self.watch.lost is not None:
             raise self.watch.lost
+        self._own.committing(session, self.attempt.revision or "", is_noted=self.attempt.marked and self._order.up)
         if not self.attempt.marked and self.attempt.statements:
             # It goes on after this commit; if it is cut off then, the next try begins there.
             self.outside.note.committing(session, self.attempt.statements)

@@ -16,12 +16,12 @@ from typing import TextIO
 
 import psycopg
 
-from migrations import applied, backfill_kept
 from migrations.receipt_rows import Window, WrittenRow, count, rows_deleted, rows_since
 from migrations.receipt_tables import Pair, Table, read_tables
 from migrations.restore_point import Seal
 from migrations.session import reader
 from migrations.snapshot import Snapshot
+from migrations.writers import Writers
 
 __all__ = ["Receipt", "TableReceipt", "WrittenRow", "receipt"]
 
@@ -41,6 +41,7 @@ class TableReceipt:
         by_revisions: rows that a revision was the last to write; not among the others.
         sample: the first few of each.
         note: what else is to be known of it.
+        unclear: rows that a revision or a user was the last to write, which cannot be told; not among the others.
     """
 
     table: str
@@ -50,6 +51,7 @@ class TableReceipt:
     by_revisions: int
     sample: tuple[WrittenRow, ...]
     note: str = ""
+    unclear: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class Receipt:
     def by_revisions(self) -> int:
         """Rows that a revision was the last to write."""
         return sum(table.by_revisions for table in self.tables)
+
+    @property
+    def unclear(self) -> int:
+        """Rows that a revision or a user was the last to write, which cannot be told."""
+        return sum(table.unclear for table in self.tables)
 
 
 def receipt(restored_dsn: str, kept_dsn: str, seal: Seal, *, to: Path | None = None) -> Receipt:
@@ -122,14 +129,12 @@ def receipt(restored_dsn: str, kept_dsn: str, seal: Seal, *, to: Path | None = N
 
 def _window(restored: psycopg.Connection, kept: psycopg.Connection, seal: Seal) -> Window:
     row = kept.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
-    by_xid = {xid: revision for revision, xid in applied.transactions(kept).items()} if applied.is_kept(kept) else {}
-    by_xid |= backfill_kept.transactions(kept)
     return Window(
         restored=restored,
         snapshot=Snapshot.parse(seal.snapshot),
         in_flight=tuple(seal.in_flight_xids),
         next_xid=int(row[0]) if row else 0,
-        revisions=by_xid,
+        writers=Writers.of(kept),
     )
 
 
@@ -177,15 +182,18 @@ class _Tally:
             by_revisions=self.counts.get("by revision", 0),
             sample=tuple(self.sample),
             note="; ".join(self.notes),
+            unclear=self.counts.get("unclear", 0),
         )
 
     def _row(self, row: WrittenRow) -> None:
-        kind = row.change if row.revision is None else "by revision"
+        kind = row.change if row.revision is None else "by revision" if row.certain else "unclear"
         self.counts[kind] = self.counts.get(kind, 0) + 1
         if self.counts[kind] <= SAMPLE:
             self.sample.append(row)
         if self.lines is not None:
             written = {"table": row.table, "change": row.change, "key": row.key, "revision": row.revision}
+            if not row.certain:
+                written |= {"certain": False}
             self.lines.write(json.dumps(written, ensure_ascii=False) + "\n")
 
 

@@ -12,6 +12,7 @@ from psycopg import sql
 from migrations.receipt_buckets import differing
 from migrations.receipt_tables import Pair, Table, by_key, digest_of, key_of
 from migrations.snapshot import Snapshot, full_xid
+from migrations.writers import Writers
 
 Change = Literal["inserted", "updated", "deleted"]
 BATCH = 1000
@@ -28,13 +29,15 @@ class WrittenRow:
         table: its table.
         change: inserted, updated or deleted.
         key: its key as texts, by column; empty where the table has none.
-        revision: the revision that wrote it last; None where it was a user.
+        revision: the revision that wrote it last, or may have; None where it was a user.
+        certain: whether it can be told who wrote it.
     """
 
     table: str
     change: Change
     key: dict[str, str]
     revision: str | None = None
+    certain: bool = True
 
 
 @dataclass
@@ -46,14 +49,14 @@ class Window:
         snapshot: what was committed at the point.
         in_flight: transactions that had begun at the point and went on.
         next_xid: the first id that the kept database has not given out.
-        revisions: the revision that each transaction of a release applied.
+        writers: which transactions are those of revisions.
     """
 
     restored: psycopg.Connection
     snapshot: Snapshot
     in_flight: tuple[int, ...]
     next_xid: int
-    revisions: dict[int, str]
+    writers: Writers
     _status: dict[int, bool] = field(default_factory=dict[int, bool])
 
     @property
@@ -102,7 +105,8 @@ def rows_since(kept: psycopg.Connection, pair: Pair, window: Window) -> Iterator
                 continue
             change: Change = "updated" if values in there else "inserted"
             named = dict(zip(key, values, strict=True))
-            yield WrittenRow(pair.kept.readable, change, named, window.revisions.get(xid))
+            writer = window.writers.who(xid)
+            yield WrittenRow(pair.kept.readable, change, named, writer.revision, writer.certain)
 
 
 def _without_key(kept: psycopg.Connection, pair: Pair, window: Window) -> Iterator[WrittenRow]:
@@ -113,7 +117,8 @@ def _without_key(kept: psycopg.Connection, pair: Pair, window: Window) -> Iterat
         for (x,) in batch:
             xid = full_xid(x, near=window.next_xid)
             if window.came_after(xid):
-                yield WrittenRow(pair.kept.readable, "inserted", {}, window.revisions.get(xid))
+                writer = window.writers.who(xid)
+                yield WrittenRow(pair.kept.readable, "inserted", {}, writer.revision, writer.certain)
 
 
 def rows_deleted(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import psycopg
 from psycopg import sql
 
-from migrations import applied
 from migrations.catalog import Catalog, difference, read_catalog
-
-_XID_BITS = 2**32
+from migrations.writers import Writers
 
 # Each column by its name in the catalogue, with its default.
 _COLUMNS = """
@@ -41,16 +39,23 @@ def written_to_additions(connection: psycopg.Connection, before: Catalog) -> tup
     Locks: AccessShareLock on the tables, for one scan of each.
     """
     added = {(one.kind, one.name) for one in difference(before, read_catalog(connection)) if one.change == "added"}
-    revisions = sorted({xid % _XID_BITS for xid in applied.transactions(connection).values()})
-    found: dict[str, int] = {}
+    writers = Writers.of(connection)
+    found: dict[str, tuple[int, int]] = {}
     for table, column, schema, relation, attribute, default in connection.execute(_COLUMNS).fetchall():
         where = sql.Identifier(schema, relation)
         if ("table", table) in added:
             if table not in found:
-                found[table] = _rows(connection, where, sql.SQL("true"), revisions)
+                found[table] = _rows(connection, where, sql.SQL("true"), writers)
         elif ("column", f"{table}.{column}") in added:
-            found[f"{table}.{column}"] = _rows(connection, where, _holds(attribute, default), revisions)
-    return tuple(f"{rows} rows were written to {name}" for name, rows in sorted(found.items()) if rows)
+            found[f"{table}.{column}"] = _rows(connection, where, _holds(attribute, default), writers)
+    return tuple(sentence for name, rows in sorted(found.items()) for sentence in _sentences(name, *rows))
+
+
+def _sentences(name: str, by_users: int, unclear: int) -> Iterator[str]:
+    if by_users:
+        yield f"{by_users} rows were written to {name}"
+    if unclear:
+        yield f"{unclear} rows were written to {name} by the revisions or by users, which cannot be told"
 
 
 def _holds(column: str, default: str | None) -> sql.Composable:
@@ -62,10 +67,12 @@ def _holds(column: str, default: str | None) -> sql.Composable:
 
 
 def _rows(
-    connection: psycopg.Connection, table: sql.Identifier, condition: sql.Composable, revisions: Sequence[int]
-) -> int:
-    query = sql.SQL("SELECT count(*) FROM {} WHERE ({}) AND NOT (xmin::text::bigint = ANY(%s))").format(
-        table, condition
-    )
-    row = connection.execute(query, (list(revisions),)).fetchone()
-    return int(row[0]) if row else 0
+    connection: psycopg.Connection, table: sql.Identifier, condition: sql.Composable, writers: Writers
+) -> tuple[int, int]:
+    """How many rows users wrote, and how many either they or the revisions."""
+    query = sql.SQL(
+        "SELECT count(*) FILTER (WHERE NOT {unclear}), count(*) FILTER (WHERE {unclear})"
+        " FROM {table} WHERE ({condition}) AND NOT {own}"
+    ).format(unclear=writers.is_unclear(), own=writers.is_own(), table=table, condition=condition)
+    row = connection.execute(query).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)

@@ -116,6 +116,8 @@ def receipt_text(receipt: Receipt) -> str:
     """What was written since the restore point, in one sentence."""
     tables = ", ".join(f"{t.table} +{t.inserted} ~{t.updated} -{t.deleted}" for t in receipt.tables)
     by_revisions = f", and {receipt.by_revisions} by the revisions" if receipt.by_revisions else ""
+    if receipt.unclear:
+        by_revisions += f", and {receipt.unclear} by the revisions or by users, which cannot be told"
     return (
         f"{receipt.inserted} rows inserted, {receipt.updated} updated, {receipt.deleted} deleted{by_revisions}"
         f"{': ' + tables if tables else ''}"

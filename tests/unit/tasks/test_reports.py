@@ -74,6 +74,11 @@ def test_the_receipt_names_each_table_and_tells_users_rows_from_the_revisions() 
     assert receipt_text(receipt) == (
         "12 rows inserted, 5 updated, 1 deleted, and 400 by the revisions: messages +12 ~3 -1, users +0 ~2 -0"
     )
+    unclear = Receipt((TableReceipt("messages", 1, 0, 0, 0, (), unclear=7),))
+    assert receipt_text(unclear) == (
+        "1 rows inserted, 0 updated, 0 deleted, and 7 by the revisions or by users, which cannot be told"
+        ": messages +1 ~0 -0"
+    )
     assert receipt_text(Receipt(())) == "0 rows inserted, 0 updated, 0 deleted"
 
 
