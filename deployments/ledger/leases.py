@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +12,11 @@ logger = logging.getLogger(__name__)
 
 
 class KeptLease:
-    """Renews a lease from a thread of its own, until the block is left or the release is lost."""
+    """Renews a lease from a thread of its own, until the block is left or the release is lost.
+
+    Whether the release is still ours is asked of the ledger before each act (`begin_step`), not of this: what this
+    knows may be old.
+    """
 
     def __init__(self, ledger: Releases, release_id: str, lease_s: float) -> None:
         self._ledger = ledger
@@ -21,25 +24,12 @@ class KeptLease:
         self._lease_s = lease_s
         self._left = threading.Event()
         self._lost: LeaseLost | None = None
-        self._kept_until = 0.0
         self._thread = threading.Thread(target=self._keep, name=f"lease of {release_id}", daemon=True)
 
     @property
     def lost(self) -> LeaseLost | None:
         """Why the lease is lost; None while it is not known to be."""
         return self._lost
-
-    def check(self) -> None:
-        """Make sure that the release is still ours.
-
-        Raises:
-            LeaseLost: it was closed meanwhile: change nothing more.
-            LedgerUnreachable: the lease has run out, and the ledger cannot be asked whether that matters.
-        """
-        if self._lost is None and time.monotonic() >= self._kept_until:
-            self._renew(patient=True)
-        if self._lost is not None:
-            raise self._lost
 
     def __enter__(self) -> Self:
         self._renew(patient=True)
@@ -55,13 +45,10 @@ class KeptLease:
         self._thread.join()
 
     def _renew(self, *, patient: bool) -> None:
-        asked = time.monotonic()
         try:
             self._ledger.renew_lease(self._release_id, self._lease_s, patient=patient)
         except LeaseLost as lost:
             self._lost = lost
-        else:
-            self._kept_until = asked + self._lease_s
 
     def _keep(self) -> None:
         wait_s = self._lease_s / 3
@@ -70,7 +57,7 @@ class KeptLease:
             try:
                 self._renew(patient=False)
             except LedgerError as error:
-                # The lease outlives some missed renewals: try soon again, and let check() ask where it has run out.
+                # The lease outlives some missed renewals: try soon again; every act asks before it.
                 logger.warning("the lease of release %s could not be renewed: %s", self._release_id, error)
                 wait_s = min(1.0, wait_s)
             if self._lost is not None:

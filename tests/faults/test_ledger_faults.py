@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,6 @@ import stamina
 from sqlalchemy.engine import make_url
 
 from deployments.ledger import (
-    KeptLease,
     Ledger,
     LedgerBusy,
     LedgerUnreachable,
@@ -257,21 +257,30 @@ def test_failure_that_the_ledger_cannot_take_stays_the_failure(ledger: Ledger, p
     assert [each.step for each in ledger.left_behind(release.id).unfinished] == ["migrate"]
 
 
-def test_lease_that_ran_out_unseen_is_asked_for_again(ledger: Ledger, proxy: CuttingProxy) -> None:
+def test_lease_that_could_not_be_renewed_is_renewed_as_soon_as_the_ledger_is_back(
+    ledger: Ledger, proxy: CuttingProxy, caplog: pytest.LogCaptureFixture
+) -> None:
     release = begin(ledger)
     with ledger.lease_kept(release.id, 0.03) as kept, stamina.set_testing(True):
         proxy.away = True
         proxy.cut()
-        with pytest.raises(LedgerUnreachable):
-            check_for_ever(kept)
+        until(lambda: "could not be renewed" in caplog.text)
+        with pytest.raises(LedgerUnreachable), ledger.step(release.id, "promote"):
+            pytest.fail("an act was begun though nobody could be asked whether the release is still ours")
         proxy.away = False
-        kept.check()
+        before = ledger.release(release.id).lease_expires_at
+        until(lambda: ledger.release(release.id).lease_expires_at > before)
         assert kept.lost is None
+        with ledger.step(release.id, "promote"):
+            pass
+    assert [step.event for step in ledger.steps(release.id)] == ["begun", "done"]
 
 
-def check_for_ever(kept: KeptLease) -> None:
-    while True:
-        kept.check()
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
 
 
 def test_sqlite_ledger_held_by_somebody_else_is_busy_and_then_free(
