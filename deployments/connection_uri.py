@@ -5,6 +5,9 @@ import re
 from collections.abc import Collection
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 _DELIMITED = re.compile(
     r"(?P<scheme>[a-z][\w+.-]*):///?(?:(?P<user>[^/?#@\s]*)@)?(?P<hosts>[\w.,:\[\]%~-]*)(?P<path>/[^?#@\s]*)?(?:\?[^#\s]*)?",
     re.IGNORECASE,
@@ -28,14 +31,39 @@ _PORT = 5432
 
 
 def foreign_host(uri: str, hosts: Collection[str]) -> str | None:
-    """The host of a connection string where it is none of those given, nor the pooler of one; None where it is.
+    """Where a connection string may lead that is none of these hosts, nor the pooler of one; None where nowhere else.
+
+    It is read as libpq reads it, which takes hosts and addresses from parameters too, and several of them.
 
     Source: Neon's pooled host is the compute's with `-pooler` at the end of its first label.
     """
-    parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
+    try:
+        places = _places(uri)
+    except psycopg.ProgrammingError:
+        return "an address that cannot be read"
     known = {*hosts, *map(_pooled, hosts)}
-    return None if host in known or parts.hostname in known else host
+    for host, port in places:
+        if known.isdisjoint({host, f"{host}:{port}", f"[{host}]:{port}"}):
+            return f"{host or 'no host by name'}{f':{port}' if port not in {'', '5432'} else ''}"
+    return None
+
+
+def _places(uri: str) -> list[tuple[str, str]]:
+    """Every host, or address in its stead, that libpq would try, with its port; a service's are not known.
+
+    Raises:
+        psycopg.ProgrammingError: libpq cannot read it.
+    """
+    given = {name: str(value) for name, value in conninfo_to_dict(uri).items() if value is not None}
+    if "service" in given:
+        return [(f"service {given['service']}", "")]
+    named = [given[name].split(",") for name in ("host", "hostaddr") if name in given] or [[""]]
+    ports = given.get("port", "").split(",")
+    return [
+        (host, (ports[0] if len(ports) == 1 else dict(enumerate(ports)).get(number, "")) or "5432")
+        for several in named
+        for number, host in enumerate(several)
+    ]
 
 
 def is_ambiguous(address: str) -> bool:
@@ -86,7 +114,7 @@ def another_way(uri: str, hosts: Collection[str], *, database: str, role: str) -
 def encrypted(uri: str) -> str:
     """Force TLS on a connection string; the loopback interface alone may do without."""
     parts = urlsplit(uri)
-    if is_loopback(parts.hostname or ""):
+    if all(is_loopback(host) for host, _ in _places(uri)):
         return uri
     query = dict(parse_qsl(parts.query))
     # Source: drivers of other languages take `ssl=false` for the last word.
