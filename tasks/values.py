@@ -21,7 +21,7 @@ class ReleaseRequest(BaseModel):
         description="Branch, tag or commit to release: its revisions and its application.",
         min_length=1,
         max_length=200,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+        pattern=r"^[A-Za-z0-9_+#@][A-Za-z0-9._/+#@=,-]*$",
         examples=["v2"],
     )
     target_revision: str = Field(

@@ -22,6 +22,7 @@ from dulwich.web import make_wsgi_chain
 
 from deployments.errors import RefNotFound, RepositoryUnreachable, SubpathNotFound
 from deployments.repository import ReleaseRepository
+from tasks.values import ReleaseRequest
 
 REVISION = b"revision = '1'\n"
 
@@ -85,6 +86,14 @@ def test_a_branch_a_tag_and_an_annotated_tag_name_their_commits(repository: Rele
     assert repository.resolve("1.0").sha == v1.sha
     assert repository.resolve("2.0").sha == v2.sha != v1.sha
     assert repository.resolve("refs/heads/v2").sha == v2.sha
+
+
+@pytest.mark.parametrize("name", ["fix/a+b", "fix-#12", "release@2.0", "#12", "a=b,c", "v2.0-rc.1+build_7"])
+def test_a_ref_may_have_the_signs_that_people_use(git: Path, repository: ReleaseRepository, name: str) -> None:
+    with Repo(str(git)) as repo:
+        repo.refs[Ref(b"refs/heads/" + name.encode())] = repo.refs[Ref(b"refs/heads/v1")]
+    asked = ReleaseRequest(ref=name)
+    assert repository.resolve(asked.ref).sha == repository.resolve("v1").sha
 
 
 @pytest.mark.parametrize("length", [7, 12, 40])
