@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+import stamina
 from pydantic import BaseModel, SecretStr
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceError, ServiceRefused, ServiceUnreachable
 from deployments.service import Service
@@ -166,3 +168,38 @@ def test_the_key_is_in_no_error_repr_or_log(caplog: pytest.LogCaptureFixture) ->
             neon.change("POST", "/things", Thing, {})
         told += [str(caught.value), repr(caught.value), repr(caught.value.__cause__)]
     assert KEY not in "".join(told) + caplog.text
+
+
+class Waits(Exception):
+    """Somebody is about to wait."""
+
+
+def seconds_waited(call: Callable[[], object]) -> float:
+    """How long a call would wait after its first answer; it does not."""
+
+    def told(details: RetryDetails) -> None:
+        raise Waits(details.wait_for)
+
+    set_on_retry_hooks([told])
+    try:
+        with stamina.set_testing(False), pytest.raises(Waits) as waiting:
+            call()
+    finally:
+        set_on_retry_hooks(None)
+    return float(waiting.value.args[0])
+
+
+@pytest.mark.parametrize(
+    ("header", "waited_s"),
+    [("3", 3), ("30", 30), ("31", 30), ("86400", 30), ("inf", 30), ("Fri, 01 Jan 2100 00:00:00 GMT", 30)],
+)
+def test_a_service_is_waited_for_as_it_asks_and_no_longer_than_is_sensible(header: str, waited_s: float) -> None:
+    asked = service(Script(httpx.Response(429, headers={"Retry-After": header})))
+    assert seconds_waited(lambda: asked.read("/things", Thing)) == waited_s
+    assert seconds_waited(lambda: asked.change("POST", "/things", Thing, {})) == waited_s
+
+
+@pytest.mark.parametrize("header", ["0", "-5", "nan", "soon", ""])
+def test_a_service_that_does_not_say_how_long_is_asked_again_soon(header: str) -> None:
+    asked = service(Script(httpx.Response(429, headers={"Retry-After": header})))
+    assert 0 <= seconds_waited(lambda: asked.read("/things", Thing)) <= 5
