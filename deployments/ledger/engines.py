@@ -1,5 +1,7 @@
 """Connections to the ledger's database, SQLite or PostgreSQL."""
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -79,10 +81,14 @@ def _postgresql(url: URL) -> Engine:
 def _sqlite(url: URL) -> Engine:
     folder = Path(url.database or "").parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise LedgerUnusable(f"the ledger's folder {folder} cannot be made: {error.strerror}") from error
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "do_connect")
+    def keep_private(*_: object) -> None:
+        _keep_private(Path(url.database or ""))
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: object) -> None:
@@ -97,3 +103,17 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _keep_private(file: Path) -> None:
+    """Let the ledger's owner alone read it: the file before SQLite makes it, and what it has beside it by now.
+
+    Source: SQLite gives its journal, WAL and shared memory the permissions of the database.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    for beside in ("", "-journal", "-wal", "-shm"):
+        place = file.with_name(file.name + beside)
+        with contextlib.suppress(OSError):
+            if place.stat().st_mode & 0o077:
+                place.chmod(0o600)

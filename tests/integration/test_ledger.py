@@ -1,4 +1,6 @@
 import multiprocessing
+import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -84,6 +86,28 @@ def test_release_is_kept_as_it_was_given_with_moments_in_utc(ledger: Ledger) -> 
     assert before < release.started_at < datetime.now(UTC) + timedelta(seconds=5)
     assert release.lease_expires_at - release.started_at == timedelta(seconds=60)
     assert release.ended_at is None
+
+
+@pytest.mark.parametrize("there", ["", "-journal", "-wal", "-shm"])
+def test_a_ledger_in_a_file_is_its_owners_alone(tmp_path: Path, there: str) -> None:
+    file = tmp_path / "new" / "ledger.db"
+    if there:
+        # As an earlier version left them.
+        file.parent.mkdir()
+        for name in (file, file.with_name(file.name + there)):
+            name.touch()
+            name.chmod(0o644)
+    before = os.umask(0)
+    try:
+        with Ledger.open(f"sqlite:///{file}") as ledger:
+            begin(ledger)
+            seen = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert seen["ledger.db"] == 0o600
+    assert set(seen.values()) == {0o600}
+    if not there:
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
 def test_release_id_tells_when_it_began(ledger: Ledger) -> None:
@@ -263,7 +287,6 @@ def test_kept_lease_is_renewed_while_the_block_runs(ledger: Ledger) -> None:
     with ledger.lease_kept(release.id, 0.3) as kept:
         entered = ledger.release(release.id).lease_expires_at
         until(lambda: ledger.release(release.id).lease_expires_at > entered)
-        kept.check()
     assert kept.lost is None
 
 
@@ -272,8 +295,9 @@ def test_kept_lease_tells_when_the_release_was_closed(ledger: Ledger) -> None:
     with ledger.lease_kept(release.id, 0.06) as kept:
         ledger.end_release(release.id, "undecided", "closed elsewhere")
         until(lambda: kept.lost is not None)
-        with pytest.raises(LeaseLost, match="closed elsewhere"):
-            kept.check()
+        with pytest.raises(LeaseLost, match="closed elsewhere"), ledger.step(release.id, "promote"):
+            pytest.fail("an act was begun in a release that is no longer ours")
+    assert ledger.steps(release.id) == ()
 
 
 def until(true: Callable[[], bool]) -> None:
