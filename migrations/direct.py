@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_S = 10
 TLS_FORCED = frozenset({"require", "verify-ca", "verify-full"})
 
 # A pooler that gives a random one of two idle backends would have to give the same one to each connection every time.
-_ROUNDS = 12
+_ROUNDS = 4
 # A connection that died without a word is noticed within a minute; the system's own default is two hours.
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
@@ -105,20 +105,22 @@ def refuse_pooler(dsn: str) -> None:
 def _look(dsn: str) -> None:
     try:
         with opened(dsn, "pilotage") as one, opened(dsn, "pilotage") as other:
-            backends = ({_backend(one)}, {_backend(other)})
+            answered: tuple[set[int], set[int]] = set(), set()
             for _ in range(_ROUNDS):
-                if backends[0] & backends[1]:
+                for connection, backends in zip((one, other), answered, strict=True):
+                    # Two in a row: of two backends that take turns, each connection would have one to itself otherwise.
+                    backends |= {_backend(connection), _backend(connection)}
+                if answered[0] & answered[1]:
                     raise ThroughPooler(place(dsn), "two connections that were open at once were the same backend's")
-                if any(len(each) > 1 for each in backends):
+                if len(answered[0] | answered[1]) > len(answered):
                     raise ThroughPooler(place(dsn), "one connection was answered by several backends")
-                backends[0].add(_backend(one))
-                backends[1].add(_backend(other))
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "looking for a pooler", error) from error
 
 
 def _backend(connection: psycopg.Connection) -> int:
-    return connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchall()[0][0]
+    # A statement that the driver prepared would be unknown to another backend.
+    return connection.execute("SELECT pg_catalog.pg_backend_pid()", prepare=False).fetchall()[0][0]
 
 
 def _parts(dsn: str) -> dict[str, str]:

@@ -20,9 +20,10 @@ import psycopg
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, pool
 
+from migrations.direct import refuse_pooler
 from migrations.locks import MIGRATING
 from migrations.session import connect
 from migrations.settled import FOREIGN, REVISIONS, settling
@@ -156,11 +157,17 @@ class ForeignRunner:
         """Settle a session before its first transaction, whatever driver env.py has taken."""
         if connection.dialect.name != "postgresql" or connection.info.get(MIGRATING):
             return
+        refuse_pooler(self._reached(connection.engine.url))
         session: Any = connection.connection.dbapi_connection
         ours = {"application_name": MIGRATING, "client_connection_check_interval": _CHECK_CLIENT_MS}
         asked_past_sqlalchemy(session, settling({**FOREIGN, "lock_timeout": self.lock_timeout_ms, **ours}))
         session.commit()
         connection.info[MIGRATING] = True
+
+    def _reached(self, url: URL) -> str:
+        """The connection string of where env.py went: to the database that it was told, perhaps by another way."""
+        own = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
+        return make_conninfo(self.dsn, **{name: value for name, value in own.items() if value is not None})
 
     @contextmanager
     def _pools(self) -> Generator[None]:

@@ -81,7 +81,12 @@ def migration_lock(dsn: str, *, wait_s: float) -> Generator[psycopg.Connection]:
             _acquire(session, dsn, wait_s)
         except psycopg.Error as error:
             raise DatabaseRefused.of(dsn, "taking the migration lock", error) from error
-        yield session
+        try:
+            yield session
+        finally:
+            # A pooler in session mode may keep the session for others, and may not clear it.
+            with suppress(psycopg.Error):
+                session.execute("DISCARD ALL")
 
 
 def _acquire(session: psycopg.Connection, dsn: str, wait_s: float) -> None:

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 
 from migrations.environments import ForeignEnvironment, ForeignRunner
 from migrations.errors import HistoryUnreadable, WorksElsewhere, place
+from migrations.errors_session import ThroughPooler
 from migrations.history import History
 from migrations.locks import one_migration
 from migrations.session import reader
@@ -55,6 +56,7 @@ def history_for(dsn: str, history: History) -> History:
     Raises:
         HistoryUnreadable: its env.py raises.
         WorksElsewhere: its env.py connects to another database.
+        ThroughPooler: its env.py connects through a pooler.
     """
     if history.environment is None:
         return history
@@ -75,6 +77,8 @@ def history_for(dsn: str, history: History) -> History:
             # Without `dont_mutate` Alembic would make the version table.
             with EnvironmentContext(config, script, fn=look, dont_mutate=True):
                 script.run_env()
+    except ThroughPooler:
+        raise
     except Exception as error:  # A foreign env.py may raise anything.
         raise HistoryUnreadable(history.folders, f"its env.py: {type(error).__name__}: {error}") from error
     if not found:
