@@ -3,6 +3,7 @@
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 from urllib.parse import parse_qsl, urlsplit
@@ -15,15 +16,18 @@ from deployments.settings import Settings, is_placeholder, load_neon_settings, l
 from deployments.worktree import Worktree
 from flows.cli import variables
 from flows.cli.database import is_readable
+from migrations.direct import refuse_pooler
 from migrations.encryption import KeyRing
-from migrations.errors import MALFORMED
+from migrations.errors import MALFORMED, MigrationError
 from migrations.errors_encryption import KeyRingMalformed
+from migrations.errors_session import ThroughPooler
 
 Environment = Literal["development", "staging", "production"]
 
 EXAMPLE = ".env.example"
 _SECRETS = {"DATABASE_URL", "DATABASE_URL_POOLED", "ENCRYPTION_KEYS"}
 # Parameters of an ORM's own, which libpq refuses.
+_POOLED = "leads through a pooler, where migrations lose their locks and settings"
 _FOREIGN = {"pgbouncer", "connection_limit", "pool_timeout", "schema"}
 
 
@@ -62,7 +66,7 @@ def needs(environment: Environment) -> tuple[Need, ...]:
     released = environment != "development"
     return (
         Need("db, check, lint, schema", (), required=True),
-        Need("new, reset, seed, status, studio on the development database", _lacking("DATABASE_URL"), not released),
+        Need("new, reset, seed, status, studio on the development database", _unfit(), not released),
         Need("seed, rotate-keys (encrypted columns)", _lacking("ENCRYPTION_KEYS"), released),
         Need("create-super-admin", _lacking("SUPER_ADMIN_EMAIL", "SUPER_ADMIN_NAME"), required=False),
         Need("branch", _problems(load_neon_settings), released),
@@ -75,7 +79,8 @@ def unmet(every: Sequence[Need]) -> Iterator[Finding]:
     told: set[str] = set()
     for need in every:
         for problem in need.missing if need.required else ():
-            if problem not in told:
+            # What is given and cannot be used is told with what to do about it.
+            if problem not in told and not problem.endswith(_POOLED):
                 told.add(problem)
                 name, _, detail = problem.partition(" ")
                 yield Finding(
@@ -157,6 +162,12 @@ def _problem(name: str, value: str | None) -> str:
     return "cannot be read" if name == "DATABASE_URL" and not is_readable(value) else ""
 
 
+def _unfit() -> tuple[str, ...]:
+    url = variables.given("DATABASE_URL")
+    lacking = _lacking("DATABASE_URL")
+    return lacking or ((f"DATABASE_URL {_POOLED}",) if url and _is_pooled(url) else ())
+
+
 def _problems(load: Callable[[], object]) -> tuple[str, ...]:
     try:
         load()
@@ -165,7 +176,22 @@ def _problems(load: Callable[[], object]) -> tuple[str, ...]:
     return ()
 
 
+@lru_cache
+def _is_pooled(url: str) -> bool:
+    """Whether an address leads through a pooler: by its name, or by what answers there, if anything does."""
+    try:
+        refuse_pooler(url)
+    except ThroughPooler:
+        return True
+    except MigrationError:
+        return False
+    return False
+
+
 def _unusable(url: str) -> Iterator[Finding]:
+    if _is_pooled(url):
+        advice = "take the direct host: on Neon the same name without -pooler, elsewhere the server's own"
+        yield Finding("DATABASE_URL", _POOLED, advice)
     if "://" not in url and is_readable(url):
         return
     if is_ambiguous(url):
@@ -177,11 +203,5 @@ def _unusable(url: str) -> Iterator[Finding]:
             "DATABASE_URL", "is no address of a PostgreSQL database", "write postgresql://user:password@host/db"
         )
         return
-    if "-pooler" in parts.hostname.partition(".")[0]:
-        yield Finding(
-            "DATABASE_URL",
-            "leads through a pooler, where migrations lose their locks and settings",
-            "take the direct host: the same name without -pooler",
-        )
     if foreign := sorted(_FOREIGN & {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}):
         yield Finding("DATABASE_URL", f"has {', '.join(foreign)}, which PostgreSQL refuses", "leave it out")

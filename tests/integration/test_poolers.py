@@ -1,5 +1,6 @@
 """Poolers: what gives each transaction another session is refused before anything is sent, whatever it is called."""
 
+import json
 import random
 import socket
 import struct
@@ -254,11 +255,25 @@ def test_a_name_that_says_so_is_enough(host: str, is_pooler: bool, monkeypatch: 
             connect("dbname=d user=o")
 
 
+@pytest.mark.parametrize("as_keywords", [True, False])
+def test_a_pooler_is_not_called_ready(
+    database: ProvisionedDatabase, monkeypatch: pytest.MonkeyPatch, as_keywords: bool
+) -> None:
+    with pooled(database, 1) as (pooler, dsn):
+        url = f"postgresql://{database.owner}:x@127.0.0.1:{pooler.port}/{database.name}"
+        monkeypatch.setenv("DATABASE_URL", dsn if as_keywords else url)
+        ran = CliRunner().invoke(app, ["env", "check", "--json"])
+    assert (
+        "leads through a pooler"
+        in {one["subject"]: one["detail"] for one in json.loads(ran.stdout)["findings"]}["DATABASE_URL"]
+    )
+    ready = {one["commands"].split(",")[0]: one["ready"] for one in json.loads(ran.stdout)["commands"]}
+    assert ready["new"] is False
+
+
 def test_the_command_says_what_to_do(database: ProvisionedDatabase) -> None:
     with pooled(database, 1) as (pooler, dsn):
-        for command in ("apply", "rehearse", "seed"):
-            ran = CliRunner().invoke(app, [command, "--database-url", dsn], catch_exceptions=False)
-            if command == "apply":
-                assert ran.exit_code == 1
-                assert "Take the direct address" in " ".join(ran.output.split())
+        ran = CliRunner().invoke(app, ["apply", "--database-url", dsn], catch_exceptions=False)
+        assert ran.exit_code == 1
+        assert "Take the direct address" in " ".join(ran.output.split())
         assert left_behind(database, pooler.backends) == []
