@@ -7,7 +7,7 @@ which writes Prefect's log lines, answers that with SystemExit: a release would 
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO, cast
 
 
@@ -28,6 +28,11 @@ class Output:
         except (OSError, ValueError):
             self._drop()
             return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each line, or drop what nobody reads."""
+        for line in lines:
+            self.write(line)
 
     def flush(self) -> None:
         """Flush, or drop what nobody reads."""
@@ -51,7 +56,9 @@ class Output:
 
 def outlive_readers() -> None:
     """Let this process go on where its output breaks: its own streams, and those of every log handler."""
-    sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
+    # A process without a console has no streams at all.
+    sys.stdout = sys.stdout and _guarded(sys.stdout)
+    sys.stderr = sys.stderr and _guarded(sys.stderr)
     for handler in _handlers():
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             guarded = cast("logging.StreamHandler[Any]", handler)
