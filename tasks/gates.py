@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deployments.ledger import Release
-from tasks import connections, record
+from deployments.settings import Settings
+from tasks import connections, present, protection, record
 from tasks.errors import NotReady
-from tasks.past import BACK, FORWARD, Past, Present
+from tasks.past import BACK, FORWARD, RECEIPT, Past, Present
 from tasks.values import RestorePoint
 
 
@@ -58,7 +59,8 @@ def to_undo(release_id: str, way: Literal["application", "data"]) -> Undo:
             f"release {release_id} is not the newest that stands in production: {later[0].id} came after it, and would "
             f"be torn away. Roll that back first: `pilotage rollback {later[0].id}`."
         )
-    return Undo(wanted, point, _nothing(past, stands, wanted, way))
+    nothing = "" if _unfinished(given, past, wanted) else _nothing(past, stands, wanted, way)
+    return Undo(wanted, point, nothing)
 
 
 def _of_a_rollback(wanted: Release, undone: str) -> str:
@@ -81,6 +83,14 @@ def _newest(past: Past, stands: Present) -> str:
                 return f"The newest release that stands in production is {each.id}: `pilotage rollback {each.id}`."
             break
     return "There is no release to roll back."
+
+
+def _unfinished(given: Settings, past: Past, wanted: Release) -> bool:
+    """Whether a way back that is told as done has left something for the next try: see what the rollback warns of."""
+    tries = (wanted, *past.rollbacks(wanted))
+    restored = any(past.done(each, "restore production") for each in tries)
+    unlisted = restored and not any(past.done(each, RECEIPT) for each in tries)
+    return unlisted or protection.owed(given) is not None or bool(present.maintenance(given))
 
 
 def _nothing(past: Past, stands: Present, wanted: Release, way: Literal["application", "data"]) -> str:

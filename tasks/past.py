@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 FORWARD = ("migrate production", "contract production", "promote")
 BACK = ("restore production", "take back revisions", "roll back application")
-WATCHED, KEPT = "watch production", "kept"
+WATCHED, KEPT, RECEIPT = "watch production", "kept", "receipt"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Past:
     @classmethod
     def read(cls, ledger: Ledger, target: str) -> "Past":
         """Read it from the ledger."""
-        return cls(ledger.releases(target=target, limit=None), ledger.acts(target, *FORWARD, *BACK, WATCHED, KEPT))
+        return cls(
+            ledger.releases(target=target, limit=None), ledger.acts(target, *FORWARD, *BACK, WATCHED, KEPT, RECEIPT)
+        )
 
     def begun(self, release: Release, *names: str) -> bool:
         """Whether a release began one of these acts."""

@@ -36,7 +36,7 @@ def give_back(release_id: str) -> str:
         What a person has to do, where it could not be protected; empty where all is as it was found.
     """
     given = connections.settings()
-    branch_id = _owed(given)
+    branch_id = owed(given)
     if branch_id is None:
         return ""
     client = connections.neon(given)
@@ -61,7 +61,7 @@ def _may_help(error: Exception) -> bool:
     return isinstance(error, DeploymentError) and not (isinstance(error, ServiceRefused) and error.code == NO_SLOT)
 
 
-def _owed(given: Settings) -> str | None:
+def owed(given: Settings) -> str | None:
     """The branch whose protection was lifted and not given back, by the last word of the newest row that has one."""
     with connections.ledger(given) as ledger:
         for release in ledger.releases(target=given.target, limit=ROWS):

@@ -20,7 +20,7 @@ from deployments.vercel import Deployment
 from flows import rollback as way_back
 from flows.cli import outcome
 from flows.release import release
-from tasks import connections, maintenance, production, protection, restoration, status, validation
+from tasks import connections, maintenance, production, protection, record, restoration, status, validation
 from tasks.errors import RollbackFailed
 from tasks.values import ReleaseRequest
 
@@ -222,14 +222,9 @@ def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: Li
         assert ledger.left_behind(live.newest().id).protection_lifted
     # Whoever asks again, once there is a slot, gives it back.
     live.platform.clear_faults()
-    assert protection.give_back.fn(reopened(live)) == ""
+    assert "had been restored to the sealed point" in back(done)
     assert connections.production_branch(live.given).protected
-    assert protection.give_back.fn(live.newest().id) == ""
-
-
-def reopened(live: Live) -> str:
-    with connections.ledger(live.given) as ledger:
-        return opened(live, ledger, "v2").id
+    assert back(done).startswith("nothing to do")
 
 
 @pytest.mark.parametrize(
@@ -291,34 +286,26 @@ def fill_roots(live: Live) -> None:
 def test_a_rollback_asked_for_twice_takes_nothing_that_was_written_since(live: Live, done: Release) -> None:
     back(done)
     write(live, f"{done.id}@since.example")
-    abandon(live, live.newest())
-    with connections.ledger(live.given) as ledger:
-        refused = [s for s in ledger.steps(live.newest().id) if s.step == "maintenance mode on"]
-    assert refused
-    summary = back(done)
-    assert "was not restored again: what was written since then stays" in summary
+    rows = live.newest()
+    assert back(done).startswith(f"nothing to do: {rows.id} has taken {done.id} back already")
+    assert live.newest() == rows
     assert f"{done.id}@since.example" in emails(live)
-    with connections.ledger(live.given) as ledger:
-        assert not [s for s in ledger.steps(live.newest().id) if s.step == "maintenance mode on"]
-    assert receipt_of(live, live.newest()) == [("users", "inserted")]
+    assert not in_maintenance(live)
 
 
-def test_a_restore_whose_kept_state_somebody_deleted_is_not_done_again(live: Live, done: Release) -> None:
+def test_a_restore_whose_kept_state_somebody_deleted_is_known_by_the_ledger(live: Live, done: Release) -> None:
     back(done)
-    abandon(live, live.newest())
-    write(live, f"{done.id}@since.example")
     client = connections.neon(live.given)
-    client.restore(
-        connections.staging_branch(live.given).id, source_branch_id=connections.production_branch(live.given).id
-    )
+    branch = connections.production_branch(live.given)
+    client.restore(connections.staging_branch(live.given).id, source_branch_id=branch.id)
     for name in sorted(live.branches(), reverse=True):
         if name.startswith(("release-", "before-rollback-")):
             client.delete_branch(client.branch(name).id)
-    summary = back(done)
-    assert "was not restored again: what was written since then stays" in summary
-    assert "the receipt could not be made" in summary
-    assert f"{done.id}@since.example" in emails(live)
-    assert not in_maintenance(live)
+    point = record.restore_point(done.id)
+    assert point is not None
+    found = restoration.find_restore.fn(done.id, point)
+    assert found is not None
+    assert (found.kept_branch, found.before) == (f"before-rollback-{done.id}", True)
 
 
 def test_a_restore_without_room_refuses_no_write_and_says_what_is_missing(live: Live, done: Release) -> None:
@@ -396,6 +383,5 @@ def test_a_receipt_that_cannot_be_made_keeps_no_write_out_and_is_made_by_the_nex
     assert "the receipt could not be made; the rows are on the branch" in summary
     assert "No space left on device" in summary
     assert not in_maintenance(live)
-    abandon(live, live.newest())
     assert "had been restored" in back(done)
     assert receipt_of(live, live.newest()) == [("users", "inserted")]

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from deployments.ledger import EndState, Ledger, Release, ReleaseNotFound, ReleaseRunning
 from deployments.settings import Settings
 from migrations.restore_point import Seal
-from tasks import gates, record
+from tasks import gates, present, record
 from tasks.errors import NotReady
 from tasks.past import KEPT, WATCHED, Present
 from tasks.values import RestorePoint
@@ -154,10 +155,29 @@ def test_the_data_are_restored_after_the_application_was_rolled_back_and_once(st
     assert first.id in gates.to_undo(wanted.id, "application").nothing
     assert f"`pilotage rollback {wanted.id} --way data`" in gates.to_undo(wanted.id, "application").nothing
     assert gates.to_undo(wanted.id, "data").nothing == ""
-    story.rollback(wanted, "rolled_back", "restore production")
+    story.rollback(wanted, "rolled_back", "restore production", "receipt")
     story.production()
     assert "has taken" in gates.to_undo(wanted.id, "data").nothing
     assert "has taken" in gates.to_undo(wanted.id, "application").nothing
+
+
+@pytest.mark.parametrize("left", ["nothing", "receipt", "protection", "maintenance"])
+@pytest.mark.parametrize("way", ["application", "data"])
+def test_what_a_way_back_has_left_is_done_by_the_next_try(
+    story: Story, way: Literal["application", "data"], left: str
+) -> None:
+    def refused(_: Settings) -> bool:
+        return left == "maintenance"
+
+    wanted = story.release("succeeded", *MOVED)
+    acts = ("restore production", "roll back application", *(("receipt",) if left != "receipt" else ()))
+    back = story.rollback(wanted, "rolled_back", *acts)
+    story.ledger.note(back.id, "protection lifted", {"branch_id": "br_1", "protection_lifted": True})
+    if left != "protection":
+        story.ledger.note(back.id, "protection set", {"protection_lifted": False})
+    story.patch.setattr(present, "maintenance", refused)
+    story.production()
+    assert (gates.to_undo(wanted.id, way).nothing != "") is (left == "nothing")
 
 
 @pytest.mark.parametrize("state", ["undecided", None])
