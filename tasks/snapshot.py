@@ -8,6 +8,7 @@ from deployments.errors import DeploymentError
 from deployments.neon import Branch
 from deployments.settings import Settings
 from tasks import connections
+from tasks.past import FORWARD, Past
 from tasks.record import note, recorded
 from tasks.step import step
 
@@ -76,7 +77,19 @@ def to_delete(given: Settings, branches: Sequence[Branch]) -> tuple[Branch, ...]
     if missing <= 0:
         return ()
     with connections.ledger(given) as ledger:
-        over = [each.id for each in ledger.releases(target=given.target, limit=200) if each.state in _DECIDED]
+        over = _over(Past.read(ledger, given.target))
     named = {branch.name: branch for branch in branches}
     old = [named[snapshot_name(each)] for each in over if snapshot_name(each) in named][given.snapshots_kept :]
     return tuple(reversed(old))[:missing] if len(old) >= missing else None
+
+
+def _over(past: Past) -> list[str]:
+    """The releases that need their snapshot no more, newest first: nobody will go back to before them."""
+    over: list[str] = []
+    superseded = False
+    for each in past.releases:
+        untouched = each.state == "abandoned" and not past.begun(each, *FORWARD)
+        if each.state in _DECIDED or untouched or (superseded and each.state != "running"):
+            over.append(each.id)
+        superseded = superseded or (each.state == "succeeded" and past.begun(each, "promote"))
+    return over

@@ -31,6 +31,29 @@ def release(given: Settings, state: EndState | None) -> str:
     return begun.id
 
 
+def abandoned(given: Settings, patch: pytest.MonkeyPatch, *acts: str) -> str:
+    """A release whose process died after some acts."""
+
+    def gone(_: str) -> str:
+        return "gone"
+
+    patch.setattr("deployments.ledger.releases.holder_state", gone)
+    begun = release(given, None)
+    with Ledger.open(given.ledger_url) as ledger:
+        for act in acts:
+            ledger.begin_step(begun, act)
+        ledger.abandon(begun, reason="a test", by="ana")
+    return begun
+
+
+def promoted(given: Settings) -> str:
+    begun = release(given, None)
+    with Ledger.open(given.ledger_url) as ledger:
+        ledger.begin_step(begun, "promote")
+        ledger.end_release(begun, "succeeded", "")
+    return begun
+
+
 def branches(*names: str) -> tuple[Branch, ...]:
     return tuple(Branch.model_construct(id=f"br-{name}", name=name) for name in ("main", "staging", *names))
 
@@ -60,6 +83,17 @@ def test_the_snapshot_of_a_release_that_is_held_or_runs_never_gives_way(given: S
     found = names(to_delete(given, branches(*held, *over, running)[:-1]))
     assert found is None
     assert names(to_delete(given, branches(*held[:2], *over, running))) == over[:1]
+
+
+def test_an_abandoned_release_keeps_its_snapshot_only_while_somebody_may_go_back_to_it(
+    given: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = [snapshot_name(abandoned(given, monkeypatch, "migrate production")) for _ in range(6)]
+    assert to_delete(given, branches(*dead, "dev-ana")) is None
+    untouched = [snapshot_name(abandoned(given, monkeypatch)) for _ in range(4)]
+    assert names(to_delete(given, branches(*dead[:3], *untouched))) == untouched[:1]
+    good = snapshot_name(promoted(given))
+    assert names(to_delete(given, branches(*dead, good))) == dead[:1]
 
 
 def test_branches_that_no_release_made_are_left_alone(given: Settings) -> None:
