@@ -48,5 +48,6 @@ def tell(report: DriftReport) -> None:
         f"Drift in {report.environment}",
         {"Environment": report.environment, "Findings": str(len(report.findings))},
         text=report.text,
-        next_step="undo the change by hand, or make a revision of it; a release over drift will not start.",
+        next_step="undo the change by hand, or release a revision that takes it over (the drift runbook); no other "
+        "release starts over drift.",
     )

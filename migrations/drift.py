@@ -9,6 +9,10 @@ from migrations.catalog import Catalog, difference
 from migrations.history import HistoryState
 
 CHECKSUMS = "checksums"
+MENDED = (
+    "undo it; or release a revision that takes it over: one that makes exactly this where it is not there yet "
+    "(IF NOT EXISTS, IF EXISTS, OR REPLACE)"
+)
 UNRECORDED = (
     "no release recorded it, and the revisions that stand are not in the history",
     "release the commit that has them",
@@ -72,7 +76,7 @@ def _catalogue(live: Catalog, recorded: Catalog | None, unknown: tuple[str, str]
             f"{found.kind} {found.name}",
             {"added": "was added by hand", "removed": "is missing", "changed": "was changed by hand"}[found.change]
             + f": {_short(found.before, found.after)}",
-            "undo it, or make it a revision",
+            MENDED,
         )
 
 

@@ -13,7 +13,8 @@ import psycopg
 from deployments.ledger import RecordedCatalog
 from deployments.repository import Commit
 from deployments.settings import Settings
-from migrations.catalog import Catalog, difference, read_catalog
+from migrations import takeover
+from migrations.catalog import Catalog, Difference, difference, read_catalog
 from migrations.default_privileges import DefaultPrivilege, read_default_privileges
 from migrations.errors import MigrationError
 from migrations.history import History, current_revisions
@@ -92,7 +93,7 @@ def expected(given: Settings, environment: str, history: History, live: Live) ->
         return Expected(recorded)
     why = f"it was recorded at {kept.revision}, {_text(live.revisions)} stands now, and "
     try:
-        change = _promised(given, history, tuple(sorted(_revisions(kept))), live)
+        change = _promised(given, history, tuple(sorted(_revisions(kept))), live.revisions, live.granted)
     except MigrationError as error:
         if error.transient:
             raise
@@ -213,9 +214,30 @@ def _record(given: Settings, release_id: str, environment: str, revisions: Seque
     note(release_id, f"catalogue of {environment}", digest=catalog.digest, revision=_text(revisions))
 
 
-def _promised(given: Settings, history: History, before: tuple[str, ...], live: Live) -> PromisedChange | None:
+def taken_over(given: Settings, history: History, must: Catalog, live: Live, target: str) -> tuple[Difference, ...]:
+    """What was changed by hand just as the pending revisions promise it.
+
+    Args:
+        must: what the catalogue must be.
+        live: what stands.
+        target: the revision that is released.
+    """
+    found = difference(must, live.catalog)
+    if not found:
+        return ()
+    coming = _promised(given, history, live.revisions, (target,), live.granted)
+    return takeover.taken_over(found, coming.differences) if coming is not None else ()
+
+
+def _promised(
+    given: Settings,
+    history: History,
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+    granted: tuple[DefaultPrivilege, ...],
+) -> PromisedChange | None:
     server = connections.owner_dsn(given, connections.staging_branch(given))
-    return _built(server, history, before, live.revisions, live.granted)
+    return _built(server, history, before, after, granted)
 
 
 @lru_cache(maxsize=8)

@@ -1,9 +1,11 @@
 """Status: what stands in each environment, before anything is touched."""
 
 import logging
+from collections.abc import Iterable
 
 from deployments import application
 from deployments.errors import DeploymentError
+from deployments.neon import Branch
 from deployments.repository import Commit
 from deployments.settings import Settings
 from migrations.drift import DriftFinding, find_drift
@@ -47,8 +49,8 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     given = connections.settings()
     history = connections.history(given, commit)
     target = history.resolve(target_revision)
-    production = look_at(given, given.neon_production_branch, "production", history, target)
-    staging = look_at(given, given.neon_staging_branch, "staging", history, target)
+    production = look_at(given, given.neon_production_branch, "production", history, target, takes_over=True)
+    staging = look_at(given, given.neon_staging_branch, "staging", history, target, takes_over=True)
     serving = connections.vercel(given).production_deployment()
     findings = list(_stopping(production))
     if not reset_staging:
@@ -75,6 +77,11 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         warnings=(
             *((f"production is not healthy now: {health.detail}",) if health and not health.healthy else ()),
             *(f"production: {_sentence(finding)}" for finding in production.drift if not finding.stops),
+            *(
+                f"{environment.name}: {name} was changed by hand, and a revision of this release takes it over"
+                for environment in (production, staging)
+                for name in environment.taken_over
+            ),
         ),
     )
 
@@ -99,7 +106,9 @@ def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None
     return tuple(revision for revision in history.path_ids(stands) if revision not in before)
 
 
-def look_at(given: Settings, branch_name: str, name: str, history: History, target: str) -> EnvironmentStatus:
+def look_at(
+    given: Settings, branch_name: str, name: str, history: History, target: str, *, takes_over: bool = False
+) -> EnvironmentStatus:
     """Read the state of one environment against a history.
 
     Args:
@@ -107,6 +116,7 @@ def look_at(given: Settings, branch_name: str, name: str, history: History, targ
         name: `production` or `staging`.
         history: revisions to hold it against.
         target: revision up to which pending ones are counted.
+        takes_over: whether these are about to be released: a change by hand that they promise too is no drift then.
     """
     branch = connections.neon(given).branch(branch_name)
     dsn = connections.owner_dsn(given, branch)
@@ -115,9 +125,11 @@ def look_at(given: Settings, branch_name: str, name: str, history: History, targ
         live = catalogue.Live.read(connection, history)
     must = catalogue.expected(given, name, history, live)
     known = () if must.grants else ("grant",)
+    expected = must.catalog and must.catalog.without(*known)
+    over = catalogue.taken_over(given, history, expected, live, target) if takes_over and expected else ()
     drift = find_drift(
         live.catalog.without(*known),
-        must.catalog.without(*known) if must.catalog else None,
+        expected and expected.changed(over),
         stands,
         unknown=(must.why, must.advice) if must.why else None,
     )
@@ -127,6 +139,7 @@ def look_at(given: Settings, branch_name: str, name: str, history: History, targ
         revisions=stands.current,
         pending=tuple(revision.id for revision in stands.pending or ()),
         drift=tuple(finding for finding in drift if finding.kind != "pending"),
+        taken_over=tuple(f"{one.kind} {one.name}" for one in over),
     )
 
 
@@ -140,16 +153,22 @@ def _sentence(finding: DriftFinding) -> str:
 
 def _room(given: Settings) -> list[str]:
     branches = connections.neon(given).branches()
-    roots = [branch.name for branch in branches if branch.parent_id is None]
+    roots = [branch for branch in branches if branch.parent_id is None]
     found: list[str] = []
     if to_delete(given, branches) is None:
         found.append(
             f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a release with its way back needs 2: "
-            f"delete some ({', '.join(b.name for b in branches)})"
+            f"delete some ({_deletable(given, branches)})"
         )
     if len(roots) + 1 > given.neon_root_branch_limit:
         found.append(
             f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
-            f"delete a kept state that is no longer needed ({', '.join(roots)})"
+            f"delete a kept state that is no longer needed ({_deletable(given, roots)})"
         )
     return found
+
+
+def _deletable(given: Settings, branches: Iterable[Branch]) -> str:
+    """The branches that somebody may delete: neither environment's, nor protected."""
+    stay = {given.neon_production_branch, given.neon_staging_branch}
+    return ", ".join(branch.name for branch in branches if branch.name not in stay and not branch.protected) or "none"
