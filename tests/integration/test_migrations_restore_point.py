@@ -131,7 +131,7 @@ def test_a_commit_between_snapshot_and_place_is_seen_whatever_a_session_is_set_t
         named = database.name if whose == "DATABASE" else database.owner
         table.execute(f"ALTER {whose} {named} SET {name} = '{value}'".encode())
     # The place is read a while after its statement has begun, as long as it sees no row.
-    slow = "SELECT pg_current_wal_insert_lsn()::text, 1 FROM pg_sleep((SELECT 2 * (count(*) = 0)::int FROM t))"
+    slow = "SELECT pg_current_wal_insert_lsn()::text, 1 FROM pg_sleep((SELECT 2 * (count(*) = 0)::int FROM public.t))"
     monkeypatch.setattr(restore_point, "_PLACE", slow)
     xids: list[int] = []
 
