@@ -1,5 +1,7 @@
 """`pilotage studio`: pages over a real database, for this machine alone."""
 
+import csv
+import io
 import re
 import socket
 import threading
@@ -264,3 +266,47 @@ def test_the_command_refuses_production_in_one_line(platform: RunningPlatform, m
     assert result.exit_code == 1
     assert "the studio is for development" in result.stderr
     assert "password" not in result.stderr
+
+
+def test_nobody_comes_in_without_the_token_of_the_address(owner_dsn: str) -> None:
+    with (
+        HttpServer("studio", studio_app(owner_dsn, token="tok-88aa")) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client,
+    ):
+        for path in ("/", "/admin/users/list", "/?token=other", "/?token="):
+            assert client.get(path).status_code == 403, path
+        assert client.post("/admin/query", data={"query": "SELECT 1"}).status_code == 403
+        arrived = client.get("/?token=tok-88aa")
+        assert (arrived.status_code, arrived.headers["location"]) == (303, "/")
+        assert "samesite=strict" in arrived.headers["set-cookie"].lower()
+        assert client.get("/admin/users/list").status_code == 200
+        client.cookies.clear()
+        assert client.get("/admin/users/list", headers={"cookie": "pilotage_studio=tok-88ab"}).status_code == 403
+
+
+def test_no_query_of_a_superuser_is_run(database: ProvisionedDatabase, owner_dsn: str) -> None:
+    program = "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'"
+    for dsn, told in ((database.superuser_dsn, "is a superuser"), (owner_dsn, "COPY")):
+        with (
+            HttpServer("studio", studio_app(dsn)) as server,
+            httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client,
+        ):
+            answer = client.post("/admin/query", data={"query": program})
+            assert (answer.status_code, told in answer.text) == (400, True), answer.text
+    ran = CliRunner().invoke(app, ["studio", "--database-url", database.superuser_dsn, "--port", str(free_port())])
+    assert (ran.exit_code, "is a superuser" in ran.output) == (1, True), ran.output
+
+
+def test_an_export_has_no_formulas(studio: httpx.Client, owner_dsn: str) -> None:
+    names = ["=1+1", "+1", "-1+cmd", "@sum(1)", "-5", "plain, with = inside", 'one "quoted"']
+    with psycopg.connect(owner_dsn) as connection:
+        for number, name in enumerate(names):
+            connection.execute(
+                'INSERT INTO users (id, email, name, "lastResetAt", "updatedAt")'
+                " VALUES (gen_random_uuid(), %s, %s, now(), now())",
+                (f"n{number}@example.com", name),
+            )
+    text = studio.get("/admin/users/export/csv").text
+    rows = {row["email"]: row["name"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+    exported = [rows[f"n{number}@example.com"] for number in range(len(names))]
+    assert exported == ["'=1+1", "'+1", "'-1+cmd", "'@sum(1)", "-5", *names[5:]]

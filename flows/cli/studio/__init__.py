@@ -1,5 +1,6 @@
 """`pilotage studio`: a page to browse, edit and query a development database."""
 
+import secrets
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from flows.cli.database import owner_dsn
 from flows.cli.failing import CommandFailed, clearly
+from migrations.checks.security.server_access import server_access_of
 
 
 def studio(
@@ -27,7 +29,14 @@ def studio(
     with clearly():
         dsn = owner_dsn("development", database_url)
         where = refuse_beyond_development(dsn)
+        if (why := server_access_of(dsn)) is not None:
+            raise CommandFailed(
+                f"the role of {where} {why}, so that a query could start programs on its server: take the database's "
+                "owner (`pilotage db up` makes one)"
+            )
         if not is_free(port):
             raise CommandFailed(f"port {port} of 127.0.0.1 is taken: name another (--port)")
-    console.print(f"{where} at http://127.0.0.1:{port}; Ctrl-C ends it", soft_wrap=True, markup=False)
-    uvicorn.run(studio_app(dsn), host="127.0.0.1", port=port, log_level="warning", server_header=False)
+    token = secrets.token_urlsafe(24)
+    address = f"http://127.0.0.1:{port}/?token={token}"
+    console.print(f"{where} at {address}; Ctrl-C ends it", soft_wrap=True, markup=False)
+    uvicorn.run(studio_app(dsn, token=token), host="127.0.0.1", port=port, log_level="warning", server_header=False)

@@ -27,12 +27,13 @@ TEMPLATES = Path(__file__).parent / "templates"
 _TIMEOUT_MS = 30_000
 
 
-def studio_app(dsn: str, base: type[DeclarativeBase] = Base) -> Starlette:
+def studio_app(dsn: str, base: type[DeclarativeBase] = Base, *, token: str | None = None) -> Starlette:
     """The studio over a database.
 
     Args:
         dsn: direct connection string of the owner, who sees the rows of all users.
         base: the declarative base of the models.
+        token: what a browser must have brought once in the address; None where anybody on this machine may come.
     """
     engine = create_engine(
         "postgresql+psycopg://",
@@ -48,7 +49,8 @@ def studio_app(dsn: str, base: type[DeclarativeBase] = Base) -> Starlette:
         yield
         engine.dispose()
 
-    app = Starlette(routes=[Route("/", _to_the_pages)], middleware=[Middleware(Loopback)], lifespan=closing_connections)
+    middleware = [Middleware(Loopback, token=token)]
+    app = Starlette(routes=[Route("/", _to_the_pages)], middleware=middleware, lifespan=closing_connections)
     admin = Admin(app, session_maker=sessions, title="Pilotage studio", templates_dir=str(TEMPLATES))
     for mapper in sorted(base.registry.mappers, key=lambda one: (one.class_.__module__, one.class_.__name__)):
         admin.add_view(view_of(mapper))

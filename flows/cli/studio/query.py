@@ -10,13 +10,19 @@ from typing import cast
 
 import psycopg
 
+from migrations.checks.security.server_access import server_access
 from migrations.encryption import CIPHERTEXT_PATTERN, HIDDEN
+from migrations.errors import MigrationError
 from migrations.session import connect
 
 ROW_LIMIT = 500
 TIMEOUT_MS = 10_000
 _CIPHERTEXT = re.compile(CIPHERTEXT_PATTERN)
 _LONGEST = 500
+
+
+class QueryRefused(MigrationError):
+    """A query that is not run."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,15 @@ def run(dsn: str, query: str, *, limit: int = ROW_LIMIT, timeout_ms: int = TIMEO
     Raises:
         psycopg.Error: PostgreSQL refuses it, or it writes.
         DatabaseUnreachable: the server did not answer.
+        QueryRefused: the role could start programs on the server, which no read-only transaction keeps back.
 
     Locks: AccessShareLock of what it reads.
     """
     started = time.monotonic()
     with connect(dsn, application_name="pilotage studio", statement_timeout=timeout_ms) as connection:
+        if (why := server_access(connection)) is not None:
+            raise QueryRefused(f"no query is run, since this role {why}: take the database's owner")
+        connection.rollback()
         connection.read_only = True
         with connection.cursor() as cursor:
             # Sent by the extended protocol, which takes one statement: none can end the transaction for a next one.

@@ -1,8 +1,10 @@
 """One view a model: what its list shows, what it is filtered by, what may be edited."""
 
+import csv
+import io
 import re
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from sqladmin import ModelView
@@ -15,6 +17,7 @@ from wtforms.validators import Optional
 from migrations.encryption import HIDDEN
 
 _LITERAL = re.compile(r"'(?P<quoted>[^']*)'(?:::.+)?|(?P<bare>true|false|-?\d+(?:\.\d+)?)")
+_FORMULA = re.compile(r"(?!-\d+(?:\.\d+)?\Z)[=+\-@\t\r]")
 _IN_A_LIST = 8
 _FILTERS = 8
 
@@ -26,6 +29,13 @@ class StudioView(ModelView):
     page_size_options = [25, 50, 100, 200]  # noqa: RUF012
     form_include_pk = True
     can_import = False
+
+    async def export_data(self, data: list[Any], export_type: str = "csv", request: Request | None = None) -> Any:
+        """Export rows; what a spreadsheet would run as a formula is text in a CSV."""
+        response = await super().export_data(data, export_type, request)
+        if export_type == "csv":
+            response.body_iterator = _inert(response.body_iterator)
+        return response
 
     async def update_model(self, request: Request, pk: str, data: dict[str, Any]) -> Any:
         """Write the fields that the person changed: a form shows less of some values than a row holds."""
@@ -130,6 +140,15 @@ def _column(one: ColumnProperty[Any]) -> Any:
 
 def _masked(model: object, name: Any) -> str:
     return HIDDEN if getattr(model, str(name)) is not None else ""
+
+
+async def _inert(lines: AsyncIterable[Any]) -> AsyncIterator[str]:
+    """CSV, of which no cell begins as a formula does; a number stays one."""
+    async for line in lines:
+        out = io.StringIO(newline="")
+        for cells in csv.reader(io.StringIO(str(line), newline="")):
+            csv.writer(out).writerow([f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells])
+        yield out.getvalue()
 
 
 def _said(form: Any, name: str) -> object:
