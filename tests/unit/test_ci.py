@@ -45,6 +45,12 @@ def test_ci_runs_targets_that_exist_in_order_on_both_versions_of_postgresql() ->
     assert job()["services"]["postgres"]["image"] == "postgres:${{ matrix.postgres }}"
 
 
+def test_every_action_is_pinned_to_a_commit_and_says_its_version() -> None:
+    used = re.findall(r"uses:\s*(.+)", WORKFLOW.read_text(encoding="utf-8"))
+    assert used
+    assert [one for one in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", one)] == []
+
+
 def test_the_hooks_run_targets_that_exist_and_download_nothing() -> None:
     (repository,) = read(HOOKS)["repos"]
     hooks: list[dict[str, Any]] = repository["hooks"]
