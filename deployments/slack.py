@@ -1,6 +1,8 @@
 """Slack: an incoming webhook. What could not be told is logged; it never fails a release."""
 
 import logging
+import queue
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -11,7 +13,7 @@ from slack_sdk.http_retry import (
     RetryHandler,
 )
 from slack_sdk.http_retry.builtin_handlers import ServerErrorRetryHandler
-from slack_sdk.webhook import WebhookClient
+from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from deployments.redaction import learn, redacted, redacted_json
 
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 _silent = logging.Logger("silent", level=logging.CRITICAL + 1)
 
 TIMEOUT_S = 3
+DEADLINE_S = 60
 MAX_BLOCKS = 50
 MAX_TEXT = 3000
 
@@ -51,11 +54,23 @@ class Slack:
         client = WebhookClient(self._url.get_secret_value(), timeout=TIMEOUT_S, retry_handlers=handlers, logger=_silent)
         text = redacted(text)
         shown = cast("list[dict[str, Any]]", redacted_json([dict(block) for block in blocks[:MAX_BLOCKS]])) or None
+        answers: queue.SimpleQueue[WebhookResponse | Exception] = queue.SimpleQueue()
+
+        def send() -> None:
+            try:
+                answers.put(client.send(text=text[:MAX_TEXT], blocks=shown))
+            except Exception as error:
+                answers.put(error)
+
+        # The SDK bounds a single read, and not the whole: it is left behind where it takes too long.
+        threading.Thread(target=send, name="telling Slack", daemon=True).start()
         try:
-            answer = client.send(text=text[:MAX_TEXT], blocks=shown)
-        except Exception as error:
+            answer = answers.get(timeout=DEADLINE_S)
+        except queue.Empty:
+            answer = TimeoutError()
+        if isinstance(answer, Exception):
             # The SDK raises whatever urllib does, with the address in it: only its kind is told.
-            log.warning("Slack was not told (%s): %s", type(error).__name__, text)
+            log.warning("Slack was not told (%s): %s", type(answer).__name__, text)
             return False
         if answer.status_code != 200:
             log.warning("Slack refused (%s %s): %s", answer.status_code, answer.body[:100], text)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from deployments import application, defences, service, watch
+from deployments import application, defences, service, slack, watch
 from deployments.answers import MIB, AnswerTooLarge, BoundedClient, lines
 from deployments.errors import LostReply
 from deployments.runtime_log import count_requests
@@ -34,6 +34,7 @@ def hostile(send: Sent) -> Generator[str]:
     """A server that answers each request in its own way, on connections that it keeps."""
     ending = threading.Event()
     threads: list[threading.Thread] = []
+    connections: list[socket.socket] = []
 
     def serve(connection: socket.socket) -> None:
         with connection, suppress(OSError):
@@ -44,6 +45,7 @@ def hostile(send: Sent) -> Generator[str]:
         with suppress(OSError):
             while True:
                 connection, _ = listening.accept()
+                connections.append(connection)
                 threads.append(threading.Thread(target=serve, args=(connection,), daemon=True))
                 threads[-1].start()
 
@@ -52,8 +54,10 @@ def hostile(send: Sent) -> Generator[str]:
         accepting.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         ending.set()
-        with suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)
+        # Also whoever still reads is let go.
+        for one in (listening, *connections):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
     for thread in (accepting, *threads):
         thread.join()
 
@@ -232,6 +236,16 @@ def test_a_log_cannot_hold_or_fill_who_counts_its_requests(what: str) -> None:
         one = a_service(url)
         counted = count_requests(lambda: one.stream("/log", timeout_s=1), seconds=1, stop=stop)
     assert counted is None or counted.requests == 0
+
+
+@pytest.mark.parametrize("what", ["headers", "a body"])
+def test_slack_cannot_hold_who_tells_it(
+    what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(slack, "DEADLINE_S", 0.5)
+    with hostile(HOSTILE[what]) as url:
+        assert slack.Slack(SecretStr(f"{url}/services/hook")).post("done") is False
+        assert caplog.messages == ["Slack was not told (TimeoutError): done"]
 
 
 def a_service(url: str) -> Service:
