@@ -150,7 +150,9 @@ def _granted(given: Settings, environment: str, known: Catalog, live: Live, befo
     """The grants: those recorded last and what revisions changed of them just now, else those that are known."""
     with connections.ledger(given) as ledger:
         kept = ledger.recorded_catalog(given.target, environment)
-    if before is None or kept is None or before.revisions == live.revisions:
+    if before is None or before.revisions == live.revisions:
+        return _grants(known)
+    if kept is None or _revisions(kept) != set(before.revisions):
         return _grants(known)
     return _grants(Catalog.from_json(kept.catalog_json)).changed(
         difference(_grants(before.catalog), _grants(live.catalog))
