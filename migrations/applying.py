@@ -26,6 +26,7 @@ from migrations.migrating import MigratingSession
 from migrations.outside import Outside
 from migrations.progress import Kind, OnEvent, Progress
 from migrations.trace import Trace
+from migrations.unfinished import Unfinished
 from migrations.wanted_locks import Wanted
 from migrations.watching import Watching
 
@@ -82,9 +83,12 @@ class Run:
             end_idle_after_s=patience.end_idle_after_s,
             on_end=self._ended_one,
         )
-        outside = Outside(dsn, session, order, self._watch, self._resumed)
+        note = Unfinished(keeping=order.keeping, up=order.up)
+        self._outside = Outside(dsn, session, note, self._watch, self._resumed)
         self._impact_noted: Impact | None = None
-        self._migrating = MigratingSession(dsn, self._watch, order, self._gate, outside, self._impact, trace, session)
+        self._migrating = MigratingSession(
+            dsn, self._watch, order, self._gate, self._outside, self._impact, trace, session
+        )
         self._begin_revision()
 
     def _begin_revision(self) -> None:
@@ -104,6 +108,7 @@ class Run:
             while True:
                 began = time.monotonic()
                 try:
+                    self._outside.note.look(self._session)
                     self._migrating.run(self._applied)
                     return tuple(self._done)
                 except Exception as error:
@@ -112,6 +117,7 @@ class Run:
         finally:
             self._migrating.close()
             self._watch.close()
+            self._outside.note.tidy(self._session)
 
     def _applied(self, revision: str, duration_ms: int) -> None:
         message = self._order.history.revision(revision).message
@@ -152,10 +158,10 @@ class Run:
         try:
             alone, stops_others = first_look(self._session, asked, pid)
             found = self._approach.in_the_way(asked, pid, alone=alone)
-            if found and not outside:
+            if found and not outside and not self._outside.note.is_half:
                 raise KeptBack(asked, pid, found)
             if found:
-                # Outside a transaction nothing is held meanwhile, and nothing can be taken back.
+                # What stands outside a transaction cannot be taken back.
                 self._wait_for(asked, pid)
         except psycopg.Error as error:
             if self._session.closed:
@@ -183,16 +189,15 @@ class Run:
             self._attempts += 1
             return
         if (gone := self._migrating.cut or cut(error)) is not None:
-            self._migrating.outside.clean()
+            self._outside.clean()
             raise DatabaseUnreachable.of(self._dsn, gone) from error
         if isinstance(error, MigrationError):
             raise error
         if attempt.revision is None:
             raise failed_before_any(error, self._dsn, self._order.history.folders) from error
-        can_go_on = self._migrating.outside.note.can_go_on or not attempt.committed
-        left = self._migrating.outside.clean()
-        if not is_contended(error) or not can_go_on:
-            raise failed(error, attempt, left) from error
+        left = self._outside.clean()
+        if not is_contended(error) or self._outside.note.is_half:
+            raise failed(error, attempt, self._outside.note.stands, left) from error
         self._pause(attempt.revision, error)
 
     def _pause(self, revision: str, error: Exception) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from migrations.errors import Session
 from migrations.history import History
@@ -49,9 +49,6 @@ class Attempt:
     Attributes:
         revision: its id; None between revisions.
         started: the monotonic clock at its beginning.
-        statements: what it has sent so far.
-        committed: how many of those stand whatever comes, since it works outside a transaction.
-        outside: whether it has worked outside a transaction.
         marked: whether its transaction has written that it is applied.
         asked: what its last statement asked for.
         limit_ms: how long that might run; 0 for no limit.
@@ -60,9 +57,6 @@ class Attempt:
 
     revision: str | None = None
     started: float = 0.0
-    statements: list[str] = field(default_factory=list[str])
-    committed: int = 0
-    outside: bool = False
     marked: bool = False
     asked: Wanted = NOTHING
     limit_ms: int = 0
@@ -70,24 +64,17 @@ class Attempt:
 
     def begin(self, revision: str) -> None:
         """Forget the revision before."""
-        self.revision, self.started, self.committed, self.outside = revision, time.monotonic(), 0, False
-        self.statements.clear()
+        self.revision, self.started = revision, time.monotonic()
         self.asked, self.limit_ms, self.marked = NOTHING, 0, False
 
-    def begin_statement(self, statement: str, asked: Wanted, limit_ms: int) -> None:
+    def begin_statement(self, asked: Wanted, limit_ms: int) -> None:
         """Note a statement that is about to be sent."""
-        self.statements.append(statement)
         self.asked, self.limit_ms, self.began = asked, limit_ms, time.monotonic()
 
     @property
     def was_too_long(self) -> bool:
         """Whether the last statement has run for as long as it might."""
         return self.limit_ms > 0 and (time.monotonic() - self.began) * 1000 >= self.limit_ms
-
-    @property
-    def stands(self) -> tuple[str, ...]:
-        """The statements whose effect stays after a failure."""
-        return tuple(" ".join(statement.split())[:200] for statement in self.statements[: self.committed][:10])
 
 
 @dataclass(frozen=True)

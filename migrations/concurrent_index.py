@@ -19,7 +19,7 @@ from migrations.errors_apply import IndexInTheWay
 from migrations.locks import MIGRATING
 from migrations.session import connect
 from migrations.settled import REVISIONS
-from migrations.unfinished import Unfinished
+from migrations.unfinished import Begun
 from migrations.watching import Watching
 
 log = logging.getLogger(__name__)
@@ -109,26 +109,16 @@ class ConcurrentIndexes:
         self._watch = watch
         self._tell = tell
         self._invalid_before: frozenset[int] = frozenset()
+        self.standing: tuple[int, ...] = ()
 
-    def prepare(
-        self,
-        asked: ConcurrentStatement,
-        sql_text: str,
-        revision: str,
-        note: Unfinished,
-        *,
-        was_begun: bool,
-        known: bool,
-    ) -> bool:
+    def prepare(self, asked: ConcurrentStatement, sql_text: str, revision: str, begun: Begun | None = None) -> bool:
         """Take away what an earlier try of the statement has left.
 
         Args:
             asked: what the statement does.
             sql_text: its text.
             revision: whose it is.
-            note: how far the revision has come.
-            was_begun: whether an earlier try was cut off in this very statement.
-            known: whether the history has made the index that the statement names.
+            begun: what an earlier try was cut off in, where that is this very statement and the note of it stands.
 
         Returns:
             Whether it has had its effect already, and is not to be sent.
@@ -140,21 +130,16 @@ class ConcurrentIndexes:
         """
         had_effect = False
         if asked.kind == "create":
-            had_effect = self._prepare_create(asked, sql_text, revision, note, was_begun=was_begun)
+            had_effect = self._prepare_create(asked, sql_text, revision, begun)
         elif asked.kind == "reindex":
             for one in self._leftovers(asked):
-                if (was_begun and note.is_left_by_it(one.oid)) or (not note.tells and self._is_twin(one)):
+                if self._is_twin(one):
                     self._drop(one)
-        elif not asked.excuses:
-            had_effect = (was_begun or known) and not self._named(asked.named)
-            if had_effect:
-                self._tell(f"index {asked.index} is gone already")
+        elif begun is not None and not self._named(asked.named):
+            had_effect = True
+            self._tell(f"index {asked.index} is gone already")
         self._invalid_before = frozenset(int(row[0]) for row in self._session.execute(_INVALID_OIDS))
         return had_effect
-
-    def invalid_before(self) -> tuple[int, ...]:
-        """The invalid indexes that stood before the statement that was prepared last."""
-        return tuple(sorted(self._invalid_before))
 
     def is_invalid(self, asked: ConcurrentStatement) -> bool:
         """Whether the index that a statement names stands and serves nobody."""
@@ -180,23 +165,24 @@ class ConcurrentIndexes:
             left.append(f"perhaps an invalid index ({error}), which the next try drops")
         return left
 
-    def _prepare_create(
-        self, asked: ConcurrentStatement, sql_text: str, revision: str, note: Unfinished, *, was_begun: bool
-    ) -> bool:
+    def _prepare_create(self, asked: ConcurrentStatement, sql_text: str, revision: str, begun: Begun | None) -> bool:
         name = asked.index
         standing = self._read(_NAMED_ON_TABLE, asked.table, name) if name else self._read(_ON_TABLE, asked.table)
-        if name and not standing and self._is_taken(asked):
+        self.standing = tuple(one.oid for one in standing)
+        if not name:
+            before = begun.indexes if begun is not None else frozenset(self.standing)
+            standing = tuple(one for one in standing if one.oid not in before)
+        elif not standing and self._is_taken(asked):
             raise IndexInTheWay(revision, name, "another relation has its name")
         promised = self._promised(sql_text, asked.table) if standing else None
-        if not name:
-            standing = tuple(one for one in standing if _is_left(one, promised, note, was_begun=was_begun))
         for one in standing:
             is_like = one.is_like(promised)
             if one.is_valid and is_like:
                 self._tell(f"index {one.name} stands already, as it is promised")
                 return True
-            is_ours = is_like or (was_begun and note.is_left_by_it(one.oid))
-            self._replace(one, asked, revision, promised, is_ours=is_ours)
+            # Somebody may have built another one meanwhile.
+            if name or is_like:
+                self._replace(one, asked, revision, promised, is_ours=is_like)
         return False
 
     def _replace(
@@ -265,7 +251,7 @@ class ConcurrentIndexes:
         build, copy = built_on_a_copy(sql_text)
         like = f"CREATE TEMPORARY TABLE {copy.partition('.')[2]} (LIKE {table}) ON COMMIT DROP"
         try:
-            with connect(self._dsn, application_name=MIGRATING, kind=REVISIONS) as trying:
+            with connect(self._dsn, application_name=MIGRATING, kind=REVISIONS, lock_timeout=CLEAN_MS) as trying:
                 trying.execute(like.encode())
                 trying.execute(build.encode())
                 row = trying.execute(_ON_COPY, (copy,)).fetchone()
@@ -291,13 +277,3 @@ class ConcurrentIndexes:
                 dropping.execute(statement)
             finally:
                 self._watch.transaction_ended()
-
-
-def _is_left(one: FoundIndex, promised: Promise | None, note: Unfinished, *, was_begun: bool) -> bool:
-    """Whether an index comes from an earlier try of a statement that gives it no name."""
-    if not one.is_like(promised):
-        return False
-    if note.tells:
-        return was_begun and note.is_left_by_it(one.oid)
-    # Without a note the name that PostgreSQL would give must tell.
-    return promised is not None and one.name.rstrip("0123456789") == promised.name.rstrip("0123456789")

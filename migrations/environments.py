@@ -85,19 +85,19 @@ class Runner(Protocol):
 
 
 class OwnRunner:
-    """One session, handed to our env.py."""
+    """A session handed to our env.py; a revision that wants a second one gets another."""
 
     def __init__(self, dsn: str) -> None:
-        self._raw = connect(
-            dsn,
+        self._dsn = dsn
+        self.engines = create_engine("postgresql+psycopg://", creator=self._connected, poolclass=pool.NullPool)
+
+    def _connected(self) -> psycopg.Connection:
+        return connect(
+            self._dsn,
             application_name=MIGRATING,
             kind=REVISIONS,
             client_connection_check_interval=_CHECK_CLIENT_MS,
         )
-        self.engines = create_engine("postgresql+psycopg://", creator=self._given, poolclass=pool.StaticPool)
-
-    def _given(self) -> psycopg.Connection:
-        return self._raw
 
     def is_mine(self, connection: Connection) -> bool:
         """Always: the engine is nobody else's."""
@@ -112,8 +112,7 @@ class OwnRunner:
             yield
 
     def close(self) -> None:
-        """End the session; an open transaction is rolled back."""
-        self._raw.close()
+        """Nothing is open: each session ends with its run, and an open transaction is rolled back."""
         self.engines.dispose()
 
 
@@ -129,11 +128,16 @@ class ForeignRunner:
     lock_timeout_ms: int
     engines: type[Engine] = Engine
     _thread: int = field(default_factory=threading.get_ident)
+    _database: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._database = url_of(self.dsn, None).database
 
     def is_mine(self, connection: Connection) -> bool:
-        """Whether it was made by this thread: others may use engines of their own meanwhile."""
-        del connection
-        return threading.get_ident() == self._thread
+        """Whether it was made by this thread, to this database: others may use engines of their own meanwhile."""
+        url = connection.engine.url
+        is_here = url.get_backend_name() == "postgresql" and url.database in {None, self._database}
+        return is_here and threading.get_ident() == self._thread
 
     @contextmanager
     def entered(self, config: Config) -> Generator[None]:

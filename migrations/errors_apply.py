@@ -64,18 +64,23 @@ class HalfApplied(MigrationError):
 
     Attributes:
         revision: the revision.
-        number: how many of its statements stand.
-        statement: the one that it sends next.
+        stands: its statements that stand, the first of them where there are many.
+        under_way: the statement that was under way; empty where none was.
     """
 
-    def __init__(self, revision: str, number: int, statement: str, why: str) -> None:
+    def __init__(self, revision: str, stands: Sequence[str], under_way: str) -> None:
         self.revision = revision
-        self.number = number
-        self.statement = statement
+        self.stands = tuple(stands)
+        self.under_way = under_way
+        parts = [f"these statements of it stand: {'; '.join(stands)}"] if stands else []
+        if under_way:
+            parts.append(f"this was under way, and whether it was done is not known: {under_way}")
         super().__init__(
-            f"revision {revision} was cut off before, and {number} of its statements stand. It cannot go on with"
-            f" {' '.join(statement.split())[:300]}: {why}. Bring the database by hand to where the revision ends, and"
-            f" say so: pilotage resolve --applied {revision}; or to where it begins: --rolled-back {revision}"
+            f"revision {revision} was cut off half-way outside a transaction: {', and '.join(parts)}. Nothing of it is"
+            " sent again. Bring the database by hand to where the revision is applied in full, and say so: pilotage"
+            f" resolve --applied {revision}; or to where nothing of it is left: pilotage resolve --rolled-back"
+            f" {revision} (with the options that name the project, as for apply). A revision that works outside a"
+            " transaction is best one statement alone"
         )
 
 

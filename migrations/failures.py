@@ -38,17 +38,18 @@ def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> Mi
     return HistoryUnreadable(folders, f"{type(error).__name__}: {error}")
 
 
-def failed(error: Exception, attempt: Attempt, left: Sequence[str]) -> MigrationError:
+def failed(error: Exception, attempt: Attempt, stands: Sequence[str], left: Sequence[str]) -> MigrationError:
     """What went wrong in a revision.
 
     Args:
         error: what it raised.
-        attempt: how far it came.
+        attempt: what was sent last.
+        stands: the statements of it that stand, since it works outside a transaction.
         left: what its last statement left, and what could not be taken away.
     """
     driver = _driver_error(error)
     state = _sqlstate(driver)
-    left_behind = [*(f"what this did: {statement}" for statement in attempt.stands), *left]
+    left_behind = [*(f"what this did: {statement}" for statement in stands[:10]), *left]
     statement = error.statement if isinstance(error, DBAPIError) else None
     revision = attempt.revision or ""
     if state == _CANCELLED and attempt.was_too_long:

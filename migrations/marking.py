@@ -11,22 +11,19 @@ from migrations.catalog import Catalog, difference, read_catalog
 from migrations.errors import DatabaseRefused
 from migrations.errors_revisions import MarkRefused
 from migrations.history import History, current_revisions
+from migrations.lint.names import quoted
 from migrations.locks import migration_lock
+from migrations.project import history_for
 from migrations.session import connect
 from migrations.throwaway import promised_catalog
 from migrations.tools_tables import KEEP_VERSION_TABLE
-from migrations.unfinished import forget_by_hand, is_unfinished
+from migrations.unfinished import forget_by_hand, is_unfinished, tidy
 
 Mark = Literal["applied", "rolled back"]
 
 RELEASE = "resolve"
 WAIT_S = 5.0
 
-_CREATE = """
-CREATE TABLE alembic_version (
-    version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
-)
-"""
 _RECORD = """
 INSERT INTO pilotage.applied_revisions (revision, checksum, release_id, duration_ms) VALUES (%s, %s, %s, 0)
 ON CONFLICT (revision) DO UPDATE
@@ -73,17 +70,21 @@ def mark_revision(live: str, server: str, history: History, revision: str, mark:
         pilotage.applied_revisions for one transaction.
     """
     chosen = history.revision(revision).id
-    with migration_lock(live, wait_s=WAIT_S):
+    history = history_for(live, history)
+    with migration_lock(live, wait_s=WAIT_S) as session:
         try:
             with connect(live) as connection:
-                stands = current_revisions(connection)
-                # A revision that was cut off half-way may be said to be rolled back without having been marked.
-                is_half = mark == "rolled back" and chosen not in stands and is_unfinished(connection, chosen)
+                stands = current_revisions(connection, history.version_table)
+                # Of a revision that was cut off half-way it may be said that the mark of before is right.
+                is_half = (mark == "applied") == (chosen in stands) and is_unfinished(connection, chosen)
                 after = tuple(sorted(stands)) if is_half else _after(history, stands, chosen, mark)
                 found = read_catalog(connection).without("grant")
                 promised = promised_catalog(server, history, after).without("grant")
                 _refuse_otherwise(chosen, mark, promised, found)
                 recorded = _write(connection, history, chosen, mark, after)
+            if history.environment is not None:
+                # Of a project that is not ours nothing of ours stays in the database.
+                tidy(session)
         except psycopg.Error as error:
             raise DatabaseRefused.of(live, "marking a revision", error) from error
     return Marked(chosen, mark, stands, after, recorded)
@@ -123,18 +124,21 @@ def _refuse_otherwise(revision: str, mark: Mark, promised: Catalog, found: Catal
 
 def _write(connection: psycopg.Connection, history: History, revision: str, mark: Mark, after: Sequence[str]) -> bool:
     """Set the mark, and bring the record along where one is kept; all in the transaction of the look."""
-    there = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
+    table = history.version_table
+    there = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
     if there is None or there[0] is None:
-        connection.execute(f"{_CREATE};{KEEP_VERSION_TABLE}".encode())
-    connection.execute("DELETE FROM alembic_version WHERE version_num <> ALL (%s)", (list(after),))
+        key = quoted(table.rpartition(".")[2].strip('"') + "_pkc")
+        columns = f"version_num varchar(32) NOT NULL, CONSTRAINT {key} PRIMARY KEY (version_num)"
+        connection.execute(f"CREATE TABLE {table} ({columns}); {KEEP_VERSION_TABLE}".encode())
+    connection.execute(f"DELETE FROM {table} WHERE version_num <> ALL (%s)".encode(), (list(after),))  # noqa: S608
     for one in after:
         connection.execute(
-            "INSERT INTO alembic_version (version_num) SELECT %s"
-            " WHERE NOT EXISTS (SELECT FROM alembic_version WHERE version_num = %s)",
+            f"INSERT INTO {table} (version_num) SELECT %s"  # noqa: S608
+            f" WHERE NOT EXISTS (SELECT FROM {table} WHERE version_num = %s)".encode(),
             (one, one),
         )
     forget_by_hand(connection, revision)
-    if not applied.is_kept(connection):
+    if history.environment is not None or not applied.is_kept(connection):
         return False
     if mark == "applied":
         connection.execute(_RECORD, (revision, history.revision(revision).checksum, RELEASE))

@@ -10,7 +10,7 @@ import psycopg
 from alembic.runtime.migration import MigrationInfo, RevisionStep
 from sqlalchemy import Connection, event
 
-from migrations import applied, unfinished
+from migrations import applied
 from migrations.applied import Impact
 from migrations.attempt import Attempt, Order
 from migrations.backfill import SURROUNDINGS, Surroundings
@@ -18,15 +18,13 @@ from migrations.bookkeeping import is_bookkeeping
 from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each
 from migrations.errors import is_cut
 from migrations.locks import MIGRATING
-from migrations.outside import Outside
+from migrations.outside import NOTHING, Outside
 from migrations.own_transactions import OwnTransactions, ends_a_transaction
+from migrations.repeating import repeating
 from migrations.time_limits import TimeLimits, asked_past_sqlalchemy
 from migrations.trace import Trace
 from migrations.wanted_locks import Wanted, wanted
 from migrations.watching import Watching
-
-# What has had its effect already is replaced by what has none.
-_NOTHING = "SELECT WHERE false"
 
 Gate = Callable[[Wanted, int, bool], bool]
 
@@ -40,7 +38,7 @@ class MigratingSession:
         order: what is to be done.
         gate: asked before each statement that locks relations, with what it asks for, the backend, and whether it
             works outside a transaction. It says whether the statement stops others; it raises to keep it back.
-        outside: goes on where an earlier try was cut off.
+        outside: sends what works outside a transaction, and keeps the note of it.
         impact: what the revision that runs now has cost so far.
         trace: told of every statement, while it runs.
         session: in autocommit, not the one that migrates.
@@ -58,8 +56,10 @@ class MigratingSession:
         session: psycopg.Connection,
     ) -> None:
         self.attempt = Attempt()
-        self.outside = outside
+        self._outside = outside
         self._is_sent = True
+        # Of each session, what its transaction has sent so far.
+        self._open: dict[int, list[str]] = {}
         self._made: set[str] = set()
         self.cut: BaseException | None = None
         self.watch = watch
@@ -69,7 +69,7 @@ class MigratingSession:
         self._order = order
         self._trace = trace
         self._limits = TimeLimits(order.lock_timeout_ms, order.statement_timeout_ms)
-        self._backends: dict[int, int] = {}
+        self._backends: dict[int, tuple[Any, int]] = {}
         environment = order.history.environment
         self._script = order.history.directory
         self._own = OwnTransactions(session, is_kept=order.record)
@@ -108,7 +108,7 @@ class MigratingSession:
         # env.py may make another session at each try, and Python gives ids anew.
         self._backends.clear()
         self._limits.forget()
-        self.outside.note.look()
+        self._open.clear()
 
         def later(revision: str, duration_ms: int) -> None:
             done.append((revision, duration_ms))
@@ -116,14 +116,14 @@ class MigratingSession:
         def steps(at: Any, context: Any) -> Iterable[RevisionStep]:
             # Where env.py has begun a transaction, Alembic leaves it to env.py to commit, once, at the end.
             is_one = bool(context._in_external_transaction)  # noqa: SLF001
-            return self._steps(at, later if is_one else on_done)
+            return self._steps(at, context, is_one, later if is_one else on_done)
 
         config.attributes["on_version_apply"] = self._record
         config.attributes[SURROUNDINGS] = Surroundings(
             dsn=self._dsn,
             lock_timeout_ms=self._order.lock_timeout_ms,
             budget_s=self._order.budget_s,
-            listeners=self._listeners,
+            listeners={**self._listeners, "before_cursor_execute": self._before_backfill},
             locked=self._batch_ends,
             blockers=lambda: self.watch.blockers,
         )
@@ -135,17 +135,21 @@ class MigratingSession:
         for one in done:
             on_done(*one)
 
-    def _steps(self, at: Any, on_done: Callable[[str, int], None]) -> Iterable[RevisionStep]:
+    def _steps(
+        self, at: Any, context: Any, is_one: bool, on_done: Callable[[str, int], None]
+    ) -> Iterable[RevisionStep]:
         for step in self._path(at):
             revision = str(step.revision.revision)
             self.attempt.begin(revision)
             self._limits.begin()
-            self.outside.open(revision)
+            self._outside.open(revision)
             yield step
-            # Alembic asks for the next step after it has committed this one.
+            # Alembic asks for the next step after it has committed this one; where the revision has ended Alembic's
+            # transaction itself, its mark waits in another, which nobody would commit.
+            if not is_one and context.bind is not None and context.bind.in_transaction():
+                context.bind.commit()
             self.watch.transaction_ended()
             self._own.settle()
-            self.outside.note.finished()
             on_done(revision, round((time.monotonic() - self.attempt.started) * 1000))
         self.attempt.revision = None
 
@@ -159,12 +163,11 @@ class MigratingSession:
         """Write the record in the transaction of the revision."""
         del heads, run_args
         self.attempt.marked = True
+        connection: Connection = ctx.connection
+        self._outside.marking(connection.connection.dbapi_connection)
         if not self._order.record:
             return
-        connection: Connection = ctx.connection
         revision = str(step.up_revision_id)
-        if self.outside.note.is_noted:
-            unfinished.forget(connection, revision)
         if not step.is_upgrade:
             applied.forget(connection, revision)
             return
@@ -181,40 +184,64 @@ class MigratingSession:
         self, conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any = None, many: bool = False
     ) -> tuple[str, Any]:
         """Look at a statement before it is sent; what is to be sent in its place."""
-        del context
+        del cursor, context
         if self.attempt.revision is None or not self._runner.is_mine(conn):
             return statement, parameters
+        self._is_sent = True
+        instead = self._looked_at(conn, _as_sent(conn, statement), statement, parameters)
+        if instead is None:
+            return statement, parameters
+        self._is_sent = instead != NOTHING
+        return instead, [] if many else ()
+
+    def _before_backfill(self, conn: Connection, cursor: Any, statement: str, parameters: Any) -> None:
+        del cursor
+        if self.attempt.revision is not None and self._runner.is_mine(conn):
+            self._is_sent = True
+            self._looked_at(conn, statement, statement, parameters, keeps_itself=True)
+
+    def _looked_at(
+        self, conn: Connection, sent: str, statement: str, parameters: Any, *, keeps_itself: bool = False
+    ) -> str | None:
+        """Prepare a statement; what is to be sent in its place, or None."""
         if self.watch.lost is not None:
             # Without the migration lock another migration may begin.
             raise self.watch.lost
         session: Any = conn.connection.dbapi_connection
         outside = bool(session.autocommit)
-        if outside:
-            # What came before was committed on the way out of the transaction.
-            self.attempt.committed = len(self.attempt.statements)
-            self.attempt.outside = True
-        self._note_own(session, statement, outside=outside, is_backfill=cursor is None)
-        asked = wanted(statement)
-        if self._order.history.environment is not None and not outside and is_bookkeeping(statement):
+        self._outside.note.has_committed()
+        self._note_own(session, sent, outside=outside, is_backfill=keeps_itself)
+        if self._order.history.environment is not None and is_bookkeeping(sent):
             # A foreign env.py has no callback for it.
             self.attempt.marked = True
-            self.outside.marking(session)
-        self._is_sent = not self.attempt.marked and not self.outside.stands(self.attempt, statement)
+            self._outside.marking(session)
         if self.attempt.marked:
-            return statement, parameters
+            return None
+        asked = wanted(sent)
         pid = self._backend(session)
-        if self._is_sent:
-            others = asked.of_others({*self._made, self._order.history.version_table})
-            stops = self._gate(others, pid, outside) if others.locks and not asked.patient else False
-            self._limits.set(session, asked, outside=outside, stops_others=stops)
-            self._is_sent = not (outside and self.outside.before(session, self.attempt, statement, asked))
-        self.attempt.begin_statement(statement, asked, self._limits.statement_ms)
-        if not self._is_sent:
-            return _NOTHING, [] if many else ()
-        self.watch.statement_begins(pid, builds=asked.patient)
-        if self._trace is not None:
-            self._trace.statement_begins(pid, self.attempt.revision, statement, parameters, outside=outside)
-        return statement, parameters
+        others = asked.of_others({*self._made, self._order.history.version_table})
+        stops = self._gate(others, pid, outside) if others.locks and not asked.patient else False
+        self._limits.set(session, asked, outside=outside, stops_others=stops)
+        instead = self._noted(session, sent, outside=outside, keeps_itself=keeps_itself)
+        self.attempt.begin_statement(asked, self._limits.statement_ms)
+        if instead != NOTHING:
+            self.watch.statement_begins(pid, builds=asked.patient)
+            if self._trace is not None:
+                revision = self.attempt.revision or ""
+                self._trace.statement_begins(pid, revision, statement, parameters, outside=outside)
+        return None if instead == sent else instead
+
+    def _noted(self, session: Any, sent: str, *, outside: bool, keeps_itself: bool) -> str:
+        """Note what stands whatever comes of a statement; what is to be sent."""
+        if outside:
+            return self._outside.before(session, sent, keeps_itself=keeps_itself)
+        found = repeating(sent)
+        if found.commits:
+            # It ends its transaction by hand, and perhaps goes on in another.
+            self._outside.note.committing(session, self._open.pop(id(session), ()), sent if ";" in sent else None)
+        else:
+            self._open.setdefault(id(session), []).append(sent)
+        return sent
 
     def _note_own(self, session: Any, statement: str, *, outside: bool, is_backfill: bool) -> None:
         """Note the transactions that a statement begins or ends, so that their rows count as the revision's."""
@@ -232,12 +259,13 @@ class MigratingSession:
 
     def _backend(self, session: Any) -> int:
         if id(session) not in self._backends:
-            self._backends[id(session)] = int(asked_past_sqlalchemy(session, "SELECT pg_backend_pid()") or 0)
+            # The session is kept as well: while it is, no other one gets its number.
+            self._backends[id(session)] = session, int(asked_past_sqlalchemy(session, "SELECT pg_backend_pid()") or 0)
             if self._order.history.environment is not None:
                 # Not every driver reads libpq's environment; a session that its process left behind must be known.
                 for setting in (f"application_name = '{MIGRATING}'", "client_connection_check_interval = 1000"):
                     asked_past_sqlalchemy(session, f"SET {setting}")
-        return self._backends[id(session)]
+        return self._backends[id(session)][1]
 
     def _after(self, conn: Connection, cursor: Any, *rest: Any) -> None:
         del rest
@@ -249,10 +277,11 @@ class MigratingSession:
         session: Any = conn.connection.dbapi_connection
         if not session.autocommit:
             self._made |= self.attempt.asked.makes
-        elif not self.attempt.marked:
+        elif self.attempt.marked:
+            self._outside.marked(session)
+        else:
             self._own.ended(session, self.attempt.revision)
-            self.outside.after(session, self.attempt)
-            self.attempt.committed = len(self.attempt.statements)
+            self._outside.after(session)
 
     def _failed(self, context: Any) -> None:
         self.watch.statement_ended()
@@ -262,29 +291,32 @@ class MigratingSession:
             self.cut = driver
         connection: Connection | None = getattr(context, "connection", None)
         if connection is not None and not connection.invalidated and self._runner.is_mine(connection):
-            self.outside.failed(connection.connection.dbapi_connection)
+            self._outside.failed(connection.connection.dbapi_connection)
         if self._trace is not None:
             self._trace.statement_failed()
 
     def _committed(self, conn: Connection) -> None:
         self._made.clear()
         if self.attempt.revision is not None and self._runner.is_mine(conn):
-            session: Any = conn.connection.dbapi_connection
-            if not session.autocommit:
-                self._committing(session)
+            self._committing(conn.connection.dbapi_connection)
         if self._trace is not None and self._runner.is_mine(conn):
             self._trace.transaction_ended(committed=True)
 
     def _committing(self, session: Any) -> None:
+        if session.autocommit:
+            return
         if self.watch.lost is not None:
             raise self.watch.lost
         self._own.committing(session, self.attempt.revision or "", is_noted=self.attempt.marked and self._order.up)
-        if not self.attempt.marked and self.attempt.statements:
-            # It goes on after this commit; if it is cut off then, the next try begins there.
-            self.outside.note.committing(session, self.attempt.statements)
+        statements = self._open.pop(id(session), [])
+        if not self.attempt.marked:
+            # It goes on after this commit.
+            self._outside.note.has_committed()
+            self._outside.note.committing(session, statements)
 
     def _rolled_back(self, conn: Connection) -> None:
         self._made.clear()
+        self._open.pop(id(conn.connection.dbapi_connection), None)
         self._limits.forget()
         if self._trace is not None and self._runner.is_mine(conn):
             self._trace.transaction_ended(committed=False)
@@ -293,3 +325,8 @@ class MigratingSession:
         del conn, name, context
         self._made.clear()
         self._limits.forget()
+
+
+def _as_sent(conn: Connection, statement: str) -> str:
+    """The text that the server gets: the driver takes two percent signs for one."""
+    return statement.replace("%%", "%") if conn.dialect.paramstyle in {"format", "pyformat"} else statement

@@ -1,4 +1,4 @@
-"""Statements outside a transaction: sent once, whatever interrupts them."""
+"""Statements outside a transaction: each is sent once, whatever interrupts it, or HalfApplied is raised."""
 
 from __future__ import annotations
 
@@ -8,126 +8,165 @@ from typing import Any
 
 import psycopg
 
-from migrations.attempt import Attempt, Order
 from migrations.concurrent_index import ConcurrentIndexes
 from migrations.concurrent_statements import ConcurrentStatement, concurrent
+from migrations.detached_partition import detaching
+from migrations.repeating import Repeating, repeating
 from migrations.time_limits import asked_past_sqlalchemy
-from migrations.unfinished import Unfinished
-from migrations.wanted_locks import Wanted
+from migrations.unfinished import Unfinished, has_written, is_idle
 from migrations.watching import Watching
+
+# What has had its effect already is replaced by what has none.
+NOTHING = "SELECT WHERE false"
+_KEEPS_ITSELF = Repeating("again")
 
 
 class Outside:
-    """Goes on where an earlier try of a revision was cut off.
+    """Sends what works outside a transaction, and keeps the note of it.
 
     Args:
         dsn: direct connection string of the owner.
-        session: in autocommit, not the one that migrates.
-        order: what is to be done.
+        session: in autocommit, not the one that migrates; the catalogue is asked here.
+        note: what stands of the revision.
         watch: looks at whom it waits for.
         tell: told of what stands already, and of what is taken away.
     """
 
     def __init__(
-        self, dsn: str, session: psycopg.Connection, order: Order, watch: Watching, tell: Callable[[str], None]
+        self, dsn: str, session: psycopg.Connection, note: Unfinished, watch: Watching, tell: Callable[[str], None]
     ) -> None:
-        self.note = Unfinished(session, keeping=order.keeping, up=order.up)
+        self.note = note
+        self._session = session
         self._indexes = ConcurrentIndexes(dsn, session, watch, tell)
-        self._order = order
         self._tell = tell
-        self._running: ConcurrentStatement | None = None
-        self._wrapped = False
+        self._open("")
+
+    def _open(self, revision: str) -> None:
+        self._revision = revision
+        self._index: ConcurrentStatement | None = None
+        self._running: Repeating | None = None
+        self._statement = ""
+        self._is_wrapped = self._is_first = self._is_marking = False
 
     def open(self, revision: str) -> None:
-        """Begin a revision."""
-        self._running, self._wrapped = None, False
-        self.note.open(revision)
-        if self.note.number:
-            self._tell(f"{self.note.number} statements stand of a try that was cut off")
-
-    def stands(self, attempt: Attempt, statement: str) -> bool:
-        """Whether a statement was committed by an earlier try, and need not be sent.
+        """Begin a revision.
 
         Raises:
-            HalfApplied: how to go on is not certain.
+            HalfApplied: an earlier try was cut off, and how to go on is not certain.
         """
-        return self.note.stands(len(attempt.statements), statement)
+        self._open(revision)
+        self.note.open(revision)
 
-    def before(self, session: Any, attempt: Attempt, statement: str, asked: Wanted) -> bool:
+    def before(self, session: Any, statement: str, *, keeps_itself: bool = False) -> str:
         """Prepare a statement that is about to be sent outside a transaction.
 
         Args:
             session: the driver's connection, which will send it.
-            attempt: what the revision has sent before it.
             statement: its text.
-            asked: what it asks for.
+            keeps_itself: whether it keeps on its own how far it has come, as a backfill does.
 
         Returns:
-            Whether it has had its effect already, and is not to be sent.
+            What is to be sent in its place: itself, as a rule.
 
         Raises:
             IndexInTheWay: an index stands in the place of one that it builds.
+            HalfApplied: an earlier try was cut off in another statement.
         """
-        revision = attempt.revision or ""
-        self._running = concurrent(statement) if asked.patient else None
-        if self._running is not None:
-            was_begun = self.note.was_begun(len(attempt.statements), statement)
-            known = self._is_known(self._running.index, revision)
-            if self._indexes.prepare(self._running, statement, revision, self.note, was_begun=was_begun, known=known):
-                return True
-        if asked.atomic and self.note.can_go_on and isinstance(session, psycopg.Connection):
-            # It can stand in a transaction, and so can the note of it.
+        self._running = running = _KEEPS_ITSELF if keeps_itself else repeating(statement)
+        self._statement, self._is_first = statement, not self.note.stands
+        self._index = None if keeps_itself else concurrent(statement)
+        if running.kind == "atomic" and is_idle(session):
             asked_past_sqlalchemy(session, "BEGIN")
-            self._wrapped = True
-        elif not self._is_lone(len(attempt.statements)):
-            invalid = self._indexes.invalid_before() if self._running else ()
-            self.note.begins(attempt.statements, statement, invalid)
-        return False
+            self._is_wrapped = True
+            return statement
+        if running.kind == "told":
+            return self._before_told(session, statement)
+        self.note.comes_to("")
+        if self._index is not None and self._indexes.prepare(self._index, statement, self._revision):
+            return NOTHING
+        if running.kind != "again" or self.note.is_noted:
+            self.note.begins(session, statement)
+        return statement
 
-    def after(self, session: Any, attempt: Attempt) -> None:
-        """Note a statement that has ended, outside a transaction."""
-        if self._wrapped:
-            self.note.committing(session, attempt.statements)
-            asked_past_sqlalchemy(session, "COMMIT")
-            self._wrapped = False
-        elif not self._is_lone(len(attempt.statements) - 1):
-            self.note.ended(attempt.statements)
-        self._running = None
+    def _before_told(self, session: Any, statement: str) -> str:
+        begun = self.note.comes_to(statement)
+        if partition := detaching(statement):
+            if begun is not None and partition.has_had_effect(self._session):
+                self._tell(f"{partition.partition} is no partition of {partition.parent} any more")
+                return NOTHING
+            statement_sent = partition.instead(self._session) or statement
+        elif self._index is not None and self._indexes.prepare(self._index, statement, self._revision, begun):
+            return NOTHING
+        else:
+            statement_sent = statement
+        is_excused = self._is_first and self._index is not None and self._index.excuses
+        if begun is None and not is_excused:
+            self.note.begins(session, statement, self._indexes.standing)
+        return statement_sent
 
     def marking(self, session: Any) -> None:
-        """The transaction begins to write that the revision is applied."""
+        """The revision is about to be marked: its note goes in the same transaction.
+
+        Raises:
+            HalfApplied: an earlier try was cut off in a statement that did not come.
+        """
+        self._is_marking = self.note.is_noted and bool(session.autocommit) and is_idle(session)
+        if self._is_marking:
+            asked_past_sqlalchemy(session, "BEGIN")
         self.note.marking(session)
 
-    def _is_lone(self, before: int) -> bool:
-        """Whether the catalogue tells enough of a statement: it is a build, and the first of its revision."""
-        return self._running is not None and before == 0 and not self.note.tells
+    def marked(self, session: Any) -> None:
+        """The revision is marked."""
+        if self._is_marking:
+            asked_past_sqlalchemy(session, "COMMIT")
+            self._is_marking = False
+
+    def after(self, session: Any) -> None:
+        """Note a statement that has ended, outside a transaction.
+
+        Raises:
+            HalfApplied: an earlier try was cut off in another statement, which did not come before this one.
+        """
+        running, self._running = self._running, None
+        if running is None:
+            return
+        if self._is_wrapped:
+            is_half = has_written(session)
+            if is_half:
+                self.note.comes_to("")
+                self.note.stands_now(session, self._statement)
+            asked_past_sqlalchemy(session, "COMMIT")
+            self._is_wrapped = False
+            if is_half:
+                self.note.add(self._statement, is_half=True)
+            return
+        # The note of a lone statement of which the catalogue tells says no more than that it was begun.
+        is_excused = self._index is not None and self._index.excuses
+        is_lone = running.kind == "told" and self._is_first and (self.note.is_noted or is_excused)
+        is_half = not is_lone and (running.kind != "again" or self.note.is_noted)
+        if is_half:
+            self.note.stands_now(session, self._statement)
+        self.note.add(self._statement, is_half=is_half)
 
     def failed(self, session: Any) -> None:
-        """Take back the transaction that was put around a statement."""
-        if self._wrapped:
-            self._wrapped = False
-            with suppress(Exception):
+        """A statement has failed, and the session is still there."""
+        running, self._running = self._running, None
+        self.note.is_taken_back()
+        with suppress(Exception):
+            if self._is_wrapped:
                 asked_past_sqlalchemy(session, "ROLLBACK")
+            elif running is not None and self.note.is_noted and not running.may_commit:
+                self.note.failed(session)
+        self._is_wrapped = False
 
     def clean(self) -> list[str]:
         """Take away what a statement that failed has left; what could not be taken away."""
-        running, self._running = self._running, None
-        if running is None:
+        index, self._index = self._index, None
+        if index is None:
             return []
-        if running.kind != "drop":
-            return self._indexes.clean(running)
+        if index.kind != "drop":
+            return self._indexes.clean(index)
         with suppress(psycopg.Error):
-            if self._indexes.is_invalid(running):
-                return [f"invalid index {running.named}, which the next try drops"]
+            if self._indexes.is_invalid(index):
+                return [f"invalid index {index.named}, which the next try drops"]
         return []
-
-    def _is_known(self, index: str, revision: str) -> bool:
-        """Whether the history tells of an index elsewhere than in the statement that drops it."""
-        if not index:
-            return False
-        history = self._order.history
-        own = history.revision(revision)
-        if not self._order.up:
-            return own.path.read_text().count(index) > 1
-        below = history.path_ids(own.down_revisions)
-        return any(index in history.revision(one).path.read_text() for one in below)

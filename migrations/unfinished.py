@@ -1,23 +1,24 @@
-"""How far a revision came that works outside a transaction: kept in the target, so that the next try goes on there.
+"""What stands of a revision that was cut off outside a transaction: kept in the target, by the session that works.
 
-What a revision commits on its way is noted in the transaction that commits it. A statement that can stand in no
-transaction is noted before it is sent and after it has ended; whether one that was cut off has had its effect, the
-catalogue must tell.
+A note is written before a statement that cannot stand in a transaction, and in the very transaction that commits what
+can. It is taken away in the transaction that marks the revision: a revision with a note is one that was cut off. It is
+not begun again, unless its note says no more than that one statement was begun of which the catalogue tells whether it
+was done. No other session writes here while the migrating one lives: it might wait for that one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, text
 
 from migrations.applied import UNFINISHED
 from migrations.errors_apply import HalfApplied
+from migrations.repeating import repeating
 from migrations.time_limits import asked_past_sqlalchemy
 from migrations.tools_tables import KEEP_OURS
 
@@ -25,196 +26,259 @@ log = logging.getLogger(__name__)
 
 Keeping = Literal["always", "while needed", "never"]
 
+# A loop may send thousands.
+MOST_KEPT = 20
+_REFUSED = "42501"
+
 _READ = b"SELECT revision, way, statements, begun, invalid::bigint[] FROM pilotage.unfinished_revisions"
-_BEGIN = """
-INSERT INTO pilotage.unfinished_revisions (revision, way, statements, begun, invalid) VALUES (%s, %s, %s, %s, %s)
+_WRITE = sql.SQL("""
+INSERT INTO pilotage.unfinished_revisions (revision, way, statements, begun, invalid)
+VALUES ({}, {}, {}::text[], {}, {}::oid[])
 ON CONFLICT (revision, way) DO UPDATE
 SET statements = excluded.statements, begun = excluded.begun, invalid = excluded.invalid, noted_at = clock_timestamp()
-"""
-_END = """
-INSERT INTO pilotage.unfinished_revisions (revision, way, statements) VALUES ({}, {}, {})
-ON CONFLICT (revision, way) DO UPDATE
-SET statements = excluded.statements, begun = NULL, invalid = '{{}}', noted_at = clock_timestamp()
-"""
-_MAKE = f"CREATE SCHEMA IF NOT EXISTS pilotage; {UNFINISHED}; {KEEP_OURS}"
-# Another revision's note keeps the table, and whatever else is there keeps the schema.
-_TIDY = """
-DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pilotage.unfinished_revisions) THEN
-        DROP TABLE pilotage.unfinished_revisions;
-        IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'pilotage'::regnamespace) THEN
-            DROP SCHEMA pilotage;
-        END IF;
-    END IF;
-END $$
-"""
-_FORGET = text("DELETE FROM pilotage.unfinished_revisions WHERE revision = :revision")
-# What reads, or sets the session, is sent again: its effect ended with the session.
-_SENT_AGAIN = ("select", "with", "values", "show", "set", "reset", "table", "discard", "explain")
+""")
+_FORGET = sql.SQL("DELETE FROM pilotage.unfinished_revisions WHERE revision = {}")
+_MAKE = ("CREATE SCHEMA IF NOT EXISTS pilotage", UNFINISHED, KEEP_OURS)
+_THERE = b"SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL, to_regnamespace('pilotage') IS NOT NULL"
+_IS_EMPTY = "SELECT NOT EXISTS (SELECT FROM pilotage.unfinished_revisions)"
+_IS_BARE = "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('pilotage'))"
+_HAS_WRITTEN = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The only statement of a revision that was begun outside a transaction, in a try that was cut off.
+
+    Attributes:
+        statement: its text.
+        indexes: the indexes that its table had before.
+    """
+
+    statement: str
+    indexes: frozenset[int]
 
 
 class Unfinished:
     """The note of the revision that runs now.
 
     Args:
-        session: in autocommit, not the one that migrates.
         keeping: `always` where the database has a record of what was applied; `while needed` where nothing of ours is
             to stay in it; or `never`.
         up: whether the revision is on its way up.
 
     Attributes:
-        is_noted: whether the database has a note of the revision.
+        begun: what an earlier try was cut off in, and this one has to come to.
     """
 
-    def __init__(self, session: psycopg.Connection, *, keeping: Keeping, up: bool) -> None:
-        self._session = session
+    def __init__(self, *, keeping: Keeping, up: bool) -> None:
         self._keeping: Keeping = keeping
         self._way = "up" if up else "down"
-        self._revision = ""
-        self._is_there = keeping == "always"
         self._left: dict[tuple[str, str], tuple[list[str], str | None, list[int]]] = {}
-        self._know_nothing()
+        self._is_there = keeping == "always"
+        self._is_ours: bool | None = None
+        self._reset("")
 
-    def _know_nothing(self) -> None:
-        self._stood: tuple[str, ...] = ()
-        self._begun: str | None = None
-        self._old_invalid: frozenset[int] = frozenset()
-        self.is_noted = False
+    def _reset(self, revision: str) -> None:
+        self._revision = revision
+        self._stands: list[str] = []
+        self._committing: list[str] = []
+        self._is_half = False
+        self._is_noted = False
+        self.begun: Begun | None = None
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether a try that was cut off can be gone on with."""
-        return self._keeping != "never"
+    def stands(self) -> tuple[str, ...]:
+        """The statements of this try that stand whatever comes, without the values that they write."""
+        return (*self._stands, *self._committing)
 
     @property
-    def tells(self) -> bool:
-        """Whether what was begun and has ended is known for certain: of a lone build, the catalogue tells enough."""
-        return self._keeping == "always" or self.is_noted
+    def is_half(self) -> bool:
+        """Whether what stands keeps the revision from being begun again."""
+        return self._is_half or bool(self._committing)
 
-    def look(self) -> None:
+    @property
+    def is_noted(self) -> bool:
+        """Whether the database has a note of the revision."""
+        return self._is_noted
+
+    def look(self, session: psycopg.Connection) -> None:
         """Read what earlier tries have left: before each walk, since nobody else writes while it lasts."""
         self._left.clear()
-        if self._keeping == "while needed":
-            self._is_there = _is_there(self._session)
+        if self._keeping == "never":
+            return
+        row = session.execute(_THERE).fetchone()
+        self._is_there, has_schema = (bool(row[0]), bool(row[1])) if row else (False, False)
+        if self._is_ours is None:
+            # A schema that was there before, without a table of ours, is somebody's.
+            self._is_ours = self._is_there or not has_schema
         if self._is_there:
-            rows = self._session.execute(_READ).fetchall()
+            rows = session.execute(_READ).fetchall()
             self._left = {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
 
     def open(self, revision: str) -> None:
-        """Begin a revision, where an earlier try has left it."""
-        self._revision = revision
-        self._know_nothing()
-        self.is_noted = any(revision == noted for noted, _ in self._left)
-        if (revision, self._way) in self._left:
-            stood, self._begun, invalid = self._left[revision, self._way]
-            self._stood, self._old_invalid = tuple(stood), frozenset(invalid)
-
-    @property
-    def number(self) -> int:
-        """How many statements stand of an earlier try."""
-        return len(self._stood)
-
-    def stands(self, number: int, statement: str) -> bool:
-        """Whether a statement was committed by an earlier try, and need not be sent again.
-
-        Args:
-            number: how many the revision has sent before it.
-            statement: its text.
+        """Begin a revision.
 
         Raises:
-            HalfApplied: the revision sends another statement now, or one whose answer it needs.
+            HalfApplied: an earlier try was cut off, and how to go on is not certain.
         """
-        if number >= len(self._stood):
-            return False
-        if self._stood[number] != digest(statement):
-            raise HalfApplied(self._revision, number, statement, "it sent another statement there when it was cut off")
-        is_sent_again = statement.lstrip(" \n\t(").lower().startswith(_SENT_AGAIN)
-        if not is_sent_again and "returning" in statement.lower():
-            raise HalfApplied(self._revision, number, statement, "it stands already, and its answer is not kept")
-        return not is_sent_again
+        self._reset(revision)
+        found = self._left.get((revision, self._way))
+        if found is None:
+            return
+        stands, begun, indexes = found
+        if stands or begun is None or repeating(begun).kind != "told":
+            raise HalfApplied(revision, stands, "" if begun is None else repeating(begun).shape)
+        self._is_noted, self.begun = True, Begun(begun, frozenset(indexes))
 
-    def was_begun(self, number: int, statement: str) -> bool:
-        """Whether an earlier try was cut off in this very statement."""
-        return number == len(self._stood) and self._begun == digest(statement)
+    def comes_to(self, statement: str) -> Begun | None:
+        """What an earlier try was cut off in, where it is this very statement.
 
-    def is_left_by_it(self, index: int) -> bool:
-        """Whether an invalid index was not there before the statement that an earlier try was cut off in."""
-        return index not in self._old_invalid
+        Raises:
+            HalfApplied: the revision sends another one now.
+        """
+        begun, self.begun = self.begun, None
+        if begun is not None and begun.statement != statement:
+            raise HalfApplied(self._revision, (), begun.statement)
+        return begun
 
-    def begins(self, statements: Sequence[str], statement: str, invalid: Sequence[int]) -> None:
-        """Note a statement that can stand in no transaction, before it is sent.
+    def begins(self, session: Any, statement: str, indexes: Sequence[int] = ()) -> None:
+        """Note a statement before it is sent, since it cannot stand in a transaction with its note.
 
         Args:
-            statements: those before it, which all stand.
+            session: the driver's connection.
             statement: its text.
-            invalid: the invalid indexes that are not of its making.
+            indexes: the indexes that its table has.
         """
-        if self._can_note():
-            before = [digest(one) for one in statements]
-            given = (self._revision, self._way, before, digest(statement), list(invalid))
-            self._session.execute(_BEGIN.encode(), given)
+        self._is_half = self._is_half or bool(self._stands)
+        self._write(session, self._stands, statement, indexes)
 
-    def ended(self, statements: Sequence[str]) -> None:
-        """Note that statements stand which were sent outside a transaction."""
-        if len(statements) > len(self._stood) and self._can_note():
-            self._session.execute(self._end(statements))
+    def stands_now(self, session: Any, statement: str) -> None:
+        """Note a statement that stands and may not be sent again, where it could, in the transaction of it."""
+        self._write(session, [*self._stands, repeating(statement).shape], None)
 
-    def committing(self, session: Any, statements: Sequence[str]) -> None:
-        """Note statements in the transaction that commits them.
+    def add(self, statement: str, *, is_half: bool) -> None:
+        """A statement stands.
 
         Args:
-            session: the driver's connection, in that transaction.
-            statements: all that the revision has sent.
+            statement: its text.
+            is_half: whether it keeps the revision from being begun again.
         """
-        if len(statements) > len(self._stood) and self._can_note():
-            asked_past_sqlalchemy(session, self._end(statements).as_string(self._session))
+        self._stands.append(repeating(statement).shape)
+        self._is_half = self._is_half or is_half
+
+    def committing(self, session: Any, statements: Sequence[str], begun: str | None = None) -> None:
+        """A transaction is about to be committed though its revision goes on: note it there, if it has written.
+
+        Args:
+            session: the driver's connection.
+            statements: what was sent in it.
+            begun: the text that commits it, where that goes on.
+
+        Raises:
+            HalfApplied: an earlier try was cut off in another statement, which has not come yet.
+        """
+        if is_idle(session) or (begun is None and not has_written(session)):
+            return
+        if self.begun is not None:
+            raise HalfApplied(self._revision, (), self.begun.statement)
+        committing = [repeating(one).shape for one in statements] or ["a transaction"]
+        self._write(session, [*self._stands, *committing], begun)
+        self._committing = committing
+
+    def has_committed(self) -> None:
+        """What was about to be committed stands: the revision has gone on."""
+        self._stands += self._committing
+        self._is_half = self.is_half
+        self._committing = []
+
+    def failed(self, session: Any) -> None:
+        """A statement that was noted has failed and left nothing."""
+        if self._stands:
+            self._write(session, self._stands, None)
+        elif self._is_noted:
+            self._forget(session)
+
+    def is_taken_back(self) -> None:
+        """What was about to be committed was not."""
+        self._committing = []
 
     def marking(self, session: Any) -> None:
-        """Take the note away in the transaction that marks a revision, where nothing of ours is to stay.
+        """Take the note away in the transaction that marks the revision.
 
-        Args:
-            session: the driver's connection, in that transaction.
+        Raises:
+            HalfApplied: an earlier try was cut off in a statement that did not come.
         """
-        if self._keeping == "while needed" and self.is_noted:
-            gone = sql.SQL("DELETE FROM pilotage.unfinished_revisions WHERE revision = {}")
-            asked_past_sqlalchemy(session, gone.format(sql.Literal(self._revision)).as_string(self._session))
+        if self.begun is not None:
+            raise HalfApplied(self._revision, (), self.begun.statement)
+        if self._is_noted:
+            self._forget(session)
 
-    def finished(self) -> None:
-        """Take away what was made for the notes, where nothing of ours is to stay."""
-        if self._keeping == "while needed" and self._is_there:
-            try:
-                if self.is_noted:
-                    forget_by_hand(self._session, self._revision)
-                self._session.execute(_TIDY.encode())
-                self._is_there = False
-            except psycopg.Error as error:
-                log.info("the schema pilotage is left behind: %s", error)
+    def tidy(self, session: psycopg.Connection) -> None:
+        """Take away what was made for the notes, once the migrating session has ended, where nothing is to stay."""
+        if self._keeping != "always" and self._is_ours is not None:
+            tidy(session, with_schema=self._is_ours)
 
-    def _can_note(self) -> bool:
-        if not self._is_there and self._keeping == "while needed":
-            try:
-                self._session.execute(_MAKE.encode())
-                self._is_there = True
-            except psycopg.errors.InsufficientPrivilege:
-                log.warning("how far %s comes cannot be noted: the role may not create a schema", self._revision)
-                self._keeping = "never"
-        self.is_noted = self._is_there
-        return self._is_there
+    def _write(self, session: Any, stands: Sequence[str], begun: str | None, indexes: Sequence[int] = ()) -> None:
+        if self._keeping == "never":
+            return
+        # Where the role may not write the note, the transaction goes on without it.
+        is_guarded = self._keeping == "while needed" and _is_in_transaction(session)
+        if is_guarded:
+            asked_past_sqlalchemy(session, "SAVEPOINT pilotage_note")
+        try:
+            self._send(session, (self._revision, self._way, list(stands[:MOST_KEPT]), begun, list(indexes)))
+        except Exception as error:
+            if self._keeping == "always" or _state_of(error) != _REFUSED:
+                raise
+            if is_guarded:
+                asked_past_sqlalchemy(session, "ROLLBACK TO SAVEPOINT pilotage_note")
+            log.warning("how far %s comes cannot be noted: the role may not create a schema", self._revision)
+            self._keeping = "never"
+        if is_guarded:
+            asked_past_sqlalchemy(session, "RELEASE SAVEPOINT pilotage_note")
 
-    def _end(self, statements: Sequence[str]) -> sql.Composed:
-        done = [digest(one) for one in statements]
-        given = (self._revision, self._way, done)
-        return sql.SQL(_END).format(*(sql.Literal(one) for one in given))
+    def _send(self, session: Any, given: Sequence[Any]) -> None:
+        if not self._is_there:
+            for one in _MAKE:
+                asked_past_sqlalchemy(session, one)
+        asked_past_sqlalchemy(session, _WRITE.format(*(sql.Literal(one) for one in given)).as_string())
+        self._is_there = self._is_noted = True
+
+    def _forget(self, session: Any) -> None:
+        asked_past_sqlalchemy(session, _FORGET.format(sql.Literal(self._revision)).as_string())
+        self._is_noted = False
 
 
-def forget(connection: Connection, revision: str) -> None:
-    """Take a revision's notes away, in the transaction that marks it."""
-    connection.execute(_FORGET, {"revision": revision})
+def tidy(session: psycopg.Connection, *, with_schema: bool = True) -> None:
+    """Take away the table of the notes where none is left, and the schema where nothing else is in it.
+
+    Args:
+        session: in autocommit.
+        with_schema: whether the schema is ours.
+    """
+    try:
+        session.execute("SET lock_timeout = '1s'")
+        if _is_there(session) and asked_past_sqlalchemy(session, _IS_EMPTY):
+            session.execute("DROP TABLE pilotage.unfinished_revisions")
+            if with_schema and asked_past_sqlalchemy(session, _IS_BARE):
+                session.execute("DROP SCHEMA pilotage")
+    except psycopg.Error as error:
+        log.warning("the schema pilotage is left behind: drop it, where nothing else is in it (%s)", error)
 
 
-def digest(statement: str) -> str:
-    """What a statement is known by."""
-    return hashlib.sha256(" ".join(statement.split()).encode()).hexdigest()
+def has_written(session: Any) -> bool:
+    """Whether the transaction of a session has written anything.
+
+    Args:
+        session: the driver's connection.
+    """
+    return bool(asked_past_sqlalchemy(session, _HAS_WRITTEN))
+
+
+def is_idle(session: Any) -> bool:
+    """Whether a session is known to be in no transaction, whatever its driver."""
+    status = getattr(getattr(session, "info", None), "transaction_status", None)
+    return status == psycopg.pq.TransactionStatus.IDLE
 
 
 def is_unfinished(connection: psycopg.Connection, revision: str) -> bool:
@@ -234,3 +298,13 @@ def forget_by_hand(connection: psycopg.Connection, revision: str) -> None:
 def _is_there(connection: psycopg.Connection) -> bool:
     row = connection.execute("SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL").fetchone()
     return row is not None and bool(row[0])
+
+
+def _state_of(error: BaseException) -> str | None:
+    found = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return str(found) if found else None
+
+
+def _is_in_transaction(session: Any) -> bool:
+    status = getattr(getattr(session, "info", None), "transaction_status", None)
+    return not session.autocommit or status == psycopg.pq.TransactionStatus.INTRANS

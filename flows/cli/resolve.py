@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.cli.database import Environment, owner_dsn
 from flows.cli.failing import CommandFailed, clearly
-from migrations.history import History
+from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
 from migrations.marking import Mark, mark_revision
 
 console = Console(highlight=False)
@@ -21,8 +21,11 @@ def resolve(
         str | None, typer.Option("--rolled-back", help="Say of this revision that it is not applied.")
     ] = None,
     environment: Annotated[Environment, typer.Option("--environment", help="In which environment.")] = "development",
-    database_url: Annotated[str | None, typer.Option("--database-url", help="In this database.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    database_url: DatabaseUrl = None,
+    config: Config = None,
+    script_location: ScriptLocation = None,
+    url_variable: UrlVariable = "DATABASE_URL",
+    as_json: AsJson = False,
 ) -> None:
     """Mark a revision as applied or rolled back, where the catalogue is what the revisions then promise."""
     with clearly():
@@ -30,7 +33,7 @@ def resolve(
         live = owner_dsn(environment, database_url)
         # Nothing is made on production's server.
         server = owner_dsn("staging") if environment == "production" and not database_url else live
-        marked = mark_revision(live, server, History.load(), revision, mark)
+        marked = mark_revision(live, server, chosen(config, script_location, url_variable), revision, mark)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(marked), indent=2))
         return

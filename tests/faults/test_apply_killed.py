@@ -14,10 +14,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from deployments.local.postgres import Cluster, data_root, free_port, remove_data_root
 from deployments.local.processes import Spawner
 from deployments.local.provision import ProvisionedDatabase
+from flows.cli import app
 from migrations.apply import Progress, downgrade, upgrade
 from migrations.catalog import Catalog, difference, read_catalog
 from migrations.environments import ForeignEnvironment
@@ -25,6 +27,7 @@ from migrations.errors import DatabaseUnreachable, MigrationError, RevisionFaile
 from migrations.errors_apply import HalfApplied, IndexInTheWay
 from migrations.history import History
 from migrations.locks import MIGRATING
+from migrations.marking import mark_revision
 from migrations.session import reader
 
 APPLY = """
@@ -62,15 +65,19 @@ MIXED = """op.execute("ALTER TABLE b ADD COLUMN c text")
         op.execute("INSERT INTO b VALUES (2, NULL)")
         op.execute("ALTER TABLE b ADD COLUMN d int")
     op.execute("UPDATE b SET d = coalesce(d, 0) + 1")"""
-EACH_KIND = """with op.get_context().autocommit_block():
-        op.execute("REINDEX INDEX CONCURRENTLY a_n_idx")
-        op.execute("DROP INDEX CONCURRENTLY a_n_idx")
-        op.execute("CREATE INDEX CONCURRENTLY a_t_idx ON a (lower(t), id DESC)")"""
-EACH_KIND_BUT_T = """with op.get_context().autocommit_block():
-        op.execute("REINDEX INDEX CONCURRENTLY a_n_idx")
-        op.execute("DROP INDEX CONCURRENTLY a_n_idx")"""
+# What follows in the transaction of the mark stands with it, or not at all.
+UNNAMED = """op.execute("SELECT count(*) FROM a")
+    with op.get_context().autocommit_block():
+        op.execute("CREATE UNIQUE INDEX CONCURRENTLY ON a (n, id)")
+    op.execute("ALTER TABLE b ADD COLUMN c text, ADD COLUMN d int")
+    op.execute("INSERT INTO b VALUES (1, NULL, 1), (2, NULL, 1)")"""
+REINDEX = OUTSIDE + 'op.execute("REINDEX INDEX CONCURRENTLY a_n_idx")'
+DROP = OUTSIDE + 'op.execute("DROP INDEX CONCURRENTLY a_n_idx")'
+TWO_BUILDS = """with op.get_context().autocommit_block():
+        op.execute("CREATE INDEX CONCURRENTLY a_t_idx ON a (lower(t), id DESC) WHERE t LIKE '%x%'")
+        op.execute("CREATE INDEX CONCURRENTLY a_id_idx ON a (id)")"""
 LAST = """op.execute("INSERT INTO b VALUES (3, 'last', 1)")"""
-HISTORY = (WITH_ROWS, SEVERAL, BUILD, MIXED, EACH_KIND, LAST)
+HISTORY = (WITH_ROWS, SEVERAL, BUILD, UNNAMED, REINDEX, DROP, TWO_BUILDS, LAST)
 
 
 @pytest.fixture
@@ -158,9 +165,9 @@ def test_killed_at_any_moment_a_second_apply_finishes(
     assert kills
     upgrade(database.owner_dsn, history, release_id="r", advisory_wait_s=60)
     assert invalid(watcher) == []
-    assert watcher.execute("SELECT version_num FROM alembic_version").fetchall() == [("r6",)]
+    assert watcher.execute("SELECT version_num FROM alembic_version").fetchall() == [("r8",)]
     assert rows(database) == [(1, None, 1), (2, None, 1), (3, "last", 1)]
-    assert watcher.execute("SELECT count(*) FROM pilotage.applied_revisions").fetchone() == (6,)
+    assert watcher.execute("SELECT count(*) FROM pilotage.applied_revisions").fetchone() == (8,)
     assert watcher.execute("SELECT count(*) FROM pilotage.unfinished_revisions").fetchone() == (0,)
     locks = (
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE"
@@ -196,8 +203,8 @@ def test_killed_while_an_old_transaction_holds_it_up_a_second_apply_finishes(
 ) -> None:
     others = {
         "BUILD": (OUTSIDE + 'op.execute("CREATE INDEX CONCURRENTLY a_id_idx ON a (id)")',),
-        "REINDEX": (BUILD, OUTSIDE + 'op.execute("REINDEX INDEX CONCURRENTLY a_n_idx")'),
-        "DROP": (BUILD, OUTSIDE + 'op.execute("DROP INDEX CONCURRENTLY a_n_idx")'),
+        "REINDEX": (BUILD, REINDEX),
+        "DROP": (BUILD, DROP),
     }[statement]
     history = write(WITH_ROWS, *others)
     upgrade(database.owner_dsn, history, release_id="r", target=f"r{len(others)}")
@@ -325,16 +332,26 @@ def test_an_index_that_never_was_is_not_taken_for_one_that_was_dropped(
         upgrade(database.owner_dsn, history, release_id="r")
 
 
-def test_a_revision_that_was_changed_after_it_was_cut_off_is_not_gone_on_with(
-    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History]
+def test_a_revision_of_several_parts_that_failed_is_half_applied_also_where_it_was_mended(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], tmp_path: Path
 ) -> None:
     broken = MIXED.replace("ADD COLUMN d int", "ADD COLUMN c int")
     history = write(WITH_ROWS, SEVERAL, broken)
     with pytest.raises(RevisionFailed, match="already exists"):
         upgrade(database.owner_dsn, history, release_id="r")
-    with pytest.raises(HalfApplied, match="pilotage resolve --applied r3"):
-        upgrade(database.owner_dsn, write(WITH_ROWS, SEVERAL, broken.replace("c text", "e text")), release_id="r")
-    # What comes after the statements that stand may be mended.
+    for again in (broken.replace("c text", "e text"), MIXED):
+        with pytest.raises(HalfApplied, match="pilotage resolve --applied r3") as caught:
+            upgrade(database.owner_dsn, write(WITH_ROWS, SEVERAL, again), release_id="r")
+        assert caught.value.stands == (
+            "ALTER TABLE b ADD COLUMN c text",
+            "INSERT INTO b VALUES ($1, $2)",
+            "CREATE UNIQUE INDEX CONCURRENTLY ON a (n, id)",
+            "INSERT INTO b VALUES ($1, $2)",
+        )
+        assert caught.value.under_way == ""
+    assert rows(database) == [(1, None), (2, None)]
+    watcher.execute("DROP INDEX a_n_id_idx; ALTER TABLE b DROP COLUMN c; DELETE FROM b")
+    mark_revision(database.owner_dsn, database.superuser_dsn, History.load(tmp_path), "r3", "rolled back")
     assert len(upgrade(database.owner_dsn, write(WITH_ROWS, SEVERAL, MIXED), release_id="r")) == 1
     assert rows(database) == [(1, None, 1), (2, None, 1)]
 
@@ -368,14 +385,14 @@ with engine.connect() as connection:
 def test_a_foreign_history_killed_in_a_build_is_finished_by_a_second_apply(
     database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], tmp_path: Path
 ) -> None:
-    write(WITH_ROWS, OUTSIDE + 'op.execute("CREATE INDEX CONCURRENTLY ON a (id, n)")', BUILD, EACH_KIND_BUT_T)
+    write(WITH_ROWS, OUTSIDE + 'op.execute("CREATE INDEX CONCURRENTLY ON a (id, n)")', BUILD, REINDEX, DROP)
     (tmp_path / "versions").mkdir()
     for one in tmp_path.glob("r*.py"):
         one.rename(tmp_path / "versions" / one.name)
     (tmp_path / "env.py").write_text(ENVIRONMENT)
     history = History.of_project(ForeignEnvironment(None, tmp_path, tmp_path))
     upgrade(database.owner_dsn, history, release_id="r", target="r1")
-    for target in ("r2", "r3", "r4"):
+    for target in ("r2", "r3", "r4", "r5"):
         with held_up(database) as holder, applying(database, tmp_path, foreign=True) as victim:
             until(watcher, WAITS)
             os.kill(victim.pid, signal.SIGKILL)
@@ -384,6 +401,7 @@ def test_a_foreign_history_killed_in_a_build_is_finished_by_a_second_apply(
             (done,) = upgrade(database.owner_dsn, history, release_id="r", target=target, advisory_wait_s=30)
         assert done.revision == target
         assert invalid(watcher) == []
+        assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (True,)
     names = watcher.execute("SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'a'::regclass ORDER BY 1")
     assert [row[0] for row in names] == ["a_id_n_idx", "a_pkey"]
 
@@ -461,7 +479,7 @@ def test_it_stops_where_the_session_that_holds_the_migration_lock_is_cut(
     assert len(upgrade(database.owner_dsn, history, release_id="r")) == 1
 
 
-def test_a_foreign_history_killed_between_the_parts_of_a_revision_is_finished_and_nothing_of_ours_stays(
+def test_a_foreign_history_killed_between_the_parts_of_a_revision_is_half_applied_until_somebody_says_where_it_is(
     database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], tmp_path: Path
 ) -> None:
     (tmp_path / "versions").mkdir()
@@ -476,8 +494,16 @@ def test_a_foreign_history_killed_between_the_parts_of_a_revision_is_finished_an
         victim.kill()
         victim.wait()
         holder.rollback()
-        assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (False,)
-        upgrade(database.owner_dsn, history, release_id="r", advisory_wait_s=30)
+        with pytest.raises(HalfApplied, match="ALTER TABLE b ADD COLUMN c text; INSERT INTO b") as caught:
+            upgrade(database.owner_dsn, history, release_id="r", advisory_wait_s=30)
+    assert caught.value.under_way == "CREATE UNIQUE INDEX CONCURRENTLY ON a (n, id)"
+    assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (False,)
+    watcher.execute("DROP INDEX a_n_id_idx; ALTER TABLE b DROP COLUMN c; DELETE FROM b")
+    resolve = ["resolve", "--rolled-back", "r3", "--script-location", str(tmp_path)]
+    ran = CliRunner().invoke(app, [*resolve, "--database-url", database.superuser_dsn])
+    assert ran.exit_code == 0, ran.output
+    assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (True,)
+    upgrade(database.owner_dsn, history, release_id="r")
     assert rows(database) == [(1, None, 1), (2, None, 1)]
     assert invalid(watcher) == []
     assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (True,)
