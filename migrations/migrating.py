@@ -139,6 +139,9 @@ class MigratingSession:
         self, at: Any, context: Any, is_one: bool, on_done: Callable[[str, int], None]
     ) -> Iterable[RevisionStep]:
         for step in self._path(at):
+            if not is_one:
+                # Alembic makes its own table in the transaction that the first revision begins in.
+                _commit(context.bind)
             revision = str(step.revision.revision)
             self.attempt.begin(revision)
             self._limits.begin()
@@ -146,8 +149,8 @@ class MigratingSession:
             yield step
             # Alembic asks for the next step after it has committed this one; where the revision has ended Alembic's
             # transaction itself, its mark waits in another, which nobody would commit.
-            if not is_one and context.bind is not None and context.bind.in_transaction():
-                context.bind.commit()
+            if not is_one:
+                _commit(context.bind)
             self.watch.transaction_ended()
             self._own.settle()
             on_done(revision, round((time.monotonic() - self.attempt.started) * 1000))
@@ -325,6 +328,11 @@ class MigratingSession:
         del conn, name, context
         self._made.clear()
         self._limits.forget()
+
+
+def _commit(connection: Connection | None) -> None:
+    if connection is not None and connection.in_transaction():
+        connection.commit()
 
 
 def _as_sent(conn: Connection, statement: str) -> str:

@@ -263,6 +263,8 @@ def tidy(session: psycopg.Connection, *, with_schema: bool = True) -> None:
             if with_schema and asked_past_sqlalchemy(session, _IS_BARE):
                 session.execute("DROP SCHEMA pilotage")
     except psycopg.Error as error:
+        if session.closed:
+            return
         log.warning("the schema pilotage is left behind: drop it, where nothing else is in it (%s)", error)
 
 
