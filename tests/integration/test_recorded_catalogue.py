@@ -13,8 +13,10 @@ from deployments.ledger import Release
 from deployments.local.running import RunningPlatform
 from deployments.settings import Settings
 from migrations.apply import downgrade, upgrade
+from migrations.catalog import read_catalog
 from migrations.history import History
 from migrations.restore_point import Seal
+from migrations.session import reader
 from tasks import catalogue, connections, drift, production, staging
 from tasks.status import look_at
 from tasks.values import RestorePoint
@@ -110,6 +112,8 @@ def test_what_a_release_s_own_revisions_made_is_no_drift_and_what_a_hand_made_is
 
 
 def test_what_was_taken_back_is_no_drift_before_it_is_recorded_and_after(target: Target) -> None:
+    with reader(target.dsn("production")) as connection:
+        sealed = read_catalog(connection).to_json()
     release = target.begin("v3")
     target.migrate("production", release.id, "v3", NEXT)
     target.end(release.id)
@@ -120,7 +124,7 @@ def test_what_was_taken_back_is_no_drift_before_it_is_recorded_and_after(target:
     assert target.drift("production") == by_hand
     rollback = target.begin("v3")
     at = datetime(2026, 11, 27, tzinfo=UTC)
-    point = RestorePoint("br_1", "br_2", Seal("0/1", "1:1:", (), at, 1), "", "[]", (STANDS,), "dpl_1", (), NEXT)
+    point = RestorePoint("br_1", "br_2", Seal("0/1", "1:1:", (), at, 1), "", sealed, (STANDS,), "dpl_1", (), NEXT)
     catalogue.keep_restored.fn(rollback.id, release.id, point)
     target.end(rollback.id)
     with connections.ledger(target.given) as ledger:
