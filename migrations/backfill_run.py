@@ -25,6 +25,7 @@ from migrations.errors_backfill import (
     BackfillStopped,
 )
 from migrations.session import connect
+from migrations.worded import worded
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ class Run:
                 self._kept.revision,
                 sqlstate=_sqlstate(error),
                 statement=statement,
-                message=str(getattr(getattr(error, "diag", None), "message_primary", None) or error),
+                message=worded(error),
                 left_behind=[f"{self._changed} rows of {self._relation} that are done; applying again goes on there"],
             ) from error
 

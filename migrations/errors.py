@@ -33,6 +33,9 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from migrations.shapes import shape
+from migrations.worded import worded
+
 # What ends a session, by its SQLSTATE.
 _LIMITS = {
     "25P03": "idle_in_transaction_session_timeout",
@@ -92,7 +95,7 @@ class DatabaseUnreachable(MigrationError):
         """Translate a driver's error; the connection string's secrets stay out."""
         if (limit := _LIMITS.get(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")) is not None:
             return SessionLimited(place(dsn), limit)
-        return cls(place(dsn), str(error))
+        return cls(place(dsn), worded(error))
 
 
 class SessionLimited(DatabaseUnreachable):
@@ -122,7 +125,7 @@ class DatabaseRefused(MigrationError):
         """Translate a driver's error into the one of this tree that fits."""
         if is_cut(error):
             return DatabaseUnreachable.of(dsn, error)
-        return cls(place(dsn), doing, error.sqlstate, str(error))
+        return cls(place(dsn), doing, error.sqlstate, worded(error))
 
 
 def is_cut(error: BaseException) -> bool:
@@ -236,7 +239,7 @@ class Session:
         user: role.
         application: its application_name.
         age_s: seconds since its transaction began, or since it connected where it is in none.
-        query: what it runs, or ran last.
+        query: the shape of what it runs, or ran last: never its values.
         since: when that transaction or connection began.
         state: as pg_stat_activity has it; empty where the role may not see it.
     """
@@ -248,6 +251,9 @@ class Session:
     query: str
     since: datetime | None
     state: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "query", shape(self.query))
 
     def __str__(self) -> str:
         program = f" ({self.application})" if self.application else ""
@@ -307,11 +313,11 @@ class RevisionFailed(MigrationError):
     ) -> None:
         self.revision = revision
         self.sqlstate = sqlstate
-        self.statement = statement
+        self.statement = shape(statement) if statement else statement
         self.message = message
         self.left_behind = tuple(left_behind)
         state = f" (SQLSTATE {sqlstate})" if sqlstate else ""
-        text = f" in: {' '.join(statement.split())[:500]}" if statement else ""
+        text = f" in: {shape(statement)}" if statement else ""
         after = (
             f". It works outside a transaction and left: {', '.join(left_behind)}"
             if left_behind

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from migrations.checks import CheckResult
 from migrations.compatibility import Compatibility
 from migrations.errors import EvidenceUnreadable
+from migrations.shapes import shape
 from migrations.trace import HeldLock, TracedStatement
 
 
@@ -130,7 +131,7 @@ class Evidence:
         if self.compatibility is not None:
             found += [
                 f"a statement of the running application breaks ({one.trouble}: {one.reason}): "
-                + _line(one.statement.query)
+                + _line(shape(one.statement.query))
                 for one in self.compatibility.broken
             ]
         before = {result.check: result.violations or 0 for result in self.baseline}

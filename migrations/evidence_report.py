@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from migrations.compatibility import Compatibility
 from migrations.evidence import Evidence, RehearsedRevision, Return
+from migrations.shapes import shape
 
 ROW, LEFT, WIDTH, TOP = 22, 330, 620, 34
 STOPS_READS, STOPS_WRITES, HARMLESS = "#c0392b", "#e08e0b", "#7fa8c9"
@@ -104,7 +105,7 @@ def _statements(found: Compatibility | None) -> list[str]:
     if not rows:
         return []
     told = [
-        f"| {verdict} | `{_cell(statement.query)}` | {statement.calls} | {_cell(reason)} |"
+        f"| {verdict} | `{_cell(shape(statement.query))}` | {statement.calls} | {_cell(reason)} |"
         for verdict, statement, reason in rows
     ]
     return ["| verdict | statement | calls | why |", "| --- | --- | --- | --- |", *told, ""]

@@ -11,11 +11,12 @@ from sqlalchemy.exc import DBAPIError
 from migrations.attempt import Attempt
 from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
 from migrations.errors_apply import StatementTooLong
+from migrations.shapes import shape
+from migrations.worded import sqlstate_of, worded
 
-# Source: PostgreSQL's error codes: lock_not_available, deadlock_detected; query_canceled; unique_violation.
+# Source: PostgreSQL's error codes: lock_not_available, deadlock_detected; query_canceled.
 _CONTENDED = frozenset({"55P03", "40P01"})
 _CANCELLED = "57014"
-_DUPLICATE = "23505"
 
 
 def cut(error: BaseException) -> BaseException | None:
@@ -27,7 +28,7 @@ def cut(error: BaseException) -> BaseException | None:
 
 def is_contended(error: BaseException) -> bool:
     """Whether a lock was not to be had, so that another try may help."""
-    return _sqlstate(_driver_error(error)) in _CONTENDED
+    return sqlstate_of(_driver_error(error)) in _CONTENDED
 
 
 def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> MigrationError:
@@ -48,8 +49,8 @@ def failed(error: Exception, attempt: Attempt, stands: Sequence[str], left: Sequ
         left: what its last statement left, and what could not be taken away.
     """
     driver = _driver_error(error)
-    state = _sqlstate(driver)
-    left_behind = [*(f"what this did: {statement}" for statement in stands[:10]), *left]
+    state = sqlstate_of(driver)
+    left_behind = [*(f"what this did: {shape(statement)[:200]}" for statement in stands[:10]), *left]
     statement = error.statement if isinstance(error, DBAPIError) else None
     revision = attempt.revision or ""
     if state == _CANCELLED and attempt.was_too_long:
@@ -59,25 +60,9 @@ def failed(error: Exception, attempt: Attempt, stands: Sequence[str], left: Sequ
         revision,
         sqlstate=state,
         statement=statement,
-        message=_message(error, driver, state),
+        message=worded(driver, statement or "") if driver is not None else f"{type(error).__name__}: {error}",
         left_behind=left_behind,
     )
-
-
-def _message(error: Exception, driver: BaseException | None, state: str | None) -> str:
-    if driver is None:
-        return f"{type(error).__name__}: {error}"
-    if not isinstance(driver, psycopg.Error):
-        return str(driver)
-    message = driver.diag.message_primary or str(driver)
-    # Other errors' details may tell of rows that nobody asked about.
-    detail = driver.diag.message_detail if state == _DUPLICATE else None
-    return f"{message}: {detail}" if detail else message
-
-
-def _sqlstate(driver: BaseException | None) -> str | None:
-    state = getattr(driver, "sqlstate", None)
-    return str(state) if state else None
 
 
 def _driver_error(error: BaseException) -> BaseException | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import psycopg
 
@@ -17,6 +18,7 @@ from migrations.plan import Plan, PlannedRevision
 from migrations.project import history_for
 from migrations.rehearsed_return import NAME, Seen, all_rows, catalogue_of, go_back
 from migrations.session import connect
+from migrations.shapes import shape
 from migrations.trace import Trace
 
 _FILES = """
@@ -79,7 +81,7 @@ def _apply(
                     one.id,
                     one.phase,
                     applied.duration_ms,
-                    trace.statements,
+                    tuple(replace(statement, sql=shape(statement.sql)) for statement in trace.statements),
                     tuple(rewrites),
                     wal_after - wal,
                     size_after - size,

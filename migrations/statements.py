@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from migrations.application import ProductionStatement
+from migrations.worded import worded
 
 GENERIC_PLAN_SINCE = 160000
 
@@ -73,7 +74,7 @@ def _understood(connection: psycopg.Connection, query: str, version: int) -> Und
     try:
         connection.execute(f"PREPARE pilotage_look AS {query}".encode())
     except psycopg.Error as error:
-        return Understanding(refusal=error.diag.message_primary or str(error))
+        return Understanding(refusal=worded(error))
     try:
         asked = sql.SQL(_PREPARED).format(results=sql.SQL(_RESULTS if generic else "NULL::text[]"))
         row = connection.execute(asked).fetchone()

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from migrations.application import ProductionStatement
 from migrations.statement_usage import Place, Relation, Usage
+from migrations.worded import worded
 
 # The newest rows are what the application writes today; they stand in the last blocks, as a rule.
 SAMPLED, BLOCKS = 200, 50
@@ -208,7 +209,7 @@ def _try(connection: psycopg.Connection, values: Values, *, run: bool) -> Outcom
 
 
 def _outcome(error: psycopg.Error) -> Outcome:
-    return Outcome(error.sqlstate or "?", error.diag.message_primary or str(error))
+    return Outcome(error.sqlstate or "?", worded(error))
 
 
 def newly_refused(before: Sequence[Outcome], after: Sequence[Outcome]) -> Outcome | None:

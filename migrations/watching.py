@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import psycopg
 
 from migrations.errors import Session
+from migrations.shapes import shape
 from migrations.trace import Lock
 
 PERIOD_S = 0.025
@@ -49,7 +50,7 @@ class Blocked:
         pid: process id of its backend.
         user: role.
         application: its application_name.
-        query: what it waited with.
+        query: the shape of what it waited with: never its values.
         waited_ms: milliseconds, in one wait.
     """
 
@@ -58,6 +59,9 @@ class Blocked:
     application: str
     query: str
     waited_ms: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "query", shape(self.query)[:200])
 
 
 @dataclass(frozen=True)
@@ -181,8 +185,7 @@ class Watching:
         known = self._waits.get((wait.pid, began))
         waited_ms = round(wait.waited_ms)
         if known is None or waited_ms > known.waited_ms:
-            query = " ".join(wait.query.split())[:200]
-            self._waits[wait.pid, began] = Blocked(wait.pid, wait.user, wait.application, query, waited_ms)
+            self._waits[wait.pid, began] = Blocked(wait.pid, wait.user, wait.application, wait.query, waited_ms)
 
     def _tell_of_build(self, pid: int) -> None:
         row = self._session.execute(_BUILD, (pid,)).fetchone()

@@ -14,6 +14,7 @@ from migrations.checks.orphans import check_orphans
 from migrations.checks.queries import check_query, critical_queries
 from migrations.checks.result import CheckResult
 from migrations.session import reader
+from migrations.worded import worded
 
 __all__ = ["CheckResult", "run_checks"]
 
@@ -64,4 +65,4 @@ def _told(connection: psycopg.Connection, name: str, check: Check) -> CheckResul
     except psycopg.Error as error:
         if connection.broken:
             raise
-        return CheckResult(name, None, f"cannot tell: {str(error).strip().splitlines()[0]}")
+        return CheckResult(name, None, f"cannot tell: {worded(error).splitlines()[0]}")

@@ -7,6 +7,8 @@ from importlib.resources import files
 
 import psycopg
 
+from migrations.worded import worded
+
 _HEADER = re.compile(r"^--\s*(name|needs):\s*(.+?)\s*$", re.MULTILINE)
 _LOCK_TIMEOUT_MS = 200
 _STATEMENTS = """
@@ -77,4 +79,4 @@ def _asked(connection: psycopg.Connection, question: _Question) -> Metric:
     except psycopg.Error as error:
         if connection.broken:
             raise
-        return Metric(question.name, (), None, str(error).strip().splitlines()[0])
+        return Metric(question.name, (), None, worded(error).splitlines()[0])

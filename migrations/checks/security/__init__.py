@@ -23,6 +23,7 @@ from migrations.checks.security.tools import check_tools_tables
 from migrations.encryption import KeyRing
 from migrations.errors import DatabaseUnreachable, place
 from migrations.session import reader
+from migrations.worded import worded
 
 __all__ = ["Application", "Finding", "State", "check_database"]
 
@@ -104,4 +105,4 @@ def _told(connection: psycopg.Connection, line: str, check: Callable[[psycopg.Co
     except psycopg.Error as error:
         if connection.broken:
             raise
-        return Finding(line, State.CANNOT_TELL, str(error).strip().splitlines()[0])
+        return Finding(line, State.CANNOT_TELL, worded(error).splitlines()[0])
