@@ -164,7 +164,8 @@ def test_failed_concurrent_build_names_the_duplicate_and_leaves_no_invalid_index
     )
     with pytest.raises(RevisionFailed) as caught:
         upgrade(database.owner_dsn, history, release_id="r")
-    assert "Key (id)=(1) is duplicated" in str(caught.value)
+    assert "Key (id)" in str(caught.value)
+    assert "(1)" not in str(caught.value)
     assert not [one for one in caught.value.left_behind if "invalid index" in one]
     assert rows(database, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(0,)]
     assert rows(database, "SELECT version_num FROM alembic_version") == [("r1",)]

@@ -203,3 +203,22 @@ def test_a_service_is_waited_for_as_it_asks_and_no_longer_than_is_sensible(heade
 def test_a_service_that_does_not_say_how_long_is_asked_again_soon(header: str) -> None:
     asked = service(Script(httpx.Response(429, headers={"Retry-After": header})))
     assert 0 <= seconds_waited(lambda: asked.read("/things", Thing)) <= 5
+
+
+@pytest.mark.parametrize("spoilt", ["key-c4n4ry\n", "key-c4n4ry ", "key\rc4n4ry"])
+def test_a_key_that_no_header_takes_is_told_by_its_variable_alone(spoilt: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        asked = Service(
+            "Neon",
+            address,
+            SecretStr(spoilt),
+            url_variable="NEON_API_URL",
+            token_variable="NEON_API_KEY",
+            nothing_happened=frozenset(),
+        )
+        with pytest.raises(ServiceError, match="check it") as caught:
+            asked.read("/things", Thing)
+    assert "NEON_API_KEY" in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert "c4n4ry" not in str(caught.value)

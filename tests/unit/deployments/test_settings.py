@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,30 @@ def test_a_named_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch)
     given(monkeypatch, PILOTAGE_ENV_FILE="nowhere.env")
     with pytest.raises(SettingsError, match=r"PILOTAGE_ENV_FILE names nowhere\.env, which is no file"):
         load_settings()
+
+
+@pytest.mark.parametrize("spoilt", ["tok-{}\n", " tok-{}", "tok-{}\r", "tok {}", "tok-é{}", "tok\n{}"])
+@pytest.mark.parametrize(
+    "name", ["NEON_API_KEY", "VERCEL_TOKEN", "VERCEL_AUTOMATION_BYPASS_SECRET", "SLACK_WEBHOOK_URL"]
+)
+def test_a_secret_that_no_header_takes_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, spoilt: str
+) -> None:
+    given(monkeypatch)
+    monkeypatch.delenv(name)
+    (tmp_path / ".env").write_text(f"{name}={json.dumps(spoilt.format('c4n4ry'), ensure_ascii=False)}\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [name]
+    assert "c4n4ry" not in f"{caught.value!r} {caught.value.__cause__} {caught.value.__context__}"
+
+
+@pytest.mark.parametrize("name", ["LEDGER_URL", "APP_DATABASE_URL", "APP_STAGING_DATABASE_URL"])
+@pytest.mark.parametrize("mark", ["/", "@", "#", "?", "%"])
+def test_an_address_that_reads_in_two_ways_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, mark: str
+) -> None:
+    given(monkeypatch, **{name: f"postgresql://owner:c4n{mark}n4ry@127.0.0.1/db"})
+    with pytest.raises(SettingsError, match=f"{name}: write it as postgresql://") as caught:
+        load_settings()
+    assert "c4n" not in str(caught.value)
