@@ -126,8 +126,9 @@ def test_it_goes_on_after_a_batch_that_raised(database: ProvisionedDatabase, mak
     history = make_history(TABLE, 'op.backfill("counters", {"n": "n + 1 + 0 * owner::int"})')
     filled(database, history, 1400)
     run(database, "UPDATE counters SET owner = 'nobody' WHERE id = 1300")
-    with pytest.raises(RevisionFailed, match="nobody") as caught:
+    with pytest.raises(RevisionFailed, match="invalid input syntax for type integer") as caught:
         upgrade(database.owner_dsn, history, release_id="test")
+    assert "nobody" not in str(caught.value)
     assert caught.value.sqlstate == "22P02"
     ((done,),) = run(database, "SELECT count(*) FROM counters WHERE n = 1")
     assert 0 < int(str(done)) < 1300
