@@ -107,13 +107,13 @@ BREAKING = {
     "value of an enum": (
         "ALTER TYPE mood RENAME VALUE 'calm' TO 'quiet'",
         "values",
-        'invalid input value for enum mood: "calm"',
+        'invalid input value for enum mood: "***"',
     ),
     "enum without a value": (
         """ALTER TABLE notes ALTER mood TYPE text; DROP TYPE mood; CREATE TYPE mood AS ENUM ('cross', 'quiet');
         ALTER TABLE notes ALTER mood TYPE mood USING replace(mood, 'calm', 'quiet')::mood""",
         "values",
-        'invalid input value for enum mood: "calm"',
+        'invalid input value for enum mood: "***"',
     ),
     "result columns of *": (
         "ALTER TABLE notes ADD COLUMN extra text",

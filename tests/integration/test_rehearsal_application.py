@@ -224,7 +224,7 @@ BREAKING = {
     ),
     "a trigger that refuses its rows": (
         SAY,
-        "not like this",
+        "function no(), line 1, raised an exception",
         "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not like this'; END $$",
         "CREATE TRIGGER no BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION no()",
     ),
