@@ -62,7 +62,7 @@ def test_the_right_string_is_used_as_it_is_and_so_is_neon_s(given: Settings, env
 UNCLEAR = {
     "no address": ("host=127.0.0.1 dbname=x user=y", "no postgresql:// address"),
     "another scheme": ("mysql://u:pw-88aa@127.0.0.1/x", "no postgresql:// address"),
-    "several hosts": ("postgresql://u:pw-88aa@127.0.0.1,10.0.0.9/x", "names several hosts"),
+    "several hosts": ("postgresql://u:pw-88aa@localhost,elsewhere/x", "names several hosts"),
     "a host in the query": ("postgresql://u:pw-88aa@127.0.0.1/x?host=10.0.0.9", "says host in its query"),
     "an address in the query": ("postgresql://u:pw-88aa@127.0.0.1/x?hostaddr=10.0.0.9", "says hostaddr in its query"),
     "a service": ("postgresql://u:pw-88aa@127.0.0.1/x?service=prod", "says service in its query"),
