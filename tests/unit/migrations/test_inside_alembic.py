@@ -1,0 +1,48 @@
+"""What apply leans on inside Alembic: where one of these fails after an upgrade, its message says what to look at."""
+
+import inspect
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql
+
+
+def context() -> MigrationContext:
+    return MigrationContext.configure(dialect=postgresql.dialect(), opts={"as_sql": True})
+
+
+def test_a_context_tells_whether_env_py_has_begun_the_transaction() -> None:
+    told = "migrating.py asks `_in_external_transaction` whether env.py commits all revisions at once: find another way"
+    assert getattr(context(), "_in_external_transaction", None) is False, told
+
+
+def test_what_is_called_when_a_version_is_applied_can_be_added_to_a_context() -> None:
+    told = "backfill.py adds to `on_version_apply_callbacks`, or its backfills are never closed: find another way"
+    assert isinstance(getattr(context(), "on_version_apply_callbacks", None), tuple), told
+
+
+def test_the_steps_of_a_history_are_told_up_and_down() -> None:
+    told = "migrating.py and rehearsals take their steps from `_upgrade_revs` and `_downgrade_revs`: find another way"
+    for name in ("_upgrade_revs", "_downgrade_revs"):
+        found = getattr(ScriptDirectory, name, None)
+        assert found is not None, told
+        assert len(inspect.signature(found).parameters) == 3, told
+
+
+def test_an_environment_can_be_told_how_it_is_configured() -> None:
+    told = "environments.py replaces `configure` of one EnvironmentContext: env.py would not call what stands there"
+    environment = EnvironmentContext(Config(), ScriptDirectory("."))
+    called: list[str] = []
+
+    def configured(*args: object, **given: object) -> None:
+        del args, given
+        called.append("configured")
+
+    environment.configure = configured
+    from alembic import context as module
+
+    with environment:
+        module.configure()
+    assert called == ["configured"], told
