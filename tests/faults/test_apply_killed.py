@@ -227,6 +227,37 @@ def test_killed_while_an_old_transaction_holds_it_up_a_second_apply_finishes(
     }[statement]
 
 
+@pytest.mark.parametrize(
+    "instead",
+    [
+        'op.execute("CREATE INDEX CONCURRENTLY ON a (id, n)")',
+        'op.execute("CREATE UNIQUE INDEX CONCURRENTLY ON a (n, id)")',
+        'op.execute("DROP INDEX CONCURRENTLY IF EXISTS a_n_idx")',
+        "pass",
+    ],
+)
+def test_killed_in_a_statement_that_no_longer_comes_a_revision_is_half_applied(
+    database: ProvisionedDatabase,
+    watcher: psycopg.Connection,
+    write: Callable[..., History],
+    tmp_path: Path,
+    instead: str,
+) -> None:
+    history = write(WITH_ROWS, OUTSIDE + 'op.execute("CREATE INDEX CONCURRENTLY ON a (n, id)")')
+    upgrade(database.owner_dsn, history, release_id="r", target="r1")
+    with held_up(database) as holder, applying(database, tmp_path) as victim:
+        until(watcher, WAITS)
+        time.sleep(0.1)
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait()
+        holder.rollback()
+    edited = write(WITH_ROWS, OUTSIDE + instead)
+    with pytest.raises(HalfApplied, match="CREATE INDEX CONCURRENTLY ON a"):
+        upgrade(database.owner_dsn, edited, release_id="r", advisory_wait_s=30)
+    with psycopg.connect(database.owner_dsn) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("r1",)]
+
+
 @pytest.mark.parametrize("ends", ["pg_cancel_backend", "pg_terminate_backend"])
 def test_a_build_that_is_cut_off_leaves_no_invalid_index_and_is_done_again(
     database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], ends: str
