@@ -20,6 +20,7 @@ class WayBack:
         revisions: the revisions that stand in production now.
         verdicts: what the release itself had measured before it failed.
         failed_release_id: the release that is undone, where that is another one than the ledger's row.
+        by_hand: whether a person asked for it, and no release failed.
     """
 
     release_id: str
@@ -28,6 +29,18 @@ class WayBack:
     revisions: tuple[str, ...]
     verdicts: tuple[Verdict, ...] = ()
     failed_release_id: str | None = None
+    by_hand: bool = False
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The release that is undone, and the ledger's row of the way back where that is another one."""
+        own = {} if self.undone_id == self.release_id else {"Rollback" if self.by_hand else "Ledger": self.release_id}
+        return {"Release": self.undone_id, **own}
+
+    @property
+    def cause(self) -> str:
+        """What to call the error that a way back began with: by hand it is the reason that was given."""
+        return "Why" if self.by_hand else "What failed"
 
     @property
     def undone_id(self) -> str:
@@ -66,8 +79,15 @@ class Outcome:
             self.warnings.append(warning)
 
 
-def hold(release_id: str, ref: str, error: Exception, failure: Exception) -> str:
+def hold(release_id: str, ref: str, error: Exception, failure: Exception, *, undone_id: str = "") -> str:
     """Close a release whose way back could not even be chosen: nothing is moved, and a person decides.
+
+    Args:
+        release_id: the ledger's row.
+        ref: what was released.
+        error: what failed.
+        failure: why no way back could be chosen.
+        undone_id: the release that was to be undone, where that is another one than the ledger's row.
 
     Returns:
         The summary.
@@ -83,8 +103,8 @@ def hold(release_id: str, ref: str, error: Exception, failure: Exception) -> str
         {"Release": release_id, "What failed": str(error), "What stands": stands, "Ledger": closing},
         text=f"The way back could not be chosen: {failure}",
         next_step=f"`pilotage ledger {release_id}` shows every act; where production was touched, "
-        f"`pilotage rollback {release_id} --way application` or `--way data` goes back, and "
-        f"`pilotage release keep {release_id}` keeps what stands.",
+        f"`pilotage rollback {undone_id or release_id} --way application` or `--way data` goes back"
+        + ("." if undone_id else f", and `pilotage release keep {release_id}` keeps what stands."),
     )
     return summary
 
@@ -114,12 +134,14 @@ def ended(undone_id: str, ref: str, way: Way, error: Exception, outcome: Outcome
     summary = f"{said}: {outcome.summary}"
     if way in ENDINGS:
         summary += f"; what failed: {error}"
+    # Where what was tried first did not come out even, production was restored after all.
+    walked = Way.RESTORE if outcome.kept_branch else way
     return Ending(
         state,
         summary,
         f"Release of {ref} {headline}",
         {"What was done": outcome.summary},
-        NEXT[way].format(release=undone_id),
+        NEXT[walked].format(release=undone_id),
     )
 
 
@@ -159,8 +181,8 @@ def say(back: WayBack, error: Exception, outcome: Outcome, ending: Ending) -> st
         lambda: affected.append(report.affected(back.undone_id, release_id, present.look())),
     )
     facts = {
-        "Release": release_id,
-        "What failed": str(error),
+        **back.named,
+        back.cause: str(error),
         **ending.facts,
         "Users affected": unknown or affected[0],
         "Kept branch": outcome.kept_branch,
@@ -186,7 +208,7 @@ NEXT = {
     Way.HOLD: "decide: `pilotage release keep {release}` keeps what stands, `pilotage rollback {release}` goes back.",
     Way.STAGING: "read the failed step, mend the commit, release again.",
     Way.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
-    Way.APPLICATION: "mend the application; the expanded schema is compatible and stays.",
+    Way.APPLICATION: "mend the application, then release again; the schema stays as it is.",
     Way.DOWNGRADE: "mend the application; production is as it was, and nothing was lost.",
     Way.RESTORE: "look at the receipt and the kept branch for rows to bring over; release again with reset_staging.",
 }

@@ -66,9 +66,10 @@ def rollback(
         try:
             applied = status.applied_since(point, _commit(undone))
         except Exception as failure:
-            raise RollbackFailed(hold(opened.id, undone.ref, RollbackFailed(reason), failure)) from failure
+            said = hold(opened.id, undone.ref, RollbackFailed(reason), failure, undone_id=undone.id)
+            raise RollbackFailed(said) from failure
         revisions = applied[-1:] if applied else point.revisions
-        back = WayBack(opened.id, _commit(undone), point, revisions, failed_release_id=undone.id)
+        back = WayBack(opened.id, _commit(undone), point, revisions, failed_release_id=undone.id, by_hand=True)
         summary = conclude(back, Way.RESTORE if way == "data" else Way.APPLICATION, RollbackFailed(reason), undone.ref)
         return Completed(message=summary, data=summary)
 
@@ -96,9 +97,9 @@ def conclude(back: WayBack, way: Way, error: Exception, ref: str) -> str:
     began = datetime.now(UTC)
     afterwards.told(
         back.release_id,
-        f"Release of {ref} failed",
-        {"Release": back.release_id, "Way back, begun now": way.value},
-        text=f"What failed: {error}",
+        f"Rollback of {ref} begins" if back.by_hand else f"Release of {ref} failed",
+        {**back.named, "Way back, begun now": way.value},
+        text=f"{back.cause}: {error}",
     )
     outcome = Outcome()
     try:
@@ -162,7 +163,14 @@ def _back_to_the_application(back: WayBack, began: datetime, outcome: Outcome) -
             # A way back that broke off has left it on; the rows have just been checked.
             _let_writes_in(back, outcome)
         _see_it_serve(back, began, outcome)
-    except (DataFailed, SchemaFailed):
+    except (DataFailed, SchemaFailed) as error:
+        if back.failed_release_id is not None:
+            # The point may be days old: what was written since is given up by whoever asks for it alone.
+            raise RollbackFailed(
+                f"the database did not pass after the application was rolled back: {error}. Nothing was restored, as "
+                f"only the application was to go back: `pilotage rollback {back.undone_id} --way data` restores "
+                "production to the sealed point; where the rows are right as they are, nothing more is to do"
+            ) from error
         log.warning("the database did not pass after the application was rolled back: restoring production")
         _back_to_the_restore_point(back, began, outcome)
         return

@@ -11,7 +11,7 @@ from deployments.ledger import LedgerError
 from deployments.repository import Commit
 from flows import release as releasing
 from flows.decision import Way
-from flows.ending import WayBack
+from flows.ending import WayBack, hold
 from flows.release import Progress, finish, way_back
 from flows.rollback import conclude
 from migrations.receipt import Receipt, TableReceipt
@@ -34,7 +34,7 @@ from tasks import (
 )
 from tasks.errors import ApplicationFailed, CannotTell, DataFailed, RollbackFailed
 from tasks.present import Present
-from tasks.values import ReleaseRequest, Restoration, RestorePoint
+from tasks.values import ReleaseRequest, Restoration, RestorePoint, Subject, Verdict
 
 COMMIT = Commit("c" * 40, "v2", "")
 SEAL = Seal("0/1A", "1:1:", (), datetime(2026, 11, 1, tzinfo=UTC), 1)
@@ -265,8 +265,60 @@ def test_a_restore_told_failed_that_stands_all_the_same_is_gone_on_with(world: W
 
 
 def by_hand(way: Way) -> str:
-    back = WayBack("y", COMMIT, POINT, ("r2",), failed_release_id="x")
+    back = WayBack("y", COMMIT, POINT, ("r2",), failed_release_id="x", by_hand=True)
     return conclude(back, way, RollbackFailed("by hand"), "v2")
+
+
+WRONG = {
+    Subject.DATA: Verdict("row counts", Subject.DATA, "users lost 40 %", "1 %", passed=False, detail=""),
+    Subject.SCHEMA: Verdict("catalogue", Subject.SCHEMA, "1 differences", "0", passed=False, detail="index mine"),
+}
+
+
+@pytest.mark.parametrize("subject", WRONG)
+@pytest.mark.parametrize("asked", [True, False], ids=["by hand", "validated again"])
+def test_going_back_to_the_application_of_an_earlier_release_never_gives_up_rows_unasked(
+    world: World, subject: Subject, asked: bool
+) -> None:
+    world.answers(validation, "validate_database", (WRONG[subject],))
+    back = WayBack("y", COMMIT, POINT, ("r2",), failed_release_id="x", by_hand=asked)
+    with pytest.raises(RollbackFailed, match=WRONG[subject].measured):
+        conclude(back, Way.APPLICATION, ApplicationFailed("answers 500"), "v2")
+    assert "restore_production" not in world.calls
+    assert "roll_back_application" in world.calls
+    facts = world.said[-1][1]
+    assert "`pilotage rollback x --way data`" in facts["Why it ended"]
+    assert facts["Done before that"].startswith("application rolled back, the previous build serves again")
+
+
+@pytest.mark.parametrize("way", [Way.APPLICATION, Way.DOWNGRADE])
+def test_a_way_back_that_became_a_restore_is_told_as_one(world: World, way: Way) -> None:
+    answers = iter([(WRONG[Subject.DATA],)])
+
+    def judge(*_: object, **__: object) -> tuple[Verdict, ...]:
+        return next(answers, ())
+
+    world.answers(validation, "validate_database", judge)
+    assert "production restored to the sealed point 0/1A" in walked(way)
+    assert "look at the receipt and the kept branch" in world.said[-1][2]
+
+
+@pytest.mark.parametrize("way", [Way.APPLICATION, Way.RESTORE])
+def test_a_rollback_by_hand_is_told_as_what_somebody_asked_for(world: World, way: Way) -> None:
+    by_hand(way)
+    begun, ended = world.said
+    assert begun[0] == "Rollback of v2 begins"
+    assert begun[2] == "Why: by hand"
+    for _, facts, _ in (begun, ended):
+        assert (facts["Release"], facts["Rollback"]) == ("x", "y")
+        assert "What failed" not in facts
+
+
+def test_a_rollback_by_hand_that_cannot_begin_names_the_release(world: World) -> None:
+    hold("y", "v2", RollbackFailed("by hand"), OSError("no"), undone_id="x")
+    said = world.said[-1][2]
+    assert "`pilotage rollback x --way application`" in said
+    assert "keep" not in said
 
 
 def test_whoever_goes_back_by_hand_finishes_a_restore_that_broke_off(world: World) -> None:
