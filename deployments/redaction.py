@@ -2,8 +2,8 @@
 
 A secret is known by its value, in whatever form it is written: encoded, decoded, escaped, stripped, or split over
 lines. What is no known value, but has a secret's form, or is a row's value in a message of PostgreSQL, goes as well.
-A value of three characters or less is masked by its form alone, such as the password of a connection string: by its
-value it would take ordinary words along.
+A value of three characters or less, and one that is a word of our own messages, is masked by its form alone, such as
+the password of a connection string: by its value it would take ordinary words along.
 """
 
 import base64
@@ -24,9 +24,22 @@ from deployments.secret_forms import MASK, addresses, masked_by_form
 SHORTEST: Final = 4
 # From this length on, a secret is found in a word; and though blanks and line breaks were put into it.
 LONG: Final = 8
+# A shorter one of small letters alone may be a word as well: it is found where it stands by itself.
+LONG_WORD: Final = 16
+
+# Passwords of databases for trying things out: hidden by value, they would make every message unreadable.
+_ORDINARY: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "admin application data database default development false head host http https localhost main master"
+        " migrations neon none null owner password pilotage postgres postgresql prefect production public release"
+        " releases revision root schema secret server slack sqlite staging table test token true user users vercel",
+    )
+)
 
 _NAMES_A_SECRET: Final = re.compile(
-    r"(?:^|_)(?:PG)?(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY|ENCRYPTION_KEY|CREDENTIAL"
+    r"^(?!MAX_|MIN_)(?!.*_(?:LIMIT|NAME|TYPE|TTL|LENGTH|FILE|PATH|COUNT|SECONDS|HOURS|DAYS)$)(?:.*_)?"
+    r"(?:PG)?(?:PASSWORD|PASSWD|PASS|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY|ENCRYPTION_KEY|CREDENTIAL"
     r"|AUTH_STRING|WEBHOOK_URL)S?(?:_|$)",
     re.IGNORECASE,
 )
@@ -51,6 +64,7 @@ class Redactor:
             secrets: the values as they are.
         """
         given = {one.get_secret_value() if isinstance(one, SecretStr) else one for one in secrets if one is not None}
+        given = {one for one in given if one.strip().lower() not in _ORDINARY}
         with self._lock:
             if given <= self._secrets:
                 return
@@ -65,7 +79,7 @@ class Redactor:
         """
         for one in self._written:
             if one in text:
-                text = _word(one).sub(MASK, text) if len(one) < LONG else text.replace(one, MASK)
+                text = _word(one).sub(MASK, text) if _may_be_a_word(one) else text.replace(one, MASK)
         if "\n" in text:
             text = self._rejoined(text)
         return masked_by_form(text)
@@ -184,6 +198,10 @@ def _in_base64(value: bytes) -> Iterator[str]:
         last = (before + len(value)) * 8 // 6
         yield text[first:last]
         yield text[first:last].replace("+", "-").replace("/", "_")
+
+
+def _may_be_a_word(written: str) -> bool:
+    return len(written) < LONG or (len(written) < LONG_WORD and written.isalpha() and written.islower())
 
 
 def _word(short: str) -> re.Pattern[str]:

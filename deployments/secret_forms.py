@@ -6,7 +6,10 @@ from typing import Final
 
 MASK: Final = "***"
 
-_KEYS = r"(?:pass(?:word|wd|phrase|file)|sslpassword|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key)"
+_KEYS = (
+    r"(?:pass(?:word|wd|phrase|file)|(?<![a-z])pass|sslpassword|pwd|secret|token|api[-_]?key|access[-_]?key"
+    r"|private[-_]?key)"
+)
 _HELD = r"(?!\*\*\*|<|\$\d|%[s(]|\{|\()"
 _FORMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern, flags), masked)
@@ -19,7 +22,12 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             re.IGNORECASE,
         ),
         (rf"\b([\w.-]*{_KEYS}s? = ){_HELD}(?:'(?:[^'\\\n]|\\.|'')*'|\"[^\"\n]*\")", rf"\g<1>'{MASK}'", re.IGNORECASE),
-        (rf"(\"[\w.-]*{_KEYS}s?\": ?\"){_HELD}(?:[^\"\\\n]|\\.)+(?=\")", rf"\g<1>{MASK}", re.IGNORECASE),
+        (
+            rf"([\"'][\w.-]*{_KEYS}s?[\"']\s*:\s*)([\"']){_HELD}(?:(?!\2)[^\\\n]|\\.)+(?=\2)",
+            rf"\1\g<2>{MASK}",
+            re.IGNORECASE,
+        ),
+        (r"\b(PASSWORD|CONNECTION)(\s+)E'(?:[^'\\]|\\.|'')*'", rf"\1\2'{MASK}'", re.IGNORECASE),
         (r"\b(PASSWORD|CONNECTION)(\s+)(?:E|U&)?'(?:(?:[^'\n]|'')*'|[^\n\"]*)", rf"\1\2'{MASK}'", re.IGNORECASE),
         (r"\b(PASSWORD\s+)(\$\w*\$).*?(?:\2|$)", rf"\g<1>'{MASK}'", re.IGNORECASE | re.DOTALL),
         (

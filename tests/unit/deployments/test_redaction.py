@@ -74,6 +74,28 @@ def test_a_short_secret_is_masked_as_a_word_and_the_shortest_ones_by_their_form_
     assert redactor.redacted("postgresql://owner:a@host/db") == "postgresql://***@host/db"
 
 
+@pytest.mark.parametrize("word", ["postgres", "main", "release", "Password", "production", "localhost"])
+def test_a_password_that_is_a_word_of_our_messages_is_masked_where_an_address_has_it_alone(word: str) -> None:
+    said = f"release of main to production: {word} at postgresql://localhost/postgres wants a password"
+    learn_address(f"postgresql://owner:{word}@127.0.0.1/db")
+    learn_variables({"POSTGRES_PASSWORD": word})
+    assert redacted(said) == said
+    assert redacted(f"postgresql://owner:{word}@127.0.0.1/db") == "postgresql://***@127.0.0.1/db"
+
+
+def test_a_secret_of_small_letters_is_no_part_of_another_word() -> None:
+    learn_variables({"DB_PASS": "transaction"})
+    assert redacted("transactions: transaction is it") == "transactions: *** is it"
+
+
+def test_a_variable_that_bounds_or_names_a_secret_holds_none() -> None:
+    learn_variables(
+        {"MAX_TOKENS": "4096", "SECRET_NAME": "our-vault", "AUTH_TOKEN_TTL": "3600", "PWD": "/srv/pilotage"}
+    )
+    said = "4096 rows in 3600 s, in our-vault and /srv/pilotage"
+    assert redacted(said) == said
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -93,6 +115,10 @@ def test_a_short_secret_is_masked_as_a_word_and_the_shortest_ones_by_their_form_
         ("sent Bearer abc123def456", "sent Bearer ***"),
         ("https://hooks.slack.com/services/T0/B0/xyz", "https://hooks.slack.com/services/***"),
         ('{"password": "abc", "host": "h"}', '{"password": "***", "host": "h"}'),
+        ("{'password': 'a\\'bc', 'host': 'h'}", "{'password': '***', 'host': 'h'}"),
+        ('"api_key" : "abc"', '"api_key" : "***"'),
+        ("export DB_PASS=abc123", "export DB_PASS=***"),
+        ("ALTER ROLE app PASSWORD E'a\\'b' LOGIN", "ALTER ROLE app PASSWORD '***' LOGIN"),
         ("Key (ssn)=(123-45) already exists.", "Key (ssn)=(***) already exists."),
         ("Failing row contains (1, a (b), 2).\nCONTEXT:  here", "Failing row contains (***).\nCONTEXT:  here"),
         ('invalid input syntax for type integer: "12 a"', 'invalid input syntax for type integer: "***"'),
