@@ -8,6 +8,7 @@ kept branch lacks were deleted; where the counts add up there are none, and no k
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -202,5 +203,7 @@ def _lines(to: Path | None) -> Generator[TextIO | None]:
     if to is None:
         yield None
         return
-    with to.open("w", encoding="utf-8") as file:
+    # It names rows: one that stands there, of an earlier try, may be readable by others.
+    to.unlink(missing_ok=True)
+    with os.fdopen(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         yield file

@@ -1,6 +1,7 @@
 """The receipt of a restore: every row that was written since the point."""
 
 import json
+import stat
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -85,7 +86,10 @@ def test_every_write_since_the_point_is_listed_by_table_and_key(
         connection.rollback()
     run(database.owner_dsn, "VACUUM (FREEZE) users")
     file = tmp_path / "receipt.jsonl"
+    file.write_text("of an earlier try")
+    file.chmod(0o644)
     made = receipt(restored_dsn, database.owner_dsn, point, to=file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert counts(made) == {"shop.lines": (1, 1, 0, 0), "tokens": (0, 0, 2, 0), "users": (1200, 30, 2, 0)}
     assert (made.inserted, made.updated, made.deleted, made.by_revisions) == (1201, 31, 4, 0)
     written = [json.loads(line) for line in file.read_text().splitlines()]

@@ -143,6 +143,25 @@ def test_a_statement_of_the_application_that_would_break_is_named(
     assert not evidence.compatible
 
 
+def test_evidence_holds_no_value_of_a_statement(database: ProvisionedDatabase, folder: Path) -> None:
+    dropped = "ALTER TABLE owners DROP email; ALTER TABLE notes DROP mood"
+    write(folder, 2, f"DELETE FROM notes WHERE body = 'F32.1-quill'; {dropped}", "SELECT 1")
+    evidence = rehearsed(
+        database,
+        folder,
+        "SELECT id FROM owners WHERE email = 'zoe.quill@example.org'",
+        "UPDATE notes SET body = $1 WHERE mood = $2 /* for zoe.quill@example.org */",
+        "CALL tell('971-55-0142')",
+        "SELECT nothing('971-55-0142')",
+    )
+    assert evidence.compatibility is not None
+    assert evidence.compatibility.broken
+    assert evidence.compatibility.unknown
+    kept = evidence.to_json()
+    assert [value for value in ("zoe.quill", "971-55-0142", "F32.1-quill") if value in kept] == []
+    assert (Evidence.from_json(kept), Evidence.from_json(kept).digest) == (evidence, evidence.digest)
+
+
 def test_a_way_back_that_loses_rows_is_not_lossless_and_says_what(database: ProvisionedDatabase, folder: Path) -> None:
     write(
         folder,
