@@ -103,14 +103,12 @@ def _nothing(past: Past, stands: Present, wanted: Release, way: Literal["applica
     ended = next((each for each in (*past.rollbacks(wanted), wanted) if each.state == "rolled_back"), None)
     if ended is None or last.state != "rolled_back":
         return ""
-    if way == "application":
-        stays = stands.schema_of(past, wanted)
-        more = f"; to restore the database too, `pilotage rollback {wanted.id} --way data`" if stays else ""
-        return f"{ended.id} has taken {wanted.id} back already: {ended.summary}{more}"
     restored = any(past.done(each, "restore production") for each in (wanted, *past.rollbacks(wanted)))
-    if restored or not (past.begun(wanted, "promote") or stands.schema_of(past, wanted)):
-        return f"{ended.id} has taken {wanted.id} back already: {ended.summary}"
-    return ""
+    has_rows = not restored and (past.begun(wanted, "promote") or stands.schema_of(past, wanted))
+    if way == "data" and has_rows:
+        return ""
+    more = f"; to restore the database too, `pilotage rollback {wanted.id} --way data`" if has_rows else ""
+    return f"{ended.id} has taken {wanted.id} back already: {ended.summary}{more}"
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,8 @@ def test_policy_end_without_the_right_waits_and_says_so(
     write: Callable[..., History],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    watcher.execute(f'REVOKE pg_signal_backend FROM "{database.owner}"'.encode())
+    watcher.execute(f'REVOKE pg_signal_backend, neon_superuser FROM "{database.owner}"'.encode())
+    watcher.execute(f'GRANT pg_monitor TO "{database.owner}"'.encode())
     with psycopg.connect(database.app_dsn) as holder:
         holder.execute("SELECT * FROM a")
         is_old(watcher, holder.info.backend_pid, 0.2)
