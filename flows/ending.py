@@ -43,6 +43,11 @@ class WayBack:
         return "Why" if self.by_hand else "What failed"
 
     @property
+    def first(self) -> bool:
+        """Whether production served nothing before: there is no build to go back to."""
+        return self.point is not None and self.point.serving_deployment_id is None
+
+    @property
     def undone_id(self) -> str:
         """The release that is undone."""
         return self.failed_release_id or self.release_id
@@ -128,7 +133,7 @@ class Ending:
     next_step: str
 
 
-def ended(undone_id: str, ref: str, way: Way, error: Exception, outcome: Outcome) -> Ending:
+def ended(back: WayBack, ref: str, way: Way, error: Exception, outcome: Outcome) -> Ending:
     """A way back that was walked to its end."""
     said, state, headline = ENDINGS.get(way, ROLLED_BACK)
     summary = f"{said}: {outcome.summary}"
@@ -141,7 +146,7 @@ def ended(undone_id: str, ref: str, way: Way, error: Exception, outcome: Outcome
         summary,
         f"Release of {ref} {headline}",
         {"What was done": outcome.summary},
-        NEXT[walked].format(release=undone_id),
+        (FIRST if way is Way.HOLD and back.first else NEXT[walked]).format(release=back.undone_id),
     )
 
 
@@ -203,6 +208,10 @@ ENDINGS: dict[Way, tuple[str, EndState, str]] = {
     Way.NOTHING: ("failed", "failed", "did not start"),
     Way.HOLD: ("undecided", "undecided", "is held for a person"),
 }
+FIRST = (
+    "decide: `pilotage release keep {release}` keeps what stands. Before this release production served nothing, so "
+    "there is no way back: where it is not fit, mend it and release again."
+)
 NEXT = {
     Way.NOTHING: "mend what is named, then release again.",
     Way.HOLD: "decide: `pilotage release keep {release}` keeps what stands, `pilotage rollback {release}` goes back.",

@@ -108,7 +108,7 @@ def conclude(back: WayBack, way: Way, error: Exception, ref: str) -> str:
         _protect_again(back, outcome)
         raise RollbackFailed(say(back, error, outcome, given_up(back, ref, way, outcome, failure))) from failure
     _protect_again(back, outcome)
-    return say(back, error, outcome, ended(back.undone_id, ref, way, error, outcome))
+    return say(back, error, outcome, ended(back, ref, way, error, outcome))
 
 
 def walk(back: WayBack, way: Way, began: datetime, outcome: Outcome) -> None:

@@ -314,6 +314,16 @@ def test_a_rollback_by_hand_is_told_as_what_somebody_asked_for(world: World, way
         assert "What failed" not in facts
 
 
+@pytest.mark.parametrize("before", [None, "dpl_old"])
+def test_a_release_that_is_held_names_a_rollback_only_where_there_is_a_build_to_go_back_to(
+    world: World, before: str | None
+) -> None:
+    walked(Way.HOLD, replace(POINT, serving_deployment_id=before))
+    said = world.said[-1][2]
+    assert "`pilotage release keep x`" in said
+    assert ("pilotage rollback" in said) is (before is not None)
+
+
 def test_a_rollback_by_hand_that_cannot_begin_names_the_release(world: World) -> None:
     hold("y", "v2", RollbackFailed("by hand"), OSError("no"), undone_id="x")
     said = world.said[-1][2]
