@@ -42,6 +42,7 @@ class MarkRefused(MigrationError):
 
     def __init__(self, revision: str, why: str, details: Sequence[str] = ()) -> None:
         self.revision = revision
+        self.why = why
         self.details = tuple(details)
         listed = f": {'; '.join(details)}" if details else ""
         super().__init__(f"{revision} was not marked: {why}{listed}")

@@ -1,6 +1,7 @@
 """Marks in alembic_version: set where the catalogue is what the mark would say, refused otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +9,7 @@ import psycopg
 
 from migrations import applied
 from migrations.catalog import Catalog, difference, read_catalog
-from migrations.errors import DatabaseRefused
+from migrations.errors import DatabaseRefused, MigrationError
 from migrations.errors_revisions import MarkRefused
 from migrations.history import History, current_revisions
 from migrations.lint.names import quoted
@@ -51,8 +52,13 @@ class Marked:
     recorded: bool
 
 
-def mark_revision(live: str, server: str, history: History, revision: str, mark: Mark) -> Marked:
+def mark_revision(
+    live: str, server: str, history: History, revision: str, mark: Mark, *, unchecked: bool = False
+) -> Marked:
     """Say of a revision that it is applied, or that it is not, where the catalogue agrees.
+
+    Of one that was cut off half-way somebody's word is taken, where it is asked for: it may have been rows alone, and
+    what its revisions promise cannot be built where the role may make no database, or the history does not begin empty.
 
     Args:
         live: direct connection string of the owner of the database.
@@ -60,6 +66,7 @@ def mark_revision(live: str, server: str, history: History, revision: str, mark:
         history: the revisions.
         revision: the revision.
         mark: what to say of it.
+        unchecked: whether to believe it without the catalogue; of a revision that was cut off half-way alone.
 
     Raises:
         MarkRefused: the mark stands already, leaves a gap, or is not what the catalogue says.
@@ -76,11 +83,16 @@ def mark_revision(live: str, server: str, history: History, revision: str, mark:
             with connect(live) as connection:
                 stands = current_revisions(connection, history.version_table)
                 # Of a revision that was cut off half-way it may be said that the mark of before is right.
-                is_half = (mark == "applied") == (chosen in stands) and is_unfinished(connection, chosen)
-                after = tuple(sorted(stands)) if is_half else _after(history, stands, chosen, mark)
-                found = read_catalog(connection).without("grant")
-                promised = promised_catalog(server, history, after).without("grant")
-                _refuse_otherwise(chosen, mark, promised, found)
+                is_half = is_unfinished(connection, chosen)
+                is_as_before = is_half and (mark == "applied") == (chosen in stands)
+                after = tuple(sorted(stands)) if is_as_before else _after(history, stands, chosen, mark)
+                if unchecked and not is_half:
+                    raise MarkRefused(chosen, "it was not cut off half-way: leave --unchecked away")
+                if not unchecked:
+                    with _offering_no_check(chosen, is_offered=is_half):
+                        found = read_catalog(connection).without("grant")
+                        promised = promised_catalog(server, history, after).without("grant")
+                        _refuse_otherwise(chosen, mark, promised, found)
                 recorded = _write(connection, history, chosen, mark, after)
             if history.environment is not None:
                 # Of a project that is not ours nothing of ours stays in the database.
@@ -88,6 +100,19 @@ def mark_revision(live: str, server: str, history: History, revision: str, mark:
         except psycopg.Error as error:
             raise DatabaseRefused.of(live, "marking a revision", error) from error
     return Marked(chosen, mark, stands, after, recorded)
+
+
+@contextmanager
+def _offering_no_check(revision: str, *, is_offered: bool) -> Generator[None]:
+    """Name the way out where a revision was cut off half-way, and the catalogue cannot say that it is settled."""
+    try:
+        yield
+    except MigrationError as error:
+        if not is_offered:
+            raise
+        why = error.why if isinstance(error, MarkRefused) else f"what the revisions promise cannot be built: {error}"
+        details = error.details if isinstance(error, MarkRefused) else ()
+        raise MarkRefused(revision, f"{why}. Where you have looked yourself, say --unchecked, too", details) from error
 
 
 def _after(history: History, stands: Sequence[str], revision: str, mark: Mark) -> tuple[str, ...]:

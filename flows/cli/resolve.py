@@ -25,6 +25,10 @@ def resolve(
     config: Config = None,
     script_location: ScriptLocation = None,
     url_variable: UrlVariable = "DATABASE_URL",
+    unchecked: Annotated[
+        bool,
+        typer.Option("--unchecked", help="Of a revision that was cut off half-way: do not compare the catalogue."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Mark a revision as applied or rolled back, where the catalogue is what the revisions then promise."""
@@ -33,7 +37,8 @@ def resolve(
         live = owner_dsn(environment, database_url)
         # Nothing is made on production's server.
         server = owner_dsn("staging") if environment == "production" and not database_url else live
-        marked = mark_revision(live, server, chosen(config, script_location, url_variable), revision, mark)
+        history = chosen(config, script_location, url_variable)
+        marked = mark_revision(live, server, history, revision, mark, unchecked=unchecked)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(marked), indent=2))
         return

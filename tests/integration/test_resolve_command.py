@@ -161,3 +161,42 @@ def test_a_revision_that_was_cut_off_half_way_is_settled_by_hand(
     assert resolve(database, mark, THIRD)[0] == 0
     done = upgrade(database.owner_dsn, History.load(file.parent), release_id="r")
     assert [one.revision for one in done] == ([] if mark == "--applied" else [THIRD])
+
+
+@pytest.mark.parametrize("mark", ["--applied", "--rolled-back"])
+@pytest.mark.parametrize("why", ["no database", "no beginning", "by hand"])
+def test_a_revision_that_was_cut_off_half_way_is_settled_though_its_catalogue_cannot_be_compared(
+    database: ProvisionedDatabase, history: History, why: str, mark: str
+) -> None:
+    file = next(one.path for one in history.revisions if one.id == SECOND)
+    block = 'with op.get_context().autocommit_block():\n        op.execute("INSERT INTO things VALUES (1)")\n        {}'
+    rows = file.read_text().replace('op.execute("ALTER TABLE things ADD a text")', block)
+    file.write_text(rows.format("raise RuntimeError"))
+    with pytest.raises(RevisionFailed):
+        upgrade(database.owner_dsn, History.load(file.parent), release_id="r")
+    file.write_text(rows.format("pass"))
+    if why == "no database":
+        with psycopg.connect(database.superuser_dsn) as superuser:
+            superuser.execute(f"ALTER ROLE {database.owner} NOCREATEDB".encode())
+    elif why == "no beginning":
+        first = next(one.path for one in history.revisions if one.id == FIRST)
+        first.write_text(first.read_text().replace("CREATE TABLE things", "ALTER TABLE made_elsewhere ADD COLUMN more"))
+    else:
+        by_hand(database, "CREATE TABLE made_by_hand (id int)")
+    code, told = resolve(database, mark, SECOND)
+    assert (code, "say --unchecked" in " ".join(told.split())) == (1, True), told
+    code, told = resolve(database, mark, SECOND, "--unchecked")
+    assert code == 0, told
+    done = upgrade(database.owner_dsn, History.load(file.parent), release_id="r")
+    assert [one.revision for one in done] == ([THIRD] if mark == "--applied" else [SECOND, THIRD])
+
+
+def test_of_any_other_revision_nobody_is_believed_without_a_look(
+    database: ProvisionedDatabase, history: History
+) -> None:
+    upgrade(database.owner_dsn, history, target=FIRST, release_id="r")
+    code, told = resolve(database, "--applied", SECOND, "--unchecked")
+    assert (code, "it was not cut off half-way" in " ".join(told.split())) == (1, True), told
+    code, told = resolve(database, "--applied", SECOND)
+    assert (code, "--unchecked" in told) == (1, False)
+    assert stands(database, history) == ((FIRST,), ())
