@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from migrations.backfill_sql import literal
 from migrations.locks import ADVISORY_KEY
+from migrations.raw_statements import own_cursor
 from migrations.tools_tables import KEEP_OURS
 
 Direction = Literal["upgrade", "downgrade"]
@@ -112,7 +113,7 @@ class RawSession:
 
     def send(self, statement: str) -> int:
         """Send a statement; how many rows it touched."""
-        cursor = self._driver.cursor()
+        cursor = own_cursor(self._driver)
         try:
             cursor.execute(statement)
             return max(int(cursor.rowcount), 0)
@@ -121,7 +122,7 @@ class RawSession:
 
     def row(self, statement: str) -> Sequence[Any] | None:
         """The first row of a query."""
-        cursor = self._driver.cursor()
+        cursor = own_cursor(self._driver)
         try:
             cursor.execute(statement)
             return cursor.fetchone()
@@ -130,7 +131,7 @@ class RawSession:
 
     def rows(self, statement: str) -> Sequence[Sequence[Any]]:
         """All rows of a query."""
-        cursor = self._driver.cursor()
+        cursor = own_cursor(self._driver)
         try:
             cursor.execute(statement)
             return cursor.fetchall()

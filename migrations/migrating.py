@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -20,6 +21,7 @@ from migrations.errors import is_cut
 from migrations.locks import MIGRATING
 from migrations.outside import NOTHING, Outside
 from migrations.own_transactions import OwnTransactions, ends_a_transaction
+from migrations.raw_statements import watch_raw_statements
 from migrations.repeating import repeating
 from migrations.time_limits import TimeLimits, asked_past_sqlalchemy
 from migrations.trace import Trace
@@ -58,6 +60,8 @@ class MigratingSession:
         self.attempt = Attempt()
         self._outside = outside
         self._is_sent = True
+        # Whether SQLAlchemy has told of what is being sent.
+        self._is_told = False
         # Of each session, what its transaction has sent so far.
         self._open: dict[int, list[str]] = {}
         self._made: set[str] = set()
@@ -146,6 +150,7 @@ class MigratingSession:
             self.attempt.begin(revision)
             self._limits.begin()
             self._outside.open(revision)
+            watch_raw_statements(context.connection.connection.dbapi_connection, self._around_raw)
             yield step
             # Alembic asks for the next step after it has committed this one; where the revision has ended Alembic's
             # transaction itself, its mark waits in another, which nobody would commit.
@@ -192,10 +197,30 @@ class MigratingSession:
             return statement, parameters
         self._is_sent = True
         instead = self._looked_at(conn, _as_sent(conn, statement), statement, parameters)
+        self._is_told = True
         if instead is None:
             return statement, parameters
         self._is_sent = instead != NOTHING
         return instead, [] if many else ()
+
+    @contextmanager
+    def _around_raw(self, session: psycopg.Connection, statement: str) -> Generator[None]:
+        """Note what a revision sends past SQLAlchemy outside a transaction."""
+        if self.attempt.revision is None or self.attempt.marked or self._is_told or not session.autocommit:
+            yield
+            return
+        if self.watch.lost is not None:
+            raise self.watch.lost
+        self._outside.note.has_committed()
+        self._note_own(session, statement, outside=True, is_backfill=False)
+        self._outside.before(session, statement)
+        try:
+            yield
+        except BaseException:
+            self._outside.failed(session)
+            raise
+        self._own.ended(session, self.attempt.revision)
+        self._outside.after(session)
 
     def _before_backfill(self, conn: Connection, cursor: Any, statement: str, parameters: Any) -> None:
         del cursor
@@ -272,6 +297,7 @@ class MigratingSession:
 
     def _after(self, conn: Connection, cursor: Any, *rest: Any) -> None:
         del rest
+        self._is_told = False
         if self.attempt.revision is None or not self._runner.is_mine(conn):
             return
         self.watch.statement_ended()
@@ -287,6 +313,7 @@ class MigratingSession:
             self._outside.after(session)
 
     def _failed(self, context: Any) -> None:
+        self._is_told = False
         self.watch.statement_ended()
         driver = getattr(context, "original_exception", None)
         if driver is not None and (is_cut(driver) or context.is_disconnect):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from migrations.raw_statements import own_cursor
 from migrations.settled import UNLIMITED, settling
 from migrations.wanted_locks import RESETS_ALL, Wanted
 
@@ -87,7 +88,7 @@ class TimeLimits:
 
 def asked_past_sqlalchemy(session: Any, statement: str) -> Any:
     """Send a statement past SQLAlchemy, whatever the driver is; the first column of its first row."""
-    cursor = session.cursor()
+    cursor = own_cursor(session)
     try:
         cursor.execute(statement)
         row = cursor.fetchone() if cursor.description else None

@@ -172,6 +172,28 @@ def test_what_a_second_connection_has_committed_is_not_done_again(
     assert counted(watcher) == [(0, ["r1"])]
 
 
+RAW = "raw = op.get_bind().connection.dbapi_connection"
+RAW_WAYS = {
+    "COPY": """with raw.cursor().copy("COPY a (id) FROM STDIN") as copy:
+            copy.write("2\\n")""",
+    "INSERT": 'raw.execute("INSERT INTO a VALUES (%s)", (2,))',
+    "many": 'raw.cursor().executemany("INSERT INTO a VALUES (%s)", [(2,)])',
+}
+
+
+@pytest.mark.parametrize("env", [ENVIRONMENT, ""], ids=["foreign", "own"])
+@pytest.mark.parametrize("way", list(RAW_WAYS))
+def test_what_went_past_sqlalchemy_outside_a_transaction_is_not_done_again(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History], way: str, env: str
+) -> None:
+    body = f"{RAW}\n    with op.get_context().autocommit_block():\n        {RAW_WAYS[way]}\n        "
+    with pytest.raises(RevisionFailed, match="outside a transaction and left"):
+        upgrade(database.owner_dsn, project(BEFORE, f'{body}raise ValueError("stop")', env=env), release_id="r")
+    with pytest.raises(HalfApplied):
+        upgrade(database.owner_dsn, project(BEFORE, f"{body}pass", env=env), release_id="r")
+    assert watcher.execute("SELECT array_agg(id ORDER BY id) FROM a").fetchone() == ([1, 2],)
+
+
 def test_a_commit_that_is_refused_leaves_nothing(
     database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History]
 ) -> None:
