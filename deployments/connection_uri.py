@@ -6,6 +6,7 @@ from collections.abc import Collection
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import psycopg
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 _DELIMITED = re.compile(
@@ -114,7 +115,7 @@ def another_way(uri: str, hosts: Collection[str], *, database: str, role: str) -
 def encrypted(uri: str) -> str:
     """Force TLS on a connection string; the loopback interface alone may do without."""
     parts = urlsplit(uri)
-    if all(is_loopback(host) for host, _ in _places(uri)):
+    if all(is_loopback(host) for host, _ in _places(_for_libpq(uri))):
         return uri
     query = dict(parse_qsl(parts.query))
     # Source: drivers of other languages take `ssl=false` for the last word.
@@ -122,6 +123,14 @@ def encrypted(uri: str) -> str:
     if query.get("sslmode") not in _ENCRYPTED:
         query["sslmode"] = "require"
     return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
+
+
+def _for_libpq(uri: str) -> str:
+    """An address without what other drivers read in its query, such as Prisma's `pgbouncer`, which libpq refuses."""
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    parts = urlsplit(uri)
+    kept = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name in known]
+    return urlunsplit(parts._replace(query=urlencode(kept, quote_via=quote)))
 
 
 def _pooled(host: str) -> str:

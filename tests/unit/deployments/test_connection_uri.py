@@ -75,6 +75,12 @@ def test_the_way_to_this_machine_is_left_as_it_is(uri: str) -> None:
     assert encrypted(uri) == uri
 
 
+def test_what_other_drivers_read_stays_and_the_way_is_encrypted_all_the_same() -> None:
+    prisma = "pgbouncer=true&connection_limit=5"
+    assert encrypted(f"postgresql://u:p@127.0.0.1/db?{prisma}") == f"postgresql://u:p@127.0.0.1/db?{prisma}"
+    assert encrypted(f"postgresql://u:p@{OURS}/db?{prisma}").endswith(f"/db?{prisma}&sslmode=require")
+
+
 def test_what_follows_the_question_mark_means_the_same_to_libpq() -> None:
     uri = f"postgresql://u:p@{OURS}/db?options=-c%20search_path%3Da%2Bb&application_name=a%20b"
     wanted = {**conninfo_to_dict(uri), "sslmode": "require"}
