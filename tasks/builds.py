@@ -1,6 +1,7 @@
 """One way to build a commit's application, for staging and for production alike."""
 
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -36,7 +37,7 @@ def application_dsn(given: Settings, environment: Environment) -> SecretStr:
     """The application's pooled DSN, proven to lead to the environment: the secret given for it, or what Neon knows.
 
     Raises:
-        WrongDatabase: it leads elsewhere, or where it leads cannot be told; nothing was sent there.
+        WrongDatabase: it leads elsewhere, where it leads cannot be told, or it is the owner's; nothing was sent there.
     """
     client, branch = connections.neon(given), connections.branch_of(given, environment)
     setting, secret = _given(given, environment)
@@ -44,6 +45,9 @@ def application_dsn(given: Settings, environment: Environment) -> SecretStr:
         secret = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_app_role, pooled=True)
     if (why := unclear_way(secret.get_secret_value())) is not None:
         raise WrongDatabase(setting, environment, why)
+    if unquote(urlsplit(secret.get_secret_value()).username or "") == given.neon_owner_role:
+        why = f"it is {given.neon_owner_role}'s, who owns the database: an application with its rights sees every row"
+        raise WrongDatabase(setting, environment, f"{why} and may change the schema")
     dsn = encrypted(secret.get_secret_value())
     try:
         refuse_another_database(dsn, connections.owner_dsn(given, branch))

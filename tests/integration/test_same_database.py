@@ -84,6 +84,20 @@ def test_a_string_that_may_lead_to_several_places_is_refused_and_not_told(given:
     assert "88aa" not in str(told.value)
 
 
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_owner_s_string_is_no_application_s(given: Settings, environment: Environment) -> None:
+    client, branch = connections.neon(given), connections.branch_of(given, environment)
+    owner = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_owner_role, pooled=True)
+    wrong = with_dsn(given, environment, owner.get_secret_value())
+    with pytest.raises(WrongDatabase, match=f"it is {given.neon_owner_role}'s, who owns the database") as told:
+        builds.application_dsn(wrong, environment)
+    assert not told.value.transient
+    assert len(builds.wrong_ways(wrong, reset_staging=True)) == 1
+    named = given.model_copy(update={"neon_app_role": given.neon_owner_role})
+    with pytest.raises(WrongDatabase, match="NEON_APP_ROLE is not used"):
+        builds.application_dsn(named, environment)
+
+
 def test_a_staging_that_is_replaced_need_not_be_reached_yet(given: Settings) -> None:
     unreached = with_dsn(given, "staging", "postgresql://nobody:pw-88aa@127.0.0.1:1/x")
     assert builds.wrong_ways(unreached, reset_staging=True) == []
