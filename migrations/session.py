@@ -49,7 +49,8 @@ def connect(
 def reader(dsn: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Generator[psycopg.Connection]:
     """Open a read-only REPEATABLE READ session that raises instead of filtering rows.
 
-    What is settled holds for its one transaction alone, so that it reads through any pooler, too, and leaves nothing.
+    What is settled holds for its one transaction alone, so that it reads through a pooler in transaction mode, too, and
+    leaves nothing. One in statement mode knows no transactions: it is told by what answers, as everywhere.
 
     Args:
         dsn: connection string of the owner.
@@ -57,6 +58,7 @@ def reader(dsn: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Gen
 
     Raises:
         DatabaseUnreachable: the server did not answer, or the connection was cut.
+        ThroughPooler: a pooler cut it, since it allows no transaction.
         DatabaseRefused: a statement of the block was refused.
 
     Locks: none beyond AccessShareLock of what the block reads.
@@ -72,5 +74,9 @@ def reader(dsn: str, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Gen
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.execute(settling(settings, local=True).encode())
             yield connection
+    except psycopg.errors.ProtocolViolation as error:
+        # The server itself says so to no client of ours: whoever stands before it does.
+        refuse_pooler(dsn)
+        raise DatabaseRefused.of(dsn, "reading", error) from error
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "reading", error) from error

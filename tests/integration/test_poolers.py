@@ -30,6 +30,8 @@ from migrations.session import connect, reader
 Mode = Literal["transaction", "statement", "session"]
 
 _STARTUP, _NO_TLS, _IDLE = 196608, b"N", b"I"
+# Source: so PgBouncer ends a client that begins a transaction in statement mode.
+_NO_TRANSACTIONS = b"SFATAL\0C08P01\0Mtransaction blocks not allowed in statement pooling mode\0\0"
 
 
 class Pooler:
@@ -77,6 +79,9 @@ class Pooler:
             asked = b""
             while asked != b"X":
                 asked, whole = _next(client)
+                if self._mode == "statement" and asked == b"Q" and whole[5:].startswith(b"BEGIN"):
+                    client.sendall(_message(b"E", _NO_TRANSACTIONS))
+                    break
                 if asked != b"X":
                     server = server or self._take()
                     server.sendall(whole)
@@ -210,6 +215,14 @@ def test_what_only_reads_goes_through_a_pooler_and_leaves_no_setting(
                 assert other.execute(asked).fetchone() == before
         assert receipt(dsn, dsn, point).tables == ()
         assert other.execute(asked).fetchone() == before
+
+
+def test_what_only_reads_is_told_of_a_pooler_that_knows_no_transactions(database: ProvisionedDatabase) -> None:
+    with pooled(database, 2, "statement") as (_, dsn):
+        with pytest.raises(ThroughPooler, match="Take the direct address"), reader(dsn):
+            pass
+        ran = CliRunner().invoke(app, ["status", "--database-url", dsn], catch_exceptions=False)
+        assert (ran.exit_code, "let the pooler work in session mode" in " ".join(ran.output.split())) == (1, True)
 
 
 def test_a_foreign_env_py_that_takes_a_pooler_itself_is_told(database: ProvisionedDatabase, history: History) -> None:
