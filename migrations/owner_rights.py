@@ -51,8 +51,9 @@ def refuse_without_rights(connection: psycopg.Connection, dsn: str, pending: Seq
         raise OwnerLacksRight(
             place(dsn),
             role,
-            "no schema of its search_path is there",
-            "make one (CREATE SCHEMA public), or set another search_path",
+            "no schema of its search_path is there, or it may use none",
+            "make one that stands in its search_path (CREATE SCHEMA public), or let that lead to one that is there:"
+            f' ALTER ROLE "{role}" SET search_path = public',
         )
     if not makes:
         raise OwnerLacksRight(

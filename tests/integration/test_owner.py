@@ -139,6 +139,11 @@ LACKING = {
         "no schema of its search_path is there",
         "CREATE SCHEMA public",
     ),
+    "no schema by its own setting": (
+        "ALTER ROLE {owner} SET search_path = nowhere",
+        "no schema of its search_path is there",
+        'ALTER ROLE "{owner}" SET search_path = public',
+    ),
 }
 
 
