@@ -253,8 +253,7 @@ class Run:
         """Say so where rows are left that need it."""
         found = self._session.rows(self._backfill.remaining_query(MOST_COUNTED))
         if found:
-            sample = [str(row[0]) for row in found[:5]]
-            raise BackfillIncomplete(self._kept.revision, self._relation, len(found), sample, self._backfill.where)
+            raise BackfillIncomplete(self._kept.revision, self._relation, len(found), self._backfill.where)
 
 
 @contextmanager

@@ -62,18 +62,15 @@ class BackfillIncomplete(MigrationError):
     Attributes:
         revision: whose backfill it is.
         remaining: how many rows, counted up to a limit.
-        sample: the keys of a few.
     """
 
-    def __init__(self, revision: str, table: str, remaining: int, sample: Sequence[str], condition: str) -> None:
+    def __init__(self, revision: str, table: str, remaining: int, condition: str) -> None:
         self.revision = revision
         self.remaining = remaining
-        self.sample = tuple(sample)
         super().__init__(
             f"the backfill of {table} in revision {revision} went through all rows, and {condition} still names"
-            f" {remaining} (keys {', '.join(sample)}). Written meanwhile: the revision before must have a trigger or a"
-            f" default that fills them in; then pilotage backfill restart {revision}. A condition that stays true of"
-            " rows that are done: verify=False"
+            f" {remaining}. Written meanwhile: the revision before must have a trigger or a default that fills them in;"
+            f" then pilotage backfill restart {revision}. Where it stays true of rows that are done: verify=False"
         )
 
 

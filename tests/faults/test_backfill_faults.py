@@ -193,7 +193,8 @@ def test_rows_written_behind_it_are_told_and_a_restart_fills_them_in(
     watcher.execute("INSERT INTO counters VALUES (-5, 0)")
     applying.join()
     assert isinstance(applying.raised, BackfillIncomplete)
-    assert (applying.raised.remaining, applying.raised.sample) == (1, ("-5",))
+    assert applying.raised.remaining == 1
+    assert "-5" not in str(applying.raised)
     with pytest.raises(BackfillIncomplete):
         upgrade(database.owner_dsn, edited, release_id="test")
     assert restart(database.owner_dsn, "r2") == ("r2",)
