@@ -108,10 +108,14 @@ def _sqlite(url: URL) -> Engine:
 def _keep_private(file: Path) -> None:
     """Let the ledger's owner alone read it: the file before SQLite makes it, and what it has beside it by now.
 
-    Source: SQLite gives its journal, WAL and shared memory the permissions of the database.
+    A file that is there is not opened: to close it would drop every lock that this process has on it through SQLite,
+    and another process would take itself for the last one and delete the WAL.
+
+    Source: SQLite gives its journal, WAL and shared memory the permissions of the database. POSIX locks belong to the
+    process, and closing any descriptor of a file drops them all.
     """
     with contextlib.suppress(OSError):
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     for beside in ("", "-journal", "-wal", "-shm"):
         place = file.with_name(file.name + beside)
         with contextlib.suppress(OSError):

@@ -417,6 +417,26 @@ def test_fresh_ledger_may_be_opened_by_several_processes_at_once(url: str) -> No
         assert len(ledger.releases()) == 3
 
 
+def test_a_release_goes_on_writing_after_another_process_has_closed_the_ledger(url: str) -> None:
+    with Ledger.open(url) as lease:
+        release = begin(lease)
+        with Ledger.open(url) as step:
+            step.note(release.id, "before", {})
+            assert in_processes(read_elsewhere, url, 1) == [release.id]
+            step.note(release.id, "after", {})
+        with Ledger.open(url) as fresh:
+            fresh.note(release.id, "anew", {})
+    assert in_processes(read_elsewhere, url, 1) == [release.id]
+    with Ledger.open(url) as ledger:
+        assert [entry.step for entry in ledger.steps(release.id)] == ["before", "after", "anew"]
+
+
+def read_elsewhere(url: str, start: "threading.Barrier", outcomes: "multiprocessing.Queue[str]") -> None:
+    start.wait(60)
+    with Ledger.open(url) as ledger:
+        outcomes.put(ledger.releases()[0].id)
+
+
 def in_processes(work: object, url: str, count: int) -> list[str]:
     spawn = multiprocessing.get_context("spawn")
     start, outcomes = spawn.Barrier(count), spawn.Queue()
