@@ -212,6 +212,36 @@ def _logging_left_alone() -> Generator[None]:
         logging.config.fileConfig, logging.config.dictConfig = given
 
 
+class ProgramEnded(Exception):
+    """A file of the project called for the end of the program, which nobody but the program's own user may."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"it ends the program (SystemExit: {code}); let it raise an error instead")
+
+
+@contextmanager
+def kept_running() -> Generator[None]:
+    """Raise an error where env.py or a revision calls for the end of the program: nobody would know.
+
+    Raises:
+        ProgramEnded: it did.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise ProgramEnded(error.code) from error
+
+
+def run_env(script: ScriptDirectory) -> None:
+    """Run the project's env.py, and what it runs.
+
+    Raises:
+        Exception: whatever it raised.
+    """
+    with kept_running():
+        script.run_env()
+
+
 def one_transaction_each(
     config: Config, script: ScriptDirectory, fn: Any, *, written_to: TextIO | None = None, **how: Any
 ) -> EnvironmentContext:

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from migrations import applied
-from migrations.environments import ForeignEnvironment
+from migrations.environments import ForeignEnvironment, kept_running
 from migrations.errors import HistoryUnreadable, SeveralHeads, UnknownRevision
 from migrations.revision import Revision
 
@@ -262,7 +262,8 @@ def current_revisions(connection: psycopg.Connection, version_table: str = VERSI
 
 def _walked(directory: ScriptDirectory, places: Sequence[Path]) -> tuple[Revision, ...]:
     try:
-        scripts = list(directory.walk_revisions("base", "heads"))
+        with kept_running():
+            scripts = list(directory.walk_revisions("base", "heads"))
         return tuple(Revision.of(script, directory) for script in reversed(scripts))
     except Exception as error:  # The head of a revision is code of the release: it may raise anything.
         raise HistoryUnreadable(places, f"{type(error).__name__}: {error}") from error

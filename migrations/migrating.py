@@ -16,7 +16,7 @@ from migrations.applied import Impact
 from migrations.attempt import Attempt, Order
 from migrations.backfill import SURROUNDINGS, Surroundings
 from migrations.bookkeeping import is_bookkeeping
-from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each
+from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each, run_env
 from migrations.errors import is_cut
 from migrations.locks import MIGRATING
 from migrations.outside import NOTHING, Outside
@@ -133,7 +133,7 @@ class MigratingSession:
         )
         try:
             with self._runner.entered(config), one_transaction_each(config, self._script, steps):
-                self._script.run_env()
+                run_env(self._script)
         finally:
             self.watch.transaction_ended()
         for one in done:

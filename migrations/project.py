@@ -9,7 +9,7 @@ from typing import Any
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
-from migrations.environments import ForeignEnvironment, ForeignRunner
+from migrations.environments import ForeignEnvironment, ForeignRunner, run_env
 from migrations.errors import HistoryUnreadable, WorksElsewhere, place
 from migrations.errors_session import ThroughPooler
 from migrations.history import History
@@ -76,7 +76,7 @@ def history_for(dsn: str, history: History) -> History:
             script = ScriptDirectory.from_config(config)
             # Without `dont_mutate` Alembic would make the version table.
             with EnvironmentContext(config, script, fn=look, dont_mutate=True):
-                script.run_env()
+                run_env(script)
     except ThroughPooler:
         raise
     except Exception as error:  # A foreign env.py may raise anything.

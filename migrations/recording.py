@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationStep, RevisionStep
 
 from migrations.apply import downgrade, upgrade
 from migrations.bookkeeping import is_bookkeeping
-from migrations.environments import one_transaction_each
+from migrations.environments import one_transaction_each, run_env
 from migrations.errors import (
     DatabaseRefused,
     DatabaseUnreachable,
@@ -161,7 +161,7 @@ def offline(
             config, script, steps, written_to=buffer, as_sql=True, starting_rev=tuple(current)
         )
         with one_migration(), environment:
-            script.run_env()
+            run_env(script)
     except Exception as error:  # A revision is code of the release: it may raise anything.
         why = f"it cannot be written as SQL: {type(error).__name__}: {error}"
         if not begins:

@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
+from migrations.environments import run_env
 from migrations.history import Revision
 from migrations.lint.values import LintedStatement
 from migrations.locks import one_migration
@@ -57,7 +58,7 @@ def write_offline(
         run = _Run(config, script, revisions, back=back)
         try:
             run.by(_by_env)
-        except (Exception, SystemExit) as error:  # env.py is code of the release: it may raise anything.
+        except Exception as error:  # env.py is code of the release: it may raise anything.
             if run.begun:
                 return run.written(f"{type(error).__name__}: {error}")
             # An env.py may have turned the history to folders of its own.
@@ -67,7 +68,7 @@ def write_offline(
 
 
 def _by_env(script: ScriptDirectory, _environment: EnvironmentContext) -> None:
-    script.run_env()
+    run_env(script)
 
 
 def _plainly(_script: ScriptDirectory, environment: EnvironmentContext) -> None:
