@@ -1,12 +1,15 @@
 """What PostgreSQL says of a failure, without a row's value: its constraint, its table and its column tell enough.
 
 Details, contexts and hints are left out: they quote rows, statements and connection strings. What a function raises may
-quote a row as well: it is told where it stands in the statement to the letter, and otherwise by the function's name.
+quote a row as well: it is told as it stands in the statement, with … in the place of each value, and otherwise by the
+function's name.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 _MASK: Final = "***"
@@ -17,6 +20,10 @@ _DUPLICATE: Final = "23505"
 _SYNTAX: Final = "42601"
 # Source: PL/pgSQL's RAISE, whatever SQLSTATE it is given.
 _RAISE: Final = "exec_stmt_raise"
+_RAISES: Final = re.compile(r"\bRAISE\b", re.IGNORECASE)
+_LITERAL: Final = re.compile(r"'((?:[^']|'')*)'")
+# A shorter piece of a statement says nothing, and may be in a row by chance.
+_SENTENCE: Final = 4
 _QUOTED: Final = re.compile(r"[\"«„“].*[\"»“”]", re.DOTALL)
 _NEAR: Final = re.compile(r"[A-Za-z_]{1,30}|[^\w\s\"']{1,3}")
 
@@ -47,15 +54,31 @@ def sqlstate_of(error: BaseException | None) -> str | None:
 
 def _primary(message: str, state: str, diag: Any, statement: str) -> str:
     if getattr(diag, "source_function", None) == _RAISE or state.startswith(_OF_FUNCTIONS):
-        # What the statement itself raises to the letter is its author's sentence.
-        written = rf"\bRAISE\s+(?:EXCEPTION\s+)?'+{re.escape(message)}'"
-        is_literal = re.search(written, statement.replace("''", "'"), re.IGNORECASE) is not None
-        return message if is_literal else _raised(diag)
+        return _as_written(message, statement) or _raised(diag)
     if state.startswith(_OF_DATA):
         return _QUOTED.sub(f'"{_MASK}"', re.sub(r"\b0x[0-9a-f]{2}\b", _MASK, message))
     if state == _SYNTAX:
         return re.sub(r'"(.*)"', lambda found: _near(found, statement), message, flags=re.DOTALL)
     return message
+
+
+def _as_written(message: str, statement: str) -> str:
+    """What of a message stands in the statement to the letter, with … for the rest; empty where nothing does."""
+    if _RAISES.search(statement) is None or "password" in statement.lower():
+        return ""
+    # The body of a function may stand between single quotes, each of its own doubled.
+    literals = [found[1] for text in (statement, statement.replace("''", "'")) for found in _LITERAL.finditer(text)]
+    parts = {part for one in literals for part in one.replace("''", "'").split("%") if len(part.strip()) >= _SENTENCE}
+    written = [False] * len(message)
+    for part in parts:
+        for found in re.finditer(re.escape(part), message):
+            written[found.start() : found.end()] = [True] * len(part)
+    if not any(written):
+        return ""
+    # A sign or two between pieces of the statement, such as quotes, are nobody's value.
+    marked = groupby(zip(message, written, strict=True), itemgetter(1))
+    runs = ((shown, "".join(one for one, _ in run)) for shown, run in marked)
+    return "".join(run if shown or re.fullmatch(r"\W{1,2}", run) else "…" for shown, run in runs)
 
 
 def _near(found: re.Match[str], statement: str) -> str:

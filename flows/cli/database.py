@@ -51,10 +51,15 @@ def for_libpq(url: str, given_as: str) -> str:
 def is_readable(url: str) -> bool:
     """Whether a connection string can be read, and in one way only."""
     found = _without_driver(url)
-    return parts_of(found) is not None and not ("://" in found and is_ambiguous(found))
+    return parts_of(found) is not None and not (_is_address(found) and is_ambiguous(found))
 
 
 def _without_driver(url: str) -> str:
     scheme, mark, rest = url.partition("://")
-    # A string of keywords may hold such a mark in its password.
-    return f"{scheme.partition('+')[0]}{mark}{rest}" if mark and "=" not in scheme else url
+    return f"{scheme.partition('+')[0]}{mark}{rest}" if _is_address(url) else url
+
+
+def _is_address(url: str) -> bool:
+    """Whether it is an address; a string of keywords may hold such a mark in its password."""
+    scheme, mark, _ = url.partition("://")
+    return bool(mark) and "=" not in scheme

@@ -55,7 +55,8 @@ def test_its_progress_is_told_and_its_state_kept(database: ProvisionedDatabase) 
     by_hand(database, "UPDATE things SET a = 'x' WHERE id = 240")
     code, said = pilotage(database, "apply")
     assert code == 1
-    assert 'invalid input syntax for type integer: "x"' in said
+    assert "invalid input syntax for type integer" in said
+    assert '"x"' not in said
     assert "applying again goes on there" in said
     code, said = pilotage(database, "backfill", "status")
     assert (code, f"{FILLED} (upgrade)" in said, "not finished" in said) == (0, True, True)

@@ -175,7 +175,7 @@ def test_texts_become_keys_and_the_way_back_writes_them_again(database: Provisio
     texts = old.rows('SELECT id, "userId", "ownerId" FROM artifacts')
     assert texts[meanwhile] == texts[by_the_next] == (str(old.user), old.user)
     assert texts[nobodys] == ("somebody", None)
-    with pytest.raises(RevisionFailed, match="1 rows of artifacts have no owner: give each its user, or delete it"):
+    with pytest.raises(RevisionFailed, match="… rows of artifacts have no owner: give each its user, or delete it"):
         upgrade(database.owner_dsn, HISTORY, release_id="r")
     old.connection.execute("DELETE FROM artifacts WHERE id = %s", (nobodys,))
     upgrade(database.owner_dsn, HISTORY, release_id="r")
@@ -203,7 +203,7 @@ def test_a_text_that_was_never_a_key_stops_the_release_and_is_told(
         old.permission("the administrator")
     else:
         old.usage("message 7", None)
-    with pytest.raises(RevisionFailed, match=r"1 rows of \w+ (name no user in|have a) .*: SELECT id, ") as caught:
+    with pytest.raises(RevisionFailed, match=r"… rows of \w+ (name no user in|have a) .*: SELECT id, ") as caught:
         upgrade(database.owner_dsn, HISTORY, release_id="r")
     said = str(caught.value)
     query = said[said.index("SELECT id") :].split(" in: ", maxsplit=1)[0]

@@ -71,7 +71,13 @@ FAILING = {
     """SELECT '{"a": F32.1}'::json""": ("invalid input syntax for type json",),
     "SELECT refused('ana@example.com')": ("function refused(text), line 1, raised an exception",),
     "SELECT disguised('ana@example.com')": ("function disguised(text), line 1, raised an exception",),
-    "DO $$ BEGIN RAISE EXCEPTION 'the code % is unknown', (SELECT code FROM patients); END $$": ("a DO block, line 1",),
+    "DO $$ BEGIN RAISE EXCEPTION 'the code % is unknown', (SELECT code FROM patients); END $$": (
+        "the code … is unknown",
+    ),
+    "DO $$ BEGIN RAISE EXCEPTION USING MESSAGE = (SELECT code FROM patients) || ' is unknown: ' || 'stop'; END $$": (
+        "… is unknown: stop",
+    ),
+    "DO $$ BEGIN RAISE EXCEPTION USING MESSAGE = (SELECT code FROM patients); END $$": ("a DO block, line 1",),
     "DO $$ BEGIN RAISE EXCEPTION 'say this'; END $$": ("say this",),
     "ALTER ROLE nobody_here PASSWORD 'Tr0ub4dor'": ('role "nobody_here" does not exist',),
     "ALTER ROLE nobody_here PASSWORD 'it's Tr0ub4dor'": ("unrecognized role option",),
