@@ -149,7 +149,11 @@ def test_the_trace_of_a_statement_outside_of_transactions_is_what_a_sample_sees(
     history = one_revision(tmp_path, body)
     # Another session makes it wait, so that who samples cannot miss it.
     with psycopg.connect(tables.owner_dsn) as other:
-        if "VACUUM" not in sql:
+        if "VACUUM" in sql:
+            # It would not come to its statement behind a lock: so many rows last long enough to be seen.
+            other.execute("INSERT INTO parent SELECT n, 'p' || n FROM generate_series(20001, 400000) n")
+            other.commit()
+        else:
             other.execute("LOCK TABLE parent, child IN ROW EXCLUSIVE MODE")
         release = threading.Thread(target=let_go_once_waited_for, args=(tables.owner_dsn, other))
         release.start()
