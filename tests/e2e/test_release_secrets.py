@@ -1,0 +1,197 @@
+"""No secret leaves a release, by whichever of its doors: each runs as its worker runs it."""
+
+import os
+import secrets
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from dulwich.objects import Blob, Commit, ObjectID, Tree
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL
+
+from deployments.settings import Settings
+from flows.cli.place import CLONE
+from tasks import connections
+from tasks.builds import application_dsn
+
+WRITTEN = ("ghp_Quill0123456789abcdef0123", "quill-bearer-5512-token")
+WAIT_S = 60.0
+
+RUN = """
+from flows.release import release
+from tasks.values import ReleaseRequest
+release(ReleaseRequest(ref={ref!r}, watch_seconds=6))
+"""
+REVISION = '''
+"""Change what is kept of patients."""
+import os
+from alembic import op
+revision = "20251101_1000"
+down_revision = "20250122_1030"
+branch_labels = None
+depends_on = None
+phase = "expand"
+
+def upgrade() -> None:
+{upgrade}
+
+def downgrade() -> None:
+    pass
+'''
+
+
+def secrets_of(given: Settings) -> set[str]:
+    """What opens anything of a platform."""
+    dsns = [
+        application_dsn(given, "production").get_secret_value(),
+        application_dsn(given, "staging").get_secret_value(),
+        connections.owner_dsn(given, connections.production_branch(given)),
+        connections.owner_dsn(given, connections.staging_branch(given)),
+    ]
+    passwords = {unquote(str(urlsplit(dsn).password)) for dsn in dsns}
+    tokens = (given.neon_api_key, given.vercel_token, given.vercel_automation_bypass_secret)
+    hook = urlsplit(given.slack_webhook_url.get_secret_value()).path.rpartition("/")[2]
+    return {*passwords, *(token.get_secret_value() for token in tokens), hook}
+
+
+def rows_of(database: Path) -> str:
+    """All that a file of SQLite keeps."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as session:
+        return "\n".join(session.iterdump())
+
+
+class Doors:
+    """A target, and all that a release of it leaves anywhere.
+
+    Attributes:
+        live: the target.
+        folder: where what the worker writes goes.
+    """
+
+    def __init__(self, live: Any, folder: Path) -> None:
+        self.live = live
+        self.folder = folder
+        self.canaries = {*WRITTEN, *secrets_of(live.given)}
+
+    def commit(self, changed: dict[str, str]) -> str:
+        """Make a ref of the first version with other files."""
+        name = f"canary-{secrets.token_hex(4)}"
+        with Repo(self.live.given.release_repository.removeprefix("file://")) as repo:
+            parent = repo[repo.refs[Ref(b"refs/heads/v1")]]
+            assert isinstance(parent, Commit)
+            made = Commit()
+            made.tree = _with(repo, parent.tree, changed)
+            made.parents = [parent.id]
+            made.author = made.committer = b"Ana <ana@example.com>"
+            made.author_time = made.commit_time = int(time.time())
+            made.author_timezone = made.commit_timezone = 0
+            made.message = name.encode()
+            repo.object_store.add_object(made)
+            repo.refs[Ref(f"refs/heads/{name}".encode())] = made.id
+        return name
+
+    def release(self, ref: str, **variables: str) -> str:
+        """Release as a worker does; all that anybody can read of it afterwards."""
+        given = {
+            **os.environ,
+            "PREFECT_API_URL": str(PREFECT_API_URL.value()),
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+            "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks,migrations,deployments",
+            "PREFECT_LOGGING_LEVEL": "DEBUG",
+            "PYTHONPATH": str(CLONE),
+            **variables,
+        }
+        ran = subprocess.run(
+            [sys.executable, "-c", RUN.format(ref=ref)],
+            env=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 1, ran.stdout + ran.stderr
+        self._wait_for_events(ref)
+        return "\n".join((ran.stdout, ran.stderr, *self._kept()))
+
+    def _wait_for_events(self, ref: str) -> None:
+        """The server keeps events some seconds after they happened."""
+        ends = time.monotonic() + WAIT_S
+        found = "SELECT 1 FROM events WHERE event = 'prefect.flow-run.Failed' AND resource LIKE ?"
+        while True:
+            with closing(sqlite3.connect(f"file:{self._prefect_s()}?mode=ro", uri=True, timeout=60)) as session:
+                if session.execute(found, (f"%release {ref}%",)).fetchone():
+                    return
+            assert time.monotonic() < ends
+            time.sleep(0.2)
+
+    @staticmethod
+    def _prefect_s() -> Path:
+        return Path(str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition("///")[2])
+
+    def _kept(self) -> Iterator[str]:
+        yield rows_of(self._prefect_s())
+        yield rows_of(Path(self.live.given.ledger_url.get_secret_value().removeprefix("sqlite:///")))
+        yield str(self.live.platform.slack_messages())
+        # The revisions of a commit are its author's words.
+        for folder in (self.folder, self.live.given.cache_folder):
+            for file in folder.rglob("*"):
+                if file.is_file() and not {"revisions", "repository"} & {*file.parts}:
+                    yield file.read_bytes().decode(errors="replace")
+
+    def leaked(self, said: str) -> list[str]:
+        """The lines that hold what they must not."""
+        return [line for line in said.splitlines() if any(canary in line for canary in self.canaries)]
+
+
+def _with(repo: Repo, root: ObjectID, changed: dict[str, str]) -> ObjectID:
+    """The tree of a commit with other files in it."""
+    tree = repo[root]
+    assert isinstance(tree, Tree)
+    tree = tree.copy()
+    assert isinstance(tree, Tree)
+    for path, text in changed.items():
+        first, slash, rest = path.partition("/")
+        if slash:
+            tree[first.encode()] = (0o040000, _with(repo, tree[first.encode()][1], {rest: text}))
+        else:
+            blob = Blob.from_string(text.encode())
+            repo.object_store.add_object(blob)
+            tree[first.encode()] = (0o100644, blob.id)
+    repo.object_store.add_object(tree)
+    return tree.id
+
+
+@pytest.fixture
+def doors(live: Any, tmp_path: Path) -> Doors:
+    return Doors(live, tmp_path)
+
+
+def test_a_revision_that_cannot_be_loaded_tells_nothing_of_the_worker_s_environment(doors: Doors) -> None:
+    revision = REVISION.format(upgrade="    pass") + "\nraise ValueError(str(dict(os.environ)))\n"
+    said = doors.release(doors.commit({"migrations/versions/20251101_1000_patients.py": revision}))
+    assert doors.leaked(said) == []
+    assert "'PREFECT_LOGGING_LEVEL': 'DEBUG'" in str(doors.live.newest().summary)
+
+
+def test_a_build_that_prints_its_variables_is_told_without_them(doors: Doors) -> None:
+    shown = "\n".join(
+        (
+            "import os, sys",
+            f"print('git clone https://x:{WRITTEN[0]}@github.com/a/b')",
+            f"print('Authorization: Bearer {WRITTEN[1]}')",
+            "print(os.environ['DATABASE_URL_POOLED'], dict(os.environ), sep='\\n')",
+            "sys.exit('the end of the build')",
+        )
+    )
+    said = doors.release(doors.commit({"application/main.py": shown}))
+    assert doors.leaked(said) == []
+    assert "the end of the build" in said
