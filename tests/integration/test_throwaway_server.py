@@ -28,4 +28,5 @@ def test_a_named_server_is_taken_before_the_development_database_and_before_one_
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://development")
     with server_for_throwaways("postgresql://named") as named, server_for_throwaways(None) as development:
-        assert (named, development) == ("postgresql://named", "postgresql://development")
+        hosts = [(conninfo_to_dict(dsn)["host"], conninfo_to_dict(dsn)["sslmode"]) for dsn in (named, development)]
+        assert hosts == [("named", "require"), ("development", "require")]
