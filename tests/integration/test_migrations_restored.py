@@ -127,7 +127,8 @@ def test_what_was_in_flight_at_the_seal_is_on_the_receipt_and_not_in_the_recover
     dsn = source.superuser_dsn()
     with psycopg.connect(dsn) as slow:
         with slow.transaction():
-            slow.execute("UPDATE t SET n = -1 WHERE id = 100")
+            row = slow.execute("UPDATE t SET n = -1 WHERE id = 100 RETURNING pg_current_xact_id()::text").fetchone()
+            assert row is not None
             with slow.transaction():
                 # A savepoint that has ended keeps no lock on its id: nothing lists it.
                 slow.execute("UPDATE t SET n = -2 WHERE id = 200")
@@ -135,7 +136,8 @@ def test_what_was_in_flight_at_the_seal_is_on_the_receipt_and_not_in_the_recover
                 let_write(dsn, 30)
                 point = seal(dsn, quiet_s=0.1)
                 let_write(dsn, 30)
-        assert len(point.in_flight_xids) == 1
+        # One of the writers may have been under way too: beside the slow one no moment is quiet.
+        assert int(row[0]) in point.in_flight_xids
     folder = tmp_path / "in-flight"
     folder.mkdir()
     before = agree(source, spawner, point, folder)
