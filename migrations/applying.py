@@ -197,7 +197,9 @@ class Run:
             raise failed_before_any(error, self._dsn, self._order.history.folders) from error
         left = self._outside.clean()
         if not is_contended(error) or self._outside.note.is_half:
-            raise failed(error, attempt, self._outside.note.stands, left) from error
+            file = self._order.history.revision(attempt.revision).path
+            # What it was raised from may hold a row, and every traceback would show it.
+            raise failed(error, attempt, file, stands=self._outside.note.stands, left=left) from None
         self._pause(attempt.revision, error)
 
     def _pause(self, revision: str, error: Exception) -> None:

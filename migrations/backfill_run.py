@@ -200,7 +200,7 @@ class Run:
                 statement=statement,
                 message=worded(error),
                 left_behind=[f"{self._changed} rows of {self._relation} that are done; applying again goes on there"],
-            ) from error
+            ) from None
 
     def _pause_or_raise(self, error: Exception, tries: int, spent_s: float) -> None:
         """Wait before the next try where rows were locked; smaller batches meet fewer of them."""

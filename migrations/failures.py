@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from migrations.attempt import Attempt
 from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
 from migrations.errors_apply import StatementTooLong
+from migrations.raised import raised
 from migrations.shapes import shape
 from migrations.worded import sqlstate_of, worded
 
@@ -39,12 +40,15 @@ def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> Mi
     return HistoryUnreadable(folders, f"{type(error).__name__}: {error}")
 
 
-def failed(error: Exception, attempt: Attempt, stands: Sequence[str], left: Sequence[str]) -> MigrationError:
+def failed(
+    error: Exception, attempt: Attempt, file: Path, *, stands: Sequence[str], left: Sequence[str]
+) -> MigrationError:
     """What went wrong in a revision.
 
     Args:
         error: what it raised.
         attempt: what was sent last.
+        file: the revision's own.
         stands: the statements of it that stand, since it works outside a transaction.
         left: what its last statement left, and what could not be taken away.
     """
@@ -60,7 +64,7 @@ def failed(error: Exception, attempt: Attempt, stands: Sequence[str], left: Sequ
         revision,
         sqlstate=state,
         statement=statement,
-        message=worded(driver, statement or "") if driver is not None else f"{type(error).__name__}: {error}",
+        message=worded(driver, statement or "") if driver is not None else raised(error, file),
         left_behind=left_behind,
     )
 

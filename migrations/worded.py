@@ -8,11 +8,14 @@ function's name.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
 _MASK: Final = "***"
+# Stands where a message held what its author did not spell.
+LEFT_OUT: Final = "…"
 # Source: class 22 (data exception) quotes what could not be read as a value.
 _OF_DATA: Final = "22"
 _OF_FUNCTIONS: Final = "P0"
@@ -68,9 +71,18 @@ def _as_written(message: str, statement: str) -> str:
         return ""
     # The body of a function may stand between single quotes, each of its own doubled.
     literals = [found[1] for text in (statement, statement.replace("''", "'")) for found in _LITERAL.finditer(text)]
-    parts = {part for one in literals for part in one.replace("''", "'").split("%") if len(part.strip()) >= _SENTENCE}
+    return spelled_out(message, [part for one in literals for part in one.replace("''", "'").split("%")])
+
+
+def spelled_out(message: str, literals: Iterable[str]) -> str:
+    """What of a message is spelled in literals, with … for the rest; empty where nothing is.
+
+    Args:
+        message: any text.
+        literals: the texts that its author has written, or pieces of them.
+    """
     written = [False] * len(message)
-    for part in parts:
+    for part in {one for one in literals if len(one.strip()) >= _SENTENCE}:
         for found in re.finditer(re.escape(part), message):
             written[found.start() : found.end()] = [True] * len(part)
     if not any(written):
@@ -78,7 +90,7 @@ def _as_written(message: str, statement: str) -> str:
     # A sign or two between pieces of the statement, such as quotes, are nobody's value.
     marked = groupby(zip(message, written, strict=True), itemgetter(1))
     runs = ((shown, "".join(one for one, _ in run)) for shown, run in marked)
-    return "".join(run if shown or re.fullmatch(r"\W{1,2}", run) else "…" for shown, run in runs)
+    return "".join(run if shown or re.fullmatch(r"\W{1,2}", run) else LEFT_OUT for shown, run in runs)
 
 
 def _near(found: re.Match[str], statement: str) -> str:

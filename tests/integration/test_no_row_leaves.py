@@ -1,11 +1,17 @@
 """Statements are told by their shape, and failures without a row's value or a password that a statement sets."""
 
+import shutil
+import traceback
+from pathlib import Path
+
 import psycopg
 import pytest
 
 from deployments.local.provision import ProvisionedDatabase
+from migrations.apply import upgrade
 from migrations.errors import DatabaseRefused, RevisionFailed, Session
 from migrations.errors_apply import HalfApplied, StatementTooLong
+from migrations.history import History
 from migrations.shapes import shape
 from migrations.watching import Blocked
 from migrations.worded import worded
@@ -116,3 +122,65 @@ def test_a_failure_is_told_with_its_constraint_and_without_a_row(database: Provi
     for text in told:
         assert [value for value in VALUES if value in text] == [], text
     assert [wanted for wanted in FAILING[statement] if wanted not in told[0]] == [], told[0]
+
+
+READS = 'row = op.get_bind().exec_driver_sql("SELECT ssn, code FROM patients").one()'
+CAUGHT = "\n    try: raise KeyError(row.ssn)\n    except KeyError"
+RAISES = {
+    "raise ValueError(row)": "ValueError, at r2.py:",
+    "raise ValueError(f'the code {row.code}, {row.ssn!r}, is new')": "ValueError: the code …, is new, at r2.py:",
+    "raise ValueError('%s is unknown' % row.code)": "ValueError: … is unknown, at r2.py:",
+    "raise ValueError('{0.code}, beside {0.ssn}, is new'.format(row))": "ValueError: …, beside …, is new, at r2.py:",
+    "int(row.code)": "ValueError, at r2.py:",
+    "{}[row.ssn]": "KeyError, at r2.py:",
+    "getattr(op, row.code)": "AttributeError, at r2.py:",
+    "row.nothing": "AttributeError: Could not locate column in row for column 'nothing', at r2.py:",
+    "nobody(row)": "NameError: name 'nobody' is not defined, at r2.py:",
+    "assert row.code is None, row": "AssertionError, at r2.py:",
+    "raise ValueError('the codes are old')": "ValueError: the codes are old, at r2.py:",
+    "raise ExceptionGroup('all are old', [ValueError(row)])": "ExceptionGroup: all are old…, at r2.py:",
+    "error = ValueError('it is old'); error.add_note(str(row)); raise error": "ValueError: it is old, at r2.py:",
+    f"{CAUGHT} as error: raise ValueError('it is old') from error": "ValueError: it is old, at r2.py:",
+    f"{CAUGHT}: raise ValueError('it is old')": "ValueError: it is old, at r2.py:",
+    "op.get_bind().execute(sa.text('SELECT :it').bindparams(sa.bindparam('it', row.ssn, sa.DateTime)), [{'it': sa}])": (
+        "r2 failed"
+    ),
+    "op.execute(sa.insert(sa.table('patients', sa.column('on', sa.LargeBinary))).values(on=row.code))": "r2 failed",
+    "op.execute('DO $$ BEGIN RAISE unique_violation USING MESSAGE = (SELECT ssn FROM patients); END $$')": "a DO block",
+}
+
+
+HEAD = """from alembic import op
+import sqlalchemy as sa
+revision = "{}"
+down_revision = {!r}
+
+def downgrade(): ...
+def upgrade():
+    {}
+"""
+ROWS_OF_ITS_OWN = """
+    op.execute("CREATE TABLE patients (ssn text, code text)")
+    op.execute("INSERT INTO patients VALUES ('123-' || '45-6789', 'F3' || '2.1')")
+"""
+
+
+def test_what_a_revision_raises_is_told_by_type_and_place_and_in_its_own_words(
+    database: ProvisionedDatabase, tmp_path: Path
+) -> None:
+    (tmp_path / "r1.py").write_text(HEAD.format("r1", None, ROWS_OF_ITS_OWN))
+    upgrade(database.owner_dsn, History.load(tmp_path), release_id="r")
+    for number, (deed, wanted) in enumerate(RAISES.items(), 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        shutil.copy(tmp_path / "r1.py", folder)
+        body = f"{READS}; {deed}" if not deed.startswith("\n") else READS + deed
+        (folder / "r2.py").write_text(HEAD.format("r2", "r1", body))
+        with pytest.raises(RevisionFailed) as caught:
+            upgrade(database.owner_dsn, History.load(folder), release_id="r")
+        shown = "".join(traceback.format_exception(caught.value))
+        assert [value for value in VALUES if value in shown] == [], shown
+        assert wanted in str(caught.value)
+        if "at r2.py" in wanted:
+            is_left_out = "…" in wanted or ": " not in wanted
+            assert ("run the revision with Alembic itself" in str(caught.value)) is is_left_out
