@@ -3,7 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from deployments import application
@@ -15,8 +15,7 @@ from migrations.catalog import Catalog, read_catalog
 from migrations.checks import run_checks
 from migrations.checks.users import users_seen
 from migrations.session import reader
-from migrations.throwaway import promised_catalog
-from tasks import connections, verdicts
+from tasks import catalogue, connections, verdicts
 from tasks.record import recorded
 from tasks.step import step
 from tasks.values import RestorePoint, Verdict
@@ -28,35 +27,43 @@ SLICE_S = 5.0
 def validate_database(
     release_id: str, commit: Commit, revisions: tuple[str, ...], point: RestorePoint, *, unchanged: bool = False
 ) -> tuple[Verdict, ...]:
-    """Hold production's catalogue and rows against what was promised and what was there before.
+    """Hold production's catalogue and rows against what they must be and what was there before.
 
     Args:
         commit: the commit whose revisions stand in production.
         revisions: the revisions that production must be at.
         point: the restore point; its baseline tells what was wrong already.
-        unchanged: compare with the catalogue of the restore point instead of the revisions' promise.
+        unchanged: compare with the catalogue of the restore point, instead of with the one that was recorded or kept
+            last and what the revisions since have made of it.
     """
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
     with recorded(release_id, "validate database", revisions=list(revisions)) as entry:
-        expected = Catalog.from_json(point.catalog_json) if unchanged else _promise(given, commit, revisions)
         with reader(dsn) as connection:
             live = read_catalog(connection)
-        found = run_checks(dsn, promised=expected, row_counts=point.seal.row_counts, loss_limit=given.row_loss_limit)
-        # A throwaway database has none of the grants that the roles of an environment were given.
+        must = (
+            catalogue.Expected(Catalog.from_json(point.catalog_json))
+            if unchanged
+            else _expected(given, dsn, commit, revisions)
+        )
+        # A check needs to know what there is; where that cannot be told, the catalogue's verdict says so.
+        promised = must.catalog or live
+        found = run_checks(dsn, promised=promised, row_counts=point.seal.row_counts, loss_limit=given.row_loss_limit)
+        # Roles are given their grants outside of releases, so these are compared only where nothing may have changed.
         ignored = () if unchanged else ("grant",)
         judged = (
-            verdicts.catalogue(expected.without(*ignored), live.without(*ignored)),
+            verdicts.catalogue(must.catalog and must.catalog.without(*ignored), live.without(*ignored), must.why),
             *(verdicts.check(point, result) for result in found),
         )
         entry.result({"verdicts": [verdicts.as_json(v) for v in judged]})
     return judged
 
 
-def _promise(given: Settings, commit: Commit, revisions: tuple[str, ...]) -> Catalog:
-    """Build the commit's revisions in a throwaway database beside staging, never beside production."""
-    staging = connections.owner_dsn(given, connections.staging_branch(given))
-    return promised_catalog(staging, connections.history(given, commit), revisions)
+def _expected(given: Settings, dsn: str, commit: Commit, revisions: tuple[str, ...]) -> catalogue.Expected:
+    history = connections.history(given, commit)
+    with reader(dsn) as connection:
+        live = catalogue.Live.read(connection, history)
+    return catalogue.expected(given, "production", history, replace(live, revisions=revisions))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from deployments.local.running import RunningPlatform
 from flows.cli import app
 from migrations.catalog import Catalog
-from tasks import connections
-from tests.integration.test_recorded_catalogue import V1, V2, Target
+from tasks import connections, validation
+from tests.integration.test_recorded_catalogue import STANDS, V1, V2, Target
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,34 @@ def test_what_a_held_release_left_is_kept_with_what_was_made_by_hand_once_somebo
     code, said = keep(release.id, "--yes")
     assert code == 1
     assert "was kept already" in said
+
+
+def test_what_was_kept_is_what_a_way_back_and_the_next_release_expect(target: Target) -> None:
+    def catalogue(revision: str) -> tuple[bool | None, str]:
+        verdicts = validation.validate_database.fn(release.id, target.commits["v3"], (revision,), point)
+        return next((one.passed, one.detail) for one in verdicts if one.check == "catalogue")
+
+    release = target.begin("v2")
+    target.migrate("production", release.id, "v2", V2)
+    target.execute("production", "CREATE TABLE kept (id integer PRIMARY KEY)")
+    target.end(release.id)
+    assert keep(release.id, "--yes")[0] == 0
+    release = target.begin("v3")
+    point = target.point("production", (V2,))
+    assert catalogue(V2) == (True, "")
+    target.migrate("production", release.id, "v3", STANDS)
+    assert catalogue(STANDS) == (True, "")
+    assert catalogue(V2)[0] is False
+    target.execute("production", "ALTER TABLE kept ADD COLUMN by_hand text")
+    assert catalogue(STANDS) == (False, "column kept.by_hand added (text)")
+    target.end(release.id)
+    assert keep(release.id, "--yes")[0] == 0
+    # The way back of a release that was kept is a run of its own.
+    release = target.begin("v3")
+    assert catalogue(STANDS) == (True, "")
+    target.execute("production", "DROP TABLE kept")
+    assert catalogue(STANDS)[0] is False
+    target.end(release.id)
 
 
 def test_what_leaves_nothing_to_decide_is_refused_with_a_sentence(target: Target) -> None:

@@ -66,6 +66,13 @@ class Target:
         with psycopg.connect(self.dsn(environment), autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def point(self, environment: str, revisions: tuple[str, ...]) -> RestorePoint:
+        """A restore point of what stands, whose place in the history nobody goes to."""
+        with reader(self.dsn(environment)) as connection:
+            sealed = read_catalog(connection).to_json()
+        seal = Seal("0/1", "1:1:", (), datetime(2026, 11, 27, tzinfo=UTC), 1)
+        return RestorePoint("br_1", "br_2", seal, "", sealed, revisions, "dpl_1", (), NEXT)
+
     @staticmethod
     def drift(environment: str) -> list[str]:
         return [f"{one.kind} {one.subject}" for one in drift.check_environment.fn(environment).findings]
@@ -112,8 +119,7 @@ def test_what_a_release_s_own_revisions_made_is_no_drift_and_what_a_hand_made_is
 
 
 def test_what_was_taken_back_is_no_drift_before_it_is_recorded_and_after(target: Target) -> None:
-    with reader(target.dsn("production")) as connection:
-        sealed = read_catalog(connection).to_json()
+    point = target.point("production", (STANDS,))
     release = target.begin("v3")
     target.migrate("production", release.id, "v3", NEXT)
     target.end(release.id)
@@ -123,8 +129,6 @@ def test_what_was_taken_back_is_no_drift_before_it_is_recorded_and_after(target:
     downgrade(target.dsn("production"), history, STANDS, release_id=release.id)
     assert target.drift("production") == by_hand
     rollback = target.begin("v3")
-    at = datetime(2026, 11, 27, tzinfo=UTC)
-    point = RestorePoint("br_1", "br_2", Seal("0/1", "1:1:", (), at, 1), "", sealed, (STANDS,), "dpl_1", (), NEXT)
     catalogue.keep_restored.fn(rollback.id, release.id, point)
     target.end(rollback.id)
     with connections.ledger(target.given) as ledger:
