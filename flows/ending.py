@@ -95,11 +95,17 @@ def hold(release_id: str, ref: str, error: Exception, failure: Exception, *, und
         undone_id: the release that was to be undone, where that is another one than the ledger's row.
 
     Returns:
-        The summary.
+        The summary, and what leads on.
     """
     stands = present.look().words
     summary = (
         f"undecided: the way back could not be chosen, and nothing was moved: {failure}; {stands}; what failed: {error}"
+    )
+    next_step = (
+        f"`pilotage ledger {release_id}` shows every act; where production was touched, "
+        f"`pilotage rollback {undone_id or release_id} --way application` or `--way data` goes back"
+    ) + (
+        "." if undone_id else f", `pilotage release keep {release_id}` keeps what stands, and {AGAIN.format(ref=ref)}."
     )
     closing = afterwards.tried(release_id, UNCLOSED, lambda: record.close_release(release_id, "undecided", summary))
     afterwards.told(
@@ -107,11 +113,9 @@ def hold(release_id: str, ref: str, error: Exception, failure: Exception, *, und
         f"Release of {ref} is held for a person",
         {"Release": release_id, "What failed": str(error), "What stands": stands, "Ledger": closing},
         text=f"The way back could not be chosen: {failure}",
-        next_step=f"`pilotage ledger {release_id}` shows every act; where production was touched, "
-        f"`pilotage rollback {undone_id or release_id} --way application` or `--way data` goes back"
-        + ("." if undone_id else f", and `pilotage release keep {release_id}` keeps what stands."),
+        next_step=next_step,
     )
-    return summary
+    return _leading_on(summary, "undecided", next_step)
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def ended(back: WayBack, ref: str, way: Way, error: Exception, outcome: Outcome)
         summary,
         f"Release of {ref} {headline}",
         {"What was done": outcome.summary},
-        (FIRST if way is Way.HOLD and back.first else NEXT[walked]).format(release=back.undone_id),
+        (FIRST if way is Way.HOLD and back.first else NEXT[walked]).format(release=back.undone_id, ref=ref),
     )
 
 
@@ -154,11 +158,16 @@ def given_up(back: WayBack, ref: str, way: Way, outcome: Outcome, failure: Excep
     """How far a way back came that could not be walked to its end, and what stands now."""
     done, stands = outcome.summary or "nothing was moved", present.look().words
     again = "data" if way is Way.RESTORE or outcome.kept_branch else "application"
-    go_on = (
-        f"`pilotage rollback {back.undone_id} --way {again}` goes on: what was done is found, and not done again. "
-        if back.point is not None and back.point.serving_deployment_id is not None
-        else ""
-    )
+    if back.point is None:
+        go_on = (
+            f"mend what is named, then release with a fresh staging: `pilotage release start {ref} --reset-staging`. "
+        )
+    elif back.first:
+        go_on = FIRST.format(release=back.undone_id, ref=ref) + " "
+    else:
+        go_on = (
+            f"`pilotage rollback {back.undone_id} --way {again}` goes on: what was done is found, and not done again. "
+        )
     return Ending(
         "undecided",
         f"rollback failed: {failure}; done before that: {done}; now {stands}",
@@ -172,7 +181,7 @@ def say(back: WayBack, error: Exception, outcome: Outcome, ending: Ending) -> st
     """Close the release and tell of it; each is tried for itself, and none changes what was done.
 
     Returns:
-        The summary, with what is left to mend.
+        The summary, with what is left to mend; where a person has to decide, with what leads on.
     """
     release_id = back.release_id
     summary = "; ".join((ending.summary, *(f"to mend: {warning}" for warning in outcome.warnings)))
@@ -197,9 +206,16 @@ def say(back: WayBack, error: Exception, outcome: Outcome, ending: Ending) -> st
     afterwards.told(release_id, ending.headline, facts, next_step=ending.next_step)
     verdicts = back.verdicts + outcome.verdicts
     afterwards.tried(
-        release_id, "the report could not be published", lambda: report.publish(release_id, summary, verdicts)
+        release_id,
+        "the report could not be published",
+        lambda: report.publish(release_id, summary, verdicts, next_step=ending.next_step),
     )
-    return summary
+    return _leading_on(summary, ending.state, ending.next_step)
+
+
+def _leading_on(summary: str, state: EndState, next_step: str) -> str:
+    """What whoever waits for the run is told: where a person has to decide, with the commands to choose from."""
+    return f"{summary}. What to do: {next_step}" if state == "undecided" else summary
 
 
 UNCLOSED = "the ledger could not be told how it ended; `pilotage release abandon` closes it"
@@ -208,13 +224,20 @@ ENDINGS: dict[Way, tuple[str, EndState, str]] = {
     Way.NOTHING: ("failed", "failed", "did not start"),
     Way.HOLD: ("undecided", "undecided", "is held for a person"),
 }
+AGAIN = (
+    "`pilotage release start {ref}`, with a longer `--watch-seconds` and once there is traffic, releases it again: a "
+    "build that serves already is validated and watched, not built again"
+)
 FIRST = (
-    "decide: `pilotage release keep {release}` keeps what stands. Before this release production served nothing, so "
-    "there is no way back: where it is not fit, mend it and release again."
+    "decide: `pilotage release keep {release}` keeps what stands; " + AGAIN + ". Before this release production served "
+    "nothing, so there is no way back: where it is not fit, mend it and release again."
 )
 NEXT = {
     Way.NOTHING: "mend what is named, then release again.",
-    Way.HOLD: "decide: `pilotage release keep {release}` keeps what stands, `pilotage rollback {release}` goes back.",
+    Way.HOLD: "decide: "
+    + AGAIN
+    + "; `pilotage release keep {release}` keeps what stands; `pilotage rollback {release}` "
+    "goes back.",
     Way.STAGING: "read the failed step, mend the commit, release again.",
     Way.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
     Way.APPLICATION: "mend the application, then release again; the schema stays as it is.",

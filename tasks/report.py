@@ -18,25 +18,34 @@ AFFECTED_UNTIL = ("maintenance mode off", "roll back application")
 
 
 @step("report", timeout_s=120)
-def publish(release_id: str, summary: str, verdicts: Sequence[Verdict]) -> str:
+def publish(release_id: str, summary: str, verdicts: Sequence[Verdict], *, next_step: str = "") -> str:
     """Put the whole release into one markdown artifact, and return it.
 
     The artifact's key is the same for all releases of a target, so that each is the next version of the last.
+
+    Args:
+        summary: what became of it, in one line.
+        verdicts: what was measured.
+        next_step: what the reader should do; empty where there is nothing to do.
     """
     given = connections.settings()
     with connections.ledger(given) as ledger:
-        markdown = redacted(render(ledger.release(release_id), ledger.steps(release_id), summary, verdicts))
+        release, steps = ledger.release(release_id), ledger.steps(release_id)
+    markdown = redacted(render(release, steps, summary, verdicts, next_step))
     create_markdown_artifact(markdown, key="release-report", description=redacted(summary))
     return markdown
 
 
-def render(release: Release, steps: Iterable[Step], summary: str, verdicts: Sequence[Verdict]) -> str:
+def render(
+    release: Release, steps: Iterable[Step], summary: str, verdicts: Sequence[Verdict], next_step: str = ""
+) -> str:
     """The report as markdown."""
     lines = [
         f"# Release {release.id}",
         "",
         f"**{summary}**",
         "",
+        *((f"What to do: {next_step}", "") if next_step else ()),
         f"- ref `{release.ref}`, commit `{release.commit_sha}`, target revision `{release.target_revision}`",
         f"- started {release.started_at:%Y-%m-%d %H:%M:%S} UTC by {release.requested_by or 'nobody named'}",
         "",

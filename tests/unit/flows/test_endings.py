@@ -59,6 +59,7 @@ class World:
     closed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     said: list[tuple[str, dict[str, str], str]] = field(default_factory=list[tuple[str, dict[str, str], str]])
     notes: list[str] = field(default_factory=list[str])
+    reports: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     def answers(self, room: object, name: str, answer: object = None) -> None:
         def call(*given: Any, **named: Any) -> object:
@@ -80,6 +81,9 @@ class World:
         self.said.append((headline, facts, f"{text}{next_step}"))
         return True
 
+    def publish(self, _: str, summary: str, __: object, *, next_step: str = "") -> None:
+        self.reports.append((summary, next_step))
+
     def note(self, _: str, name: str, **__: object) -> None:
         self.notes.append(name)
 
@@ -90,7 +94,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.answers(record, "close_release", world.close)
     world.answers(record, "note", world.note)
     world.answers(notification, "tell", world.tell)
-    world.answers(report, "publish", "")
+    world.answers(report, "publish", world.publish)
     world.answers(report, "affected", "12.0 s")
     world.answers(present, "look", STANDS)
     world.answers(restoration, "find_restore")
@@ -197,7 +201,8 @@ def test_an_act_that_fails_is_told_with_what_was_done_and_what_stands(
     with pytest.raises(RollbackFailed) as caught:
         walked(way)
     [(state, summary)] = world.closed
-    assert (state, summary) == ("undecided", str(caught.value))
+    assert state == "undecided"
+    assert str(caught.value) == f"{summary}. What to do: {world.said[-1][2]}"
     assert str(failure) in summary
     assert "done before that: " in summary
     assert "production serves dpl_old" in summary
@@ -318,10 +323,33 @@ def test_a_rollback_by_hand_is_told_as_what_somebody_asked_for(world: World, way
 def test_a_release_that_is_held_names_a_rollback_only_where_there_is_a_build_to_go_back_to(
     world: World, before: str | None
 ) -> None:
-    walked(Way.HOLD, replace(POINT, serving_deployment_id=before))
+    summary = walked(Way.HOLD, replace(POINT, serving_deployment_id=before))
     said = world.said[-1][2]
     assert "`pilotage release keep x`" in said
+    assert "`pilotage release start v2`, with a longer `--watch-seconds`" in said
     assert ("pilotage rollback" in said) is (before is not None)
+    # So is whoever waits for the run, and whoever reads the report.
+    assert summary == f"{world.closed[0][1]}. What to do: {said}"
+    assert world.reports == [(world.closed[0][1], said)]
+
+
+@pytest.mark.parametrize(
+    ("point", "command"),
+    [
+        (None, "`pilotage release start v2 --reset-staging`"),
+        (replace(POINT, serving_deployment_id=None), "`pilotage release keep x`"),
+        (POINT, "`pilotage rollback x --way application`"),
+    ],
+)
+def test_a_way_back_that_was_given_up_names_a_command_that_leads_on(
+    world: World, point: RestorePoint | None, command: str
+) -> None:
+    way = Way.STAGING if point is None else Way.UNCHANGED
+    world.fails(staging, "roll_back_staging", DeploymentError("staging hangs"))
+    world.fails(restoration, "verify_unchanged", DeploymentError("production hangs"))
+    with pytest.raises(RollbackFailed, match=command):
+        walked(way, point)
+    assert command in world.said[-1][2]
 
 
 def test_a_rollback_by_hand_that_cannot_begin_names_the_release(world: World) -> None:
@@ -418,9 +446,11 @@ def test_a_way_back_that_cannot_be_chosen_is_held_and_told(
     if name == "written_since":
         progress.evidence = Lossless()  # pyright: ignore[reportAttributeAccessIssue]
     summary = way_back("x", REQUEST, COMMIT, progress, errors.ApplicationFailed("it crashes"))
-    assert world.closed == [("undecided", summary)]
-    assert str(failure) in summary
-    assert "it crashes" in summary
+    [(state, closed)] = world.closed
+    assert state == "undecided"
+    assert summary.startswith(f"{closed}. What to do: ")
+    assert str(failure) in closed
+    assert "it crashes" in closed
     headline, _, said = world.said[-1]
     assert headline == "Release of v2 is held for a person"
     assert "pilotage rollback x --way" in said

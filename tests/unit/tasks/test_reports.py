@@ -67,6 +67,9 @@ def test_the_report_has_every_verdict_and_no_cell_breaks_its_table() -> None:
     assert "| orphans | 2 violations | 0 | fail | a \\| b c |" in told
     assert "| snapshot | 03:04:05 |  | not finished |" in told
     assert "by nobody named" in told
+    assert "What to do" not in told
+    held = render(release(), (), "undecided", (), "decide: `pilotage release keep v2-1`.")
+    assert "**undecided**\n\nWhat to do: decide: `pilotage release keep v2-1`.\n" in held
 
 
 def test_the_receipt_names_each_table_and_tells_users_rows_from_the_revisions() -> None:
