@@ -41,34 +41,20 @@ BEGIN
   LOOP
     EXECUTE it.statement;
   END LOOP;
-  FOR it IN
-    SELECT format('DROP %s IF EXISTS %s CASCADE',
-                  CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
-                       WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END,
-                  c.oid::regclass) AS statement
-    FROM pg_class c
-    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid
-                      AND e.deptype IN ('e', 'i'))
-    ORDER BY c.relkind = 'S'
+  -- One at a time: what goes with another by CASCADE has no name any more that could be dropped.
   LOOP
-    EXECUTE it.statement;
-  END LOOP;
-  FOR it IN
-    SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure) AS statement FROM pg_proc p
-    WHERE p.pronamespace = 'public'::regnamespace
-      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid
+    SELECT format('DROP %s %s CASCADE',
+                  CASE WHEN o.type IN ('function', 'procedure', 'aggregate') THEN 'ROUTINE'
+                       WHEN o.type = 'statistics object' THEN 'STATISTICS' ELSE o.type END,
+                  o.identity) AS statement
+    INTO it
+    FROM pg_depend d CROSS JOIN pg_identify_object(d.classid, d.objid, 0) o
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'public'::regnamespace AND d.deptype = 'n'
+      AND d.classid <> 'pg_extension'::regclass
+      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid
                       AND e.deptype IN ('e', 'i'))
-  LOOP
-    EXECUTE it.statement;
-  END LOOP;
-  FOR it IN
-    SELECT format('DROP TYPE IF EXISTS %s CASCADE', t.oid::regtype) AS statement FROM pg_type t
-    LEFT JOIN pg_class c ON c.oid = t.typrelid
-    WHERE t.typnamespace = 'public'::regnamespace AND (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c')
-      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid
-                      AND e.deptype IN ('e', 'i'))
-  LOOP
+    LIMIT 1;
+    EXIT WHEN NOT FOUND;
     EXECUTE it.statement;
   END LOOP;
 END $$

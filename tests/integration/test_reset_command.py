@@ -58,8 +58,18 @@ CREATE FUNCTION hand() RETURNS integer LANGUAGE sql RETURN 1; CREATE PROCEDURE d
 CREATE TYPE mood AS ENUM ('good'); CREATE DOMAIN age AS integer; CREATE TYPE pair AS (a integer, b integer);
 CREATE TYPE span AS RANGE (subtype = integer); CREATE SEQUENCE numbers;
 CREATE AGGREGATE total(integer) (SFUNC = int4pl, STYPE = integer); CREATE STATISTICS pairs ON email, name FROM users;
+CREATE COLLATION plain FROM "C"; CREATE TEXT SEARCH CONFIGURATION words (COPY = simple);
+CREATE FUNCTION same(integer, integer) RETURNS boolean LANGUAGE sql RETURN $1 = $2;
+CREATE OPERATOR === (LEFTARG = integer, RIGHTARG = integer, FUNCTION = same);
 ALTER TABLE users DROP COLUMN bio CASCADE;
 INSERT INTO users (email, "updatedAt") VALUES ('a@example.org', now())
+"""
+# Each of the second kind goes with its own of the first: more of them than a cursor fetches at once.
+STANDING_ON_OTHERS = """
+DO $$ BEGIN
+FOR i IN 1..20 LOOP EXECUTE format('CREATE FUNCTION pick%s(int, int) RETURNS int LANGUAGE sql RETURN $1', i); END LOOP;
+FOR i IN 1..20 LOOP EXECUTE format('CREATE AGGREGATE picked%1$s(int) (SFUNC = pick%1$s, STYPE = int)', i); END LOOP;
+END $$
 """
 
 
@@ -68,6 +78,7 @@ def test_a_database_is_made_anew_whatever_stood_in_it(database: ProvisionedDatab
     clean = catalog(database.owner_dsn)
     had = extensions(database)
     run(database.owner_dsn, BY_HAND)
+    run(database.owner_dsn, STANDING_ON_OTHERS)
     code, said = reset("--yes", "--json", "--database-url", database.owner_dsn)
     assert code == 0, said
     assert json.loads(said)["applied"] == [one.id for one in History.load().revisions]
