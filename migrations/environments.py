@@ -75,6 +75,10 @@ class Runner(Protocol):
         """Whether a connection is one that the revisions run on."""
         ...
 
+    def reaches(self, session: Any) -> bool:
+        """Whether a driver's connection is one that the revisions may run on."""
+        ...
+
     def entered(self, config: Config) -> Any:
         """A context in which env.py reaches the database."""
         ...
@@ -102,6 +106,11 @@ class OwnRunner:
     def is_mine(self, connection: Connection) -> bool:
         """Always: the engine is nobody else's."""
         del connection
+        return True
+
+    def reaches(self, session: Any) -> bool:
+        """Always: the engine is nobody else's."""
+        del session
         return True
 
     @contextmanager
@@ -137,6 +146,11 @@ class ForeignRunner:
         """Whether it was made by this thread, to this database: others may use engines of their own meanwhile."""
         url = connection.engine.url
         is_here = url.get_backend_name() == "postgresql" and url.database in {None, self._database}
+        return is_here and threading.get_ident() == self._thread
+
+    def reaches(self, session: Any) -> bool:
+        """Whether it is psycopg's, and was opened by this thread, to this database."""
+        is_here = isinstance(session, psycopg.Connection) and session.info.dbname == self._database
         return is_here and threading.get_ident() == self._thread
 
     @contextmanager

@@ -21,7 +21,7 @@ from migrations.errors import is_cut
 from migrations.locks import MIGRATING
 from migrations.outside import NOTHING, Outside
 from migrations.own_transactions import OwnTransactions, ends_a_transaction
-from migrations.raw_statements import watch_raw_statements
+from migrations.raw_statements import Around, is_watched, refuse_pipeline, watch_raw
 from migrations.repeating import repeating
 from migrations.time_limits import TimeLimits, asked_past_sqlalchemy
 from migrations.trace import Trace
@@ -88,6 +88,7 @@ class MigratingSession:
             "commit": self._committed,
             "rollback": self._rolled_back,
             "rollback_savepoint": self._rolled_back_to,
+            "connect": self._opened,
         }
         for name, listener in self._listeners.items():
             event.listen(self._runner.engines, name, listener, retval=name == "before_cursor_execute")
@@ -150,7 +151,6 @@ class MigratingSession:
             self.attempt.begin(revision)
             self._limits.begin()
             self._outside.open(revision)
-            watch_raw_statements(context.connection.connection.dbapi_connection, self._around_raw)
             yield step
             # Alembic asks for the next step after it has committed this one; where the revision has ended Alembic's
             # transaction itself, its mark waits in another, which nobody would commit.
@@ -203,24 +203,34 @@ class MigratingSession:
         self._is_sent = instead != NOTHING
         return instead, [] if many else ()
 
+    def _opened(self, session: Any, record: Any) -> None:
+        """A connection is opened: what is done on it past SQLAlchemy is seen, too."""
+        del record
+        if self._runner.reaches(session):
+            lost = self._outside.note.is_taken_back
+            watch_raw(session, Around(self._around_raw, self._committing, lost, self._taken_back))
+
     @contextmanager
     def _around_raw(self, session: psycopg.Connection, statement: str) -> Generator[None]:
-        """Note what a revision sends past SQLAlchemy outside a transaction."""
-        if self.attempt.revision is None or self.attempt.marked or self._is_told or not session.autocommit:
+        """Note what a revision sends past SQLAlchemy."""
+        if self.attempt.revision is None or self.attempt.marked or self._is_told:
             yield
             return
+        refuse_pipeline(session)
         if self.watch.lost is not None:
             raise self.watch.lost
         self._outside.note.has_committed()
-        self._note_own(session, statement, outside=True, is_backfill=False)
-        self._outside.before(session, statement)
+        outside = bool(session.autocommit)
+        self._note_own(session, statement, outside=outside, is_backfill=False)
+        self._noted(session, statement, outside=outside, keeps_itself=False)
         try:
             yield
         except BaseException:
             self._outside.failed(session)
             raise
-        self._own.ended(session, self.attempt.revision)
-        self._outside.after(session)
+        if outside:
+            self._own.ended(session, self.attempt.revision)
+            self._outside.after(session)
 
     def _before_backfill(self, conn: Connection, cursor: Any, statement: str, parameters: Any) -> None:
         del cursor
@@ -232,6 +242,7 @@ class MigratingSession:
         self, conn: Connection, sent: str, statement: str, parameters: Any, *, keeps_itself: bool = False
     ) -> str | None:
         """Prepare a statement; what is to be sent in its place, or None."""
+        refuse_pipeline(conn.connection.dbapi_connection)
         if self.watch.lost is not None:
             # Without the migration lock another migration may begin.
             raise self.watch.lost
@@ -326,15 +337,20 @@ class MigratingSession:
             self._trace.statement_failed()
 
     def _committed(self, conn: Connection) -> None:
-        self._made.clear()
-        if self.attempt.revision is not None and self._runner.is_mine(conn):
-            self._committing(conn.connection.dbapi_connection)
-        if self._trace is not None and self._runner.is_mine(conn):
-            self._trace.transaction_ended(committed=True)
+        session: Any = conn.connection.dbapi_connection
+        # A connection that is watched tells of it itself, also of what goes past SQLAlchemy.
+        if self._runner.is_mine(conn) and not is_watched(session):
+            self._committing(session)
 
     def _committing(self, session: Any) -> None:
-        if session.autocommit:
-            return
+        self._made.clear()
+        if self.attempt.revision is not None and not session.autocommit:
+            self._note_commit(session)
+        if self._trace is not None:
+            self._trace.transaction_ended(committed=True)
+
+    def _note_commit(self, session: Any) -> None:
+        refuse_pipeline(session)
         if self.watch.lost is not None:
             raise self.watch.lost
         self._own.committing(session, self.attempt.revision or "", is_noted=self.attempt.marked and self._order.up)
@@ -345,10 +361,14 @@ class MigratingSession:
             self._outside.note.committing(session, statements)
 
     def _rolled_back(self, conn: Connection) -> None:
+        if self._runner.is_mine(conn):
+            self._taken_back(conn.connection.dbapi_connection)
+
+    def _taken_back(self, session: Any) -> None:
         self._made.clear()
-        self._open.pop(id(conn.connection.dbapi_connection), None)
+        self._open.pop(id(session), None)
         self._limits.forget()
-        if self._trace is not None and self._runner.is_mine(conn):
+        if self._trace is not None:
             self._trace.transaction_ended(committed=False)
 
     def _rolled_back_to(self, conn: Connection, name: str, context: None) -> None:

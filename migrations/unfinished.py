@@ -42,7 +42,10 @@ _MAKE = ("CREATE SCHEMA IF NOT EXISTS pilotage", UNFINISHED, KEEP_OURS)
 _THERE = b"SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL, to_regnamespace('pilotage') IS NOT NULL"
 _IS_EMPTY = "SELECT NOT EXISTS (SELECT FROM pilotage.unfinished_revisions)"
 _IS_BARE = "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('pilotage'))"
-_HAS_WRITTEN = "SELECT pg_current_xact_id_if_assigned() IS NOT NULL"
+# What a cursor WITH HOLD asks for runs when its transaction is committed.
+_HAS_WRITTEN = """
+SELECT pg_current_xact_id_if_assigned() IS NOT NULL OR EXISTS (SELECT FROM pg_cursors WHERE is_holdable)
+"""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from migrations.environments import ForeignEnvironment
 from migrations.errors import RevisionFailed
 from migrations.errors_apply import HalfApplied
 from migrations.history import History
+from migrations.marking import mark_revision
 
 ENVIRONMENT = """
 from alembic import context
@@ -49,6 +50,18 @@ WAYS = {
     "a second connection that commits": (f"{ONCE}\n    {SECOND.format(end='commit')}{ONCE}", 2),
     "a second connection that does not": (f"{ONCE}\n    {SECOND.format(end='rollback')}{ONCE}", 2),
     "a second connection and a block": (f"{ONCE}\n    {SECOND.format(end='commit')}{BLOCK}", 1),
+}
+RAW = "raw = op.get_bind().connection.dbapi_connection"
+# Ways of committing past SQLAlchemy, in the middle of a revision that has counted up before.
+PAST_SQLALCHEMY = {
+    "the driver's connection": f"{RAW}; raw.commit()",
+    "the driver's connection by its other name": "op.get_bind().connection.driver_connection.commit()",
+    "what the pool hands out": "op.get_bind().connection.commit()",
+    "a text": f'{RAW}; raw.execute("COMMIT")',
+    "a text of two": f'{RAW}; raw.execute("SELECT 1; COMMIT")',
+    "a commit, and autocommit from there": f"{RAW}; raw.commit(); raw.autocommit = True",
+    "a commit that is hidden by another": f"{RAW}; raw.commit(); {ONCE}; raw.rollback()",
+    "a cursor of its own that writes": f"{RAW}; psycopg.ClientCursor(raw).execute('SELECT 1'); raw.commit()",
 }
 LAST = 'op.execute("CREATE TABLE last (id int)")'
 
@@ -172,12 +185,72 @@ def test_what_a_second_connection_has_committed_is_not_done_again(
     assert counted(watcher) == [(0, ["r1"])]
 
 
-RAW = "raw = op.get_bind().connection.dbapi_connection"
+# Transactions of the driver's, begun by a revision that has sent nothing yet: each counts up.
+IN_ITS_TRANSACTION = {
+    "begun by the driver": f"""{RAW}
+    with raw.transaction():
+        raw.execute("UPDATE a SET n = n + 1")""",
+    "begun by the driver, filled by Alembic": f"""{RAW}
+    with raw.transaction():
+        {ONCE}""",
+    "with one that is taken back": f"""{RAW}
+    with raw.transaction():
+        {ONCE}
+        with raw.transaction(force_rollback=True):
+            {ONCE}
+    with raw.transaction():
+        raw.execute("UPDATE a SET n = n + 1")
+        raise psycopg.Rollback""",
+    "in autocommit": f"""{RAW}; raw.autocommit = True
+    with raw.transaction():
+        raw.execute("UPDATE a SET n = n + 1")""",
+    "of another connection": """raw = op.get_bind().engine.raw_connection()
+    raw.cursor().execute("UPDATE a SET n = n + 1"); raw.commit(); raw.close()""",
+    "that a cursor WITH HOLD ends": f"""{RAW}
+    op.execute("CREATE OR REPLACE FUNCTION up() RETURNS void LANGUAGE sql AS 'UPDATE a SET n = n + 1'"); raw.commit()
+    held = raw.cursor("held", withhold=True); held.execute("SELECT up()"); raw.commit(); held.close()""",
+}
+
+
+# Each way in one of the two environments: what is put around a connection does not know whose it is.
+@pytest.mark.parametrize(
+    ("way", "env"),
+    [(way, ENVIRONMENT if place % 2 else "") for place, way in enumerate((*PAST_SQLALCHEMY, *IN_ITS_TRANSACTION))],
+)
+def test_what_was_committed_past_sqlalchemy_is_not_done_again(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History], way: str, env: str
+) -> None:
+    body = IN_ITS_TRANSACTION[way] if way in IN_ITS_TRANSACTION else f"{ONCE}; {PAST_SQLALCHEMY[way]}"
+    body = f"import psycopg; {body}\n    "
+    with pytest.raises(RevisionFailed, match="what this did: "):
+        upgrade(database.owner_dsn, project(BEFORE, f'{body}raise ValueError("stop")', env=env), release_id="r")
+    with pytest.raises(HalfApplied):
+        upgrade(database.owner_dsn, project(BEFORE, f"{body}pass", env=env), release_id="r")
+    assert counted(watcher) == [(1, ["r1"])]
+    mark_revision(database.owner_dsn, database.owner_dsn, project(BEFORE, body), "r2", "rolled back", unchecked=True)
+    assert len(upgrade(database.owner_dsn, project(BEFORE, f"{body}pass", env=env), release_id="r")) == 1
+    assert counted(watcher) == [(2, ["r2"])]
+
+
+@pytest.mark.parametrize("env", [ENVIRONMENT, ""], ids=["foreign", "own"])
+def test_what_was_rolled_back_past_sqlalchemy_is_done_again(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History], env: str
+) -> None:
+    body = f"{ONCE}; {RAW}; raw.rollback(); {ONCE}"
+    with pytest.raises(RevisionFailed, match="it left nothing"):
+        upgrade(database.owner_dsn, project(BEFORE, f'{body}; raise ValueError("stop")', env=env), release_id="r")
+    assert len(upgrade(database.owner_dsn, project(BEFORE, body, env=env), release_id="r")) == 1
+    assert counted(watcher) == [(1, ["r2"])]
+
+
 RAW_WAYS = {
     "COPY": """with raw.cursor().copy("COPY a (id) FROM STDIN") as copy:
             copy.write("2\\n")""",
     "INSERT": 'raw.execute("INSERT INTO a VALUES (%s)", (2,))',
     "many": 'raw.cursor().executemany("INSERT INTO a VALUES (%s)", [(2,)])',
+    "stream": 'list(raw.cursor().stream("INSERT INTO a VALUES (%s) RETURNING id", (2,)))',
+    "held cursor": """with raw.cursor("held", withhold=True) as cursor:
+            cursor.execute("SELECT more(2)")""",
 }
 
 
@@ -186,21 +259,39 @@ RAW_WAYS = {
 def test_what_went_past_sqlalchemy_outside_a_transaction_is_not_done_again(
     database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History], way: str, env: str
 ) -> None:
+    more = """op.execute("CREATE FUNCTION more(int) RETURNS void LANGUAGE sql AS 'INSERT INTO a VALUES ($1)'")"""
+    before = f"{BEFORE}; {more}"
     body = f"{RAW}\n    with op.get_context().autocommit_block():\n        {RAW_WAYS[way]}\n        "
     with pytest.raises(RevisionFailed, match="outside a transaction and left"):
-        upgrade(database.owner_dsn, project(BEFORE, f'{body}raise ValueError("stop")', env=env), release_id="r")
+        upgrade(database.owner_dsn, project(before, f'{body}raise ValueError("stop")', env=env), release_id="r")
     with pytest.raises(HalfApplied):
-        upgrade(database.owner_dsn, project(BEFORE, f"{body}pass", env=env), release_id="r")
+        upgrade(database.owner_dsn, project(before, f"{body}pass", env=env), release_id="r")
     assert watcher.execute("SELECT array_agg(id ORDER BY id) FROM a").fetchone() == ([1, 2],)
 
 
+@pytest.mark.parametrize("how", ["raw.execute", "op.execute"])
+@pytest.mark.parametrize("block", ["with op.get_context().autocommit_block():", "if True:"])
+def test_a_pipeline_is_refused_before_anything_of_it_is_sent(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History], block: str, how: str
+) -> None:
+    body = f"""{RAW}
+    {block}
+        with raw.pipeline():
+            {how}("UPDATE a SET n = n + 1")"""
+    with pytest.raises(RevisionFailed, match="nothing of the pipeline was sent: send its statements one after"):
+        upgrade(database.owner_dsn, project(BEFORE, body), release_id="r")
+    assert counted(watcher) == [(0, ["r1"])]
+    assert len(upgrade(database.owner_dsn, project(BEFORE, ONCE), release_id="r")) == 1
+
+
+@pytest.mark.parametrize("end", ["op.get_bind().commit()", "op.get_bind().connection.commit()"])
 def test_a_commit_that_is_refused_leaves_nothing(
-    database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History]
+    database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History], end: str
 ) -> None:
     deferred = """op.execute("CREATE TABLE b (id int REFERENCES a DEFERRABLE INITIALLY DEFERRED)")
     op.execute("INSERT INTO b VALUES (2)")
     """
-    history = project(BEFORE, f"{deferred}op.get_bind().commit()")
+    history = project(BEFORE, f"{deferred}{end}")
     with pytest.raises(RevisionFailed, match="left nothing"):
         upgrade(database.owner_dsn, history, release_id="r")
     assert watcher.execute("SELECT to_regclass('b') IS NULL").fetchone() == (True,)
