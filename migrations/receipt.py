@@ -2,7 +2,8 @@
 
 The state before the restore stays on a branch. Its rows whose transaction came after the point are looked up in the
 restored database: those it lacks were inserted, those that read otherwise were updated. Rows of the point that the
-kept branch lacks were deleted; where the counts add up there are none, and no keys are compared.
+kept branch lacks were deleted; where the counts add up, and nobody has written to the restored table since, there are
+none, and no keys are compared.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TextIO
 
 import psycopg
 
-from migrations.receipt_rows import Window, WrittenRow, count, rows_deleted, rows_since
+from migrations.receipt_rows import Window, WrittenRow, count, count_restored, rows_deleted, rows_since
 from migrations.receipt_tables import Pair, Table, read_tables
 from migrations.restore_point import Seal
 from migrations.session import reader
@@ -120,8 +121,9 @@ def receipt(restored_dsn: str, kept_dsn: str, seal: Seal, *, to: Path | None = N
             connection.execute("SET LOCAL search_path = ''")
         window = _window(restored, kept, seal)
         before, after = read_tables(restored), read_tables(kept)
+        both = ((n, Pair.of(before[n], after[n]), seal.row_counts.get(n)) for n in before if n in after)
         found = [
-            *(_Tally(n, lines).of(_pair(Pair.of(before[n], after[n]), kept, window)) for n in before if n in after),
+            *(_Tally(n, lines).of(_pair(pair, kept, window, sealed)) for n, pair, sealed in both),
             *(_Tally(n, lines).of(_alone(kept, after[n], "was made")) for n in after if n not in before),
             *(_Tally(n, lines).of(_alone(restored, before[n], "was dropped")) for n in before if n not in after),
         ]
@@ -143,15 +145,24 @@ def _alone(connection: psycopg.Connection, table: Table, what: str) -> Iterator[
     yield f"the table {what} since the point, with {count(connection, table)} rows"
 
 
-def _pair(pair: Pair, kept: psycopg.Connection, window: Window) -> Iterator[WrittenRow | str]:
-    """The rows of one table that were written, and in words what cannot be said row by row."""
+def _pair(pair: Pair, kept: psycopg.Connection, window: Window, sealed: int | None) -> Iterator[WrittenRow | str]:
+    """The rows of one table that were written, and in words what cannot be said row by row.
+
+    Counts tell only of a table that nobody has written to since the restore: a row that was deleted there would make
+    up for one that had been deleted before it.
+    """
     inserted = 0
     for row in rows_since(kept, pair, window):
         inserted += row.change == "inserted"
         yield row
-    missing = count(window.restored, pair.restored) + inserted - count(kept, pair.kept)
-    if missing and pair.key:
-        yield from rows_deleted(kept, pair, pair.key, window)
+    stands, fresh = count_restored(pair, window)
+    missing = (stands if sealed is None else sealed) + inserted - count(kept, pair.kept)
+    if pair.key and (missing or fresh or stands != sealed):
+        for row in rows_deleted(kept, pair, pair.key, window):
+            missing -= 1
+            yield row
+        if sealed is not None and fresh and missing > 0:
+            yield f"up to {missing} rows more may have been deleted: production has written them since the restore"
     elif pair.key is None and (inserted or missing):
         yield (
             "the table has no key: a row that was updated counts as inserted, "

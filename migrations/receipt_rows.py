@@ -125,14 +125,10 @@ def rows_deleted(
     kept: psycopg.Connection, pair: Pair, columns: tuple[str, ...], window: Window
 ) -> Iterator[WrittenRow]:
     """Rows that stood at the point and that the kept database has no more: both sides' keys, in one order."""
-    row = window.restored.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
-    next_xid = int(row[0]) if row else window.snapshot.xmax
     query = sql.SQL("SELECT {} FROM {} r WHERE {} ORDER BY {}")
     key, order = key_of(columns), by_key(columns)
     # Rows that were written after the restore are none of the point's.
-    at_point: sql.Composed = sql.SQL("NOT ({})").format(
-        _recent(window.snapshot.xmax, max(next_xid, window.snapshot.xmax))
-    )
+    at_point: sql.Composed = sql.SQL("NOT ({})").format(_since_restore(window))
     changed = differing(window.restored, kept, pair, columns, at_point=at_point)
     at_point = sql.SQL("{} AND {}").format(at_point, changed)
     before = _keys(window.restored, query.format(key, pair.restored.identifier, at_point, order))
@@ -148,6 +144,20 @@ def rows_deleted(
 def count(connection: psycopg.Connection, table: Table) -> int:
     """How many rows a table has."""
     return _count(connection, table, sql.SQL("true"))
+
+
+def count_restored(pair: Pair, window: Window) -> tuple[int, int]:
+    """How many rows the restored table has, and how many of them were written since the restore."""
+    query = sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} r")
+    row = window.restored.execute(query.format(_since_restore(window), pair.restored.identifier)).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def _since_restore(window: Window) -> sql.Composed:
+    """A row of the restored database that was written after the point, and so after the restore."""
+    row = window.restored.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+    first = window.snapshot.xmax
+    return _recent(first, max(int(row[0]) if row else first, first))
 
 
 def _count(connection: psycopg.Connection, table: Table, condition: sql.Composable) -> int:

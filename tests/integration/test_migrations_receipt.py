@@ -169,3 +169,16 @@ def test_writes_to_the_restored_database_are_none_of_the_receipt(
     run(restored_dsn, "INSERT INTO tokens VALUES ('later', '9')")
     run(database.owner_dsn, "INSERT INTO tokens VALUES ('then', '8'); DELETE FROM tokens WHERE token = '2'")
     assert counts(receipt(restored_dsn, database.owner_dsn, point)) == {"tokens": (1, 0, 1, 0)}
+
+
+def test_a_deletion_is_listed_whatever_the_restored_database_has_lost_since(
+    database: ProvisionedDatabase, restored: tuple[Seal, str]
+) -> None:
+    point, restored_dsn = restored
+    run(database.owner_dsn, f"DELETE FROM tokens WHERE token = '2'; DELETE FROM users WHERE id <= '{user(2)}'")
+    run(restored_dsn, "DELETE FROM tokens WHERE token = '3'; UPDATE log SET what = 'later'")
+    run(restored_dsn, f"DELETE FROM users WHERE id = '{user(3)}'; UPDATE users SET seen = 2 WHERE id = '{user(2)}'")
+    made = receipt(restored_dsn, database.owner_dsn, point)
+    assert counts(made) == {"tokens": (0, 0, 1, 0), "users": (0, 0, 1, 0)}
+    more = "up to 1 rows more may have been deleted: production has written them since the restore"
+    assert {one.table: one.note for one in made.tables} == {"tokens": "", "users": more}
