@@ -33,7 +33,12 @@ class NeonSettings(BaseSettings):
     """What a command needs that works on Neon's branches alone."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_file_encoding="utf-8", env_ignore_empty=True, hide_input_in_errors=True
+        frozen=True,
+        extra="ignore",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     neon_api_url: AnyHttpUrl
@@ -93,18 +98,18 @@ class Settings(NeonSettings):
     )
     cache_folder: Path = Field(default=Path(".pilotage/cache"), validation_alias="PILOTAGE_CACHE_FOLDER")
     lease_s: float = Field(default=60, ge=5, le=3600, validation_alias="PILOTAGE_LEASE_S")
-    snapshot_hours: float = Field(default=168, gt=0, validation_alias="PILOTAGE_SNAPSHOT_HOURS")
+    snapshot_hours: float = Field(default=168, gt=0, le=8760, validation_alias="PILOTAGE_SNAPSHOT_HOURS")
     snapshots_kept: int = Field(default=3, ge=1, validation_alias="PILOTAGE_SNAPSHOTS_KEPT")
     neon_branch_limit: int = Field(default=10, ge=3, validation_alias="PILOTAGE_NEON_BRANCH_LIMIT")
     neon_root_branch_limit: int = Field(default=3, ge=2, validation_alias="PILOTAGE_NEON_ROOT_BRANCH_LIMIT")
     lock_timeout_ms: int = Field(default=100, ge=1, le=60_000, validation_alias="PILOTAGE_LOCK_TIMEOUT_MS")
-    migration_budget_s: float = Field(default=60, gt=0, validation_alias="PILOTAGE_MIGRATION_BUDGET_S")
+    migration_budget_s: float = Field(default=60, gt=0, le=3600, validation_alias="PILOTAGE_MIGRATION_BUDGET_S")
     migration_policy: Literal["wait", "end"] = Field(default="wait", validation_alias="PILOTAGE_MIGRATION_POLICY")
-    end_idle_after_s: float = Field(default=60, ge=0, validation_alias="PILOTAGE_END_IDLE_AFTER_S")
-    statement_timeout_s: float = Field(default=5, ge=0, validation_alias="PILOTAGE_STATEMENT_TIMEOUT_S")
-    blocking_budget_ms: float = Field(default=500, gt=0, validation_alias="PILOTAGE_BLOCKING_BUDGET_MS")
+    end_idle_after_s: float = Field(default=60, ge=0, le=86_400, validation_alias="PILOTAGE_END_IDLE_AFTER_S")
+    statement_timeout_s: float = Field(default=5, ge=0, le=3600, validation_alias="PILOTAGE_STATEMENT_TIMEOUT_S")
+    blocking_budget_ms: float = Field(default=500, gt=0, le=60_000, validation_alias="PILOTAGE_BLOCKING_BUDGET_MS")
     row_loss_limit: float = Field(default=0.01, ge=0, le=1, validation_alias="PILOTAGE_ROW_LOSS_LIMIT")
-    p95_limit_ms: float = Field(default=100, gt=0, validation_alias="PILOTAGE_P95_LIMIT_MS")
+    p95_limit_ms: float = Field(default=100, gt=0, le=60_000, validation_alias="PILOTAGE_P95_LIMIT_MS")
     error_rate_limit: float = Field(default=0.001, ge=0, le=1, validation_alias="PILOTAGE_ERROR_RATE_LIMIT")
     minimum_users: int = Field(default=10, ge=0, validation_alias="PILOTAGE_MINIMUM_USERS")
     minimum_requests: int = Field(default=100, ge=1, validation_alias="PILOTAGE_MINIMUM_REQUESTS")

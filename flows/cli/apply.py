@@ -18,15 +18,21 @@ from migrations.blockers import END_IDLE_AFTER_S
 from migrations.blockers import Policy as PolicyName
 from migrations.time_limits import STATEMENT_TIMEOUT_S
 
-LockTimeout = Annotated[int, typer.Option(min=1, help="Milliseconds that a statement waits for a lock.")]
-Budget = Annotated[float, typer.Option(min=0.1, help="Seconds that a revision is tried again while others hold locks.")]
+# Whoever waits for a lock makes everybody wait behind it. The bounds are those of the settings of a release.
+LockTimeout = Annotated[int, typer.Option(min=1, max=60_000, help="Milliseconds that a statement waits for a lock.")]
+Budget = Annotated[
+    float, typer.Option(min=0.1, max=3600, help="Seconds that a revision is tried again while others hold locks.")
+]
 
 Policy = Annotated[
     PolicyName, typer.Option(help="wait for whoever stands in the way, or end those that sit idle in a transaction.")
 ]
-EndIdleAfter = Annotated[float, typer.Option(min=0, help="Seconds that such a session has sat before it is ended.")]
+EndIdleAfter = Annotated[
+    float, typer.Option(min=0, max=86_400, help="Seconds that such a session has sat before it is ended.")
+]
 StatementTimeout = Annotated[
-    float, typer.Option(min=0, help="Seconds that a statement may run which makes others wait; 0 for no limit.")
+    float,
+    typer.Option(min=0, max=3600, help="Seconds that a statement may run which makes others wait; 0 for no limit."),
 ]
 
 

@@ -35,6 +35,7 @@ Copy = Annotated[
 ]
 Role = Annotated[str | None, typer.Option("--app-role", help="Role whose statements must go on working.")]
 JsonFile = Annotated[Path | None, typer.Option("--evidence", help="Write the evidence to this file, as JSON.")]
+Budget = Annotated[float, typer.Option(min=1, max=60_000, help="Longest that a client may wait, in milliseconds.")]
 SvgFile = Annotated[Path | None, typer.Option("--svg", help="Write the picture of the locks to this file.")]
 
 
@@ -46,7 +47,7 @@ def rehearse(
     script_location: ScriptLocation = None,
     url_variable: UrlVariable = "DATABASE_URL",
     target: Annotated[str, typer.Option(help="head, heads, or a revision.")] = "head",
-    blocking_budget_ms: Annotated[float, typer.Option(min=1, help="Longest that a client may wait.")] = 500.0,
+    blocking_budget_ms: Budget = 500.0,
     evidence: JsonFile = None,
     svg: SvgFile = None,
 ) -> None:
