@@ -7,7 +7,7 @@ from deployments.ledger import Release
 from deployments.settings import Settings
 from tasks import connections, present, protection, record
 from tasks.errors import NotReady
-from tasks.past import BACK, FORWARD, RECEIPT, Past, Present
+from tasks.past import BACK, FORWARD, RECEIPT, Past, Standing
 from tasks.values import RestorePoint
 
 
@@ -35,11 +35,8 @@ def to_undo(release_id: str, way: Literal["application", "data"]) -> Undo:
         ReleaseRunning: a release or rollback runs, or died and was not closed.
     """
     given = connections.settings()
-    with connections.ledger(given) as ledger:
-        wanted = ledger.release(release_id)
-        ledger.refuse_running(wanted.target)
-        past = Past.read(ledger, wanted.target)
-    stands = Present.read(given)
+    wanted, past = _ended(given, release_id)
+    stands = Standing.read(given)
     if (undone := record.undone_by(wanted)) is not None:
         raise NotReady(_of_a_rollback(wanted, undone))
     later = [each for each in past.later(wanted) if stands.has(past, each)]
@@ -63,6 +60,14 @@ def to_undo(release_id: str, way: Literal["application", "data"]) -> Undo:
     return Undo(wanted, point, nothing)
 
 
+def _ended(given: Settings, release_id: str) -> tuple[Release, Past]:
+    """A release that is asked about, and what the releases of its target did, once none of them runs."""
+    with connections.ledger(given) as ledger:
+        wanted = ledger.release(release_id)
+        ledger.refuse_running(wanted.target)
+        return wanted, Past.read(ledger, wanted.target)
+
+
 def _of_a_rollback(wanted: Release, undone: str) -> str:
     if wanted.state == "rolled_back":
         return (
@@ -75,7 +80,7 @@ def _of_a_rollback(wanted: Release, undone: str) -> str:
     )
 
 
-def _newest(past: Past, stands: Present) -> str:
+def _newest(past: Past, stands: Standing) -> str:
     for each in past.releases:
         if stands.has(past, each):
             point = record.restore_point(each.id)
@@ -93,9 +98,9 @@ def _unfinished(given: Settings, past: Past, wanted: Release) -> bool:
     return unlisted or protection.owed(given) is not None or bool(present.maintenance(given))
 
 
-def _nothing(past: Past, stands: Present, wanted: Release, way: Literal["application", "data"]) -> str:
+def _nothing(past: Past, stands: Standing, wanted: Release, way: Literal["application", "data"]) -> str:
     """Why nothing is left to do; a rollback that broke off is always run again."""
-    if stands.build_of(past, wanted) or not stands.serving_known:
+    if stands.build_of(past, wanted) or stands.serving is None:
         return ""
     if not past.begun(wanted, *FORWARD):
         return f"{wanted.id} changed nothing in production"
@@ -152,11 +157,7 @@ def to_keep(release_id: str) -> Release:
         ReleaseNotFound: there is none of that id.
         ReleaseRunning: a release or rollback runs, or died and was not closed.
     """
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        wanted = ledger.release(release_id)
-        ledger.refuse_running(wanted.target)
-        past = Past.read(ledger, wanted.target)
+    wanted, past = _ended(connections.settings(), release_id)
     if wanted.state not in {"undecided", "abandoned"}:
         raise NotReady(f"release {release_id} ended as {wanted.state} ({wanted.summary}): nothing is left to decide.")
     if past.kept(wanted):

@@ -4,19 +4,14 @@ The ledger tells what each release did. Whether that still stands, production it
 revisions were applied by, and which build serves.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deployments.errors import DeploymentError
 from deployments.ledger import Ledger, Release, Step
 from deployments.settings import Settings
 from migrations import applied
-from migrations.errors import MigrationError
 from migrations.session import reader
-from tasks import connections, record
-
-log = logging.getLogger(__name__)
+from tasks import connections, present, record
 
 FORWARD = ("migrate production", "contract production", "promote")
 BACK = ("restore production", "take back revisions", "roll back application")
@@ -81,35 +76,23 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Present:
-    """What production tells of itself.
+class Standing:
+    """What of the releases stands in production, as production itself tells.
 
     Attributes:
         releases: the releases that applied the revisions that stand; None where production does not tell.
-        serving: the deployment that serves.
-        serving_known: whether that could be read.
+        serving: the deployment that serves; empty where none does, None where it cannot be told.
     """
 
     releases: frozenset[str] | None
     serving: str | None
-    serving_known: bool
 
     @classmethod
-    def read(cls, given: Settings) -> "Present":
-        """Ask production, both its database and its address."""
-        releases: frozenset[str] | None = None
-        try:
-            with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
-                if applied.is_kept(connection):
-                    releases = frozenset(applied.releases(connection).values())
-        except (DeploymentError, MigrationError):
-            log.exception("production cannot be read: what the ledger tells counts")
-        try:
-            serving = connections.vercel(given).production_deployment()
-        except DeploymentError:
-            log.exception("what production serves cannot be read: what the ledger tells counts")
-            return cls(releases, None, serving_known=False)
-        return cls(releases, serving.id if serving else None, serving_known=True)
+    def read(cls, given: Settings) -> "Standing":
+        """Ask production, both its database and its address; where it cannot be told, what the ledger tells counts."""
+        return cls(
+            present.told("the releases that stand in production", lambda: _appliers(given)), present.serving(given)
+        )
 
     def schema_of(self, past: Past, release: Release) -> bool:
         """Whether revisions that a release applied stand."""
@@ -122,11 +105,16 @@ class Present:
         promoted = past.promoted(release)
         if promoted is None:
             return False
-        return promoted == self.serving if self.serving_known else not _taken_back(past, release)
+        return promoted == self.serving if self.serving is not None else not _taken_back(past, release)
 
     def has(self, past: Past, release: Release) -> bool:
         """Whether anything that a release changed stands."""
         return self.schema_of(past, release) or self.build_of(past, release)
+
+
+def _appliers(given: Settings) -> frozenset[str] | None:
+    with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+        return frozenset(applied.releases(connection).values()) if applied.is_kept(connection) else None
 
 
 def _taken_back(past: Past, release: Release) -> bool:

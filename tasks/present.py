@@ -57,15 +57,25 @@ _PROTECTED = {True: "", False: "its branch is unprotected", None: "whether its b
 
 def look() -> Present:
     """Ask for everything that stands; never raises."""
-    given = _told("the settings", connections.settings)
+    given = told("the settings", connections.settings)
     if given is None:
         return Present(None, None, None, None)
     return Present(
-        deployment_id=_told("the serving deployment", lambda: _serving(given)),
-        revisions=_told("the revisions of production", lambda: _revisions(given)),
+        deployment_id=serving(given),
+        revisions=told("the revisions of production", lambda: _revisions(given)),
         maintenance=maintenance(given),
         protected=protected(given),
     )
+
+
+def serving(given: Settings) -> str | None:
+    """The deployment that production's address serves; empty where it serves none, None where it cannot be told."""
+
+    def ask() -> str:
+        found = connections.vercel(given).production_deployment()
+        return found.id if found else ""
+
+    return told("the serving deployment", ask)
 
 
 def maintenance(given: Settings) -> bool | None:
@@ -76,12 +86,7 @@ def maintenance(given: Settings) -> bool | None:
 
 def protected(given: Settings) -> bool | None:
     """Whether Neon says that production's branch is protected; None where it cannot be told."""
-    return _told("the protection of production's branch", lambda: connections.production_branch(given).protected)
-
-
-def _serving(given: Settings) -> str:
-    serving = connections.vercel(given).production_deployment()
-    return serving.id if serving else ""
+    return told("the protection of production's branch", lambda: connections.production_branch(given).protected)
 
 
 def _revisions(given: Settings) -> tuple[str, ...]:
@@ -89,7 +94,13 @@ def _revisions(given: Settings) -> tuple[str, ...]:
         return current_revisions(connection)
 
 
-def _told(what: str, ask: Callable[[], T]) -> T | None:
+def told(what: str, ask: Callable[[], T]) -> T | None:
+    """Ask for one thing; None where it cannot be told, which is logged.
+
+    Args:
+        what: what is asked for, in words.
+        ask: asks for it.
+    """
     try:
         return ask()
     except Exception as error:

@@ -12,7 +12,7 @@ from deployments.settings import Settings
 from migrations.restore_point import Seal
 from tasks import gates, present, record
 from tasks.errors import NotReady
-from tasks.past import KEPT, WATCHED, Present
+from tasks.past import KEPT, WATCHED, Standing
 from tasks.values import RestorePoint
 from tests.integration.test_ledger_commands import SETTINGS
 
@@ -86,21 +86,21 @@ class Story:
 
         self.patch.setattr("deployments.ledger.releases.holder_state", gone)
 
-    def stands(self, found: Present) -> None:
-        def read(_: Settings) -> Present:
+    def stands(self, found: Standing) -> None:
+        def read(_: Settings) -> Standing:
             return found
 
-        self.patch.setattr(Present, "read", read)
+        self.patch.setattr(Standing, "read", read)
 
     def production(self, *, schema_of: Release | None = None, build_of: Release | None = None) -> None:
         """Say what stands in production."""
         releases = frozenset({schema_of.id} if schema_of else ())
         serving = f"dpl_{build_of.id}" if build_of else "dpl_0"
-        self.stands(Present(releases, serving, serving_known=True))
+        self.stands(Standing(releases, serving))
 
     def down(self) -> None:
         """Neither production's database nor what it serves can be asked."""
-        self.stands(Present(None, None, serving_known=False))
+        self.stands(Standing(None, None))
 
 
 MOVED = ("migrate production", "promote", WATCHED)
