@@ -188,6 +188,9 @@ class Run:
             self._wait_for(error.asked, error.pid)
             self._attempts += 1
             return
+        if attempt.revision is None and isinstance(error, DatabaseUnreachable):
+            # A foreign env.py may have gone elsewhere: the error names where.
+            raise error
         if (gone := self._migrating.cut or cut(error)) is not None:
             self._outside.clean()
             raise DatabaseUnreachable.of(self._dsn, gone) from error

@@ -24,6 +24,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, pool
 
 from migrations.direct import refuse_pooler
+from migrations.knocks import knocks_told
 from migrations.locks import MIGRATING
 from migrations.session import connect
 from migrations.settled import FOREIGN, REVISIONS, settling
@@ -163,7 +164,13 @@ class ForeignRunner:
         os.environ[name] = url
         try:
             # What it prints would stand in the middle of what a command prints for a machine.
-            with chdir(self.environment.folder), _logging_left_alone(), redirect_stdout(sys.stderr), self._pools():
+            with (
+                chdir(self.environment.folder),
+                _logging_left_alone(),
+                redirect_stdout(sys.stderr),
+                knocks_told(self.dsn),
+                self._pools(),
+            ):
                 yield
         finally:
             if before is None:

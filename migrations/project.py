@@ -10,7 +10,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from migrations.environments import ForeignEnvironment, ForeignRunner, run_env
-from migrations.errors import HistoryUnreadable, WorksElsewhere, place
+from migrations.errors import DatabaseUnreachable, HistoryUnreadable, WorksElsewhere, place
 from migrations.errors_session import ThroughPooler
 from migrations.history import History
 from migrations.locks import one_migration
@@ -57,6 +57,7 @@ def history_for(dsn: str, history: History) -> History:
         HistoryUnreadable: its env.py raises.
         WorksElsewhere: its env.py connects to another database.
         ThroughPooler: its env.py connects through a pooler.
+        DatabaseUnreachable: its env.py cannot connect.
     """
     if history.environment is None:
         return history
@@ -77,7 +78,7 @@ def history_for(dsn: str, history: History) -> History:
             # Without `dont_mutate` Alembic would make the version table.
             with EnvironmentContext(config, script, fn=look, dont_mutate=True):
                 run_env(script)
-    except ThroughPooler:
+    except (ThroughPooler, DatabaseUnreachable):
         raise
     except Exception as error:  # A foreign env.py may raise anything.
         raise HistoryUnreadable(history.folders, f"its env.py: {type(error).__name__}: {error}") from error

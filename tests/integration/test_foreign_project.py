@@ -6,13 +6,22 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from typer.testing import CliRunner
 
 from deployments.local.provision import ProvisionedDatabase
 from flows.cli import app
 from migrations.apply import downgrade, upgrade
 from migrations.environments import ForeignEnvironment
-from migrations.errors import HistoryUnreadable, LockBudgetExceeded, NotKept, RevisionFailed, WorksElsewhere
+from migrations.errors import (
+    DatabaseUnreachable,
+    HistoryUnreadable,
+    LockBudgetExceeded,
+    NotKept,
+    RevisionFailed,
+    WorksElsewhere,
+    place,
+)
 from migrations.history import History, state
 from migrations.plan import make_plan
 from migrations.project import history_for
@@ -91,7 +100,7 @@ def project(tmp_path: Path) -> Callable[..., Path]:
 
     def make(env: str, revisions: Mapping[str, tuple[str | None, str | None, str, str]] = BRANCHED) -> Path:
         versions = tmp_path / "db" / "versions"
-        versions.mkdir(parents=True)
+        versions.mkdir(parents=True, exist_ok=True)
         (tmp_path / "db" / "env.py").write_text(env)
         for revision, parts in revisions.items():
             write(versions, revision, *parts)
@@ -241,6 +250,65 @@ def test_an_env_py_that_raises_is_an_error_that_says_so(
 ) -> None:
     with pytest.raises(HistoryUnreadable, match="KeyError: 'SECRET_KEY'"):
         upgrade(database.owner_dsn, history(project("import os\nos.environ['SECRET_KEY']")), release_id="r")
+
+
+NOWHERE = "postgresql://owner:c4n4ry@127.0.0.1:9/gone"
+OF_ITS_OWN = SYNC.replace("config.get_section(config.config_ini_section)", f'{{"sqlalchemy.url": {NOWHERE!r}}}')
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_a_database_that_env_py_does_not_reach_is_named_without_its_password(
+    project: Callable[..., Path], driver: str
+) -> None:
+    ini = project(SYNC if driver == "psycopg" else ASYNC)
+    ini.write_text(INI.replace("+psycopg", f"+{driver}"))
+    acts: list[Callable[[], object]] = [
+        lambda: history_for(NOWHERE, history(ini)),
+        lambda: upgrade(NOWHERE, history(ini), release_id="r"),
+    ]
+    for act in acts:
+        with pytest.raises(
+            DatabaseUnreachable, match=r"gone on 127.0.0.1:9 does not answer: .*; check that it"
+        ) as caught:
+            act()
+        assert "c4n4ry" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("env", "why"),
+    [
+        pytest.param("", "refused", id="its server is down"),
+        pytest.param(
+            "import sys\ntry:\n    BODY\nexcept Exception:\n    sys.exit(1)", "refused", id="it gives up itself"
+        ),
+    ],
+)
+def test_a_database_of_its_own_that_env_py_does_not_reach_is_named_with_the_way_to_another(
+    database: ProvisionedDatabase, project: Callable[..., Path], env: str, why: str
+) -> None:
+    of_its_own = OF_ITS_OWN.replace("postgresql:", "postgresql+psycopg:")
+    ini = project(env.replace("BODY", of_its_own.strip().replace("\n", "\n    ")) if env else of_its_own)
+    code, told = run("status", "--database-url", database.owner_dsn, "--config", str(ini))
+    said = " ".join(told.split())
+    assert code == 1
+    assert "gone on 127.0.0.1:9 does not answer" in said
+    assert why in said
+    assert f"though it was told {place(database.owner_dsn)}: let it read sqlalchemy.url" in said
+    assert "cannot be read" not in said
+    assert "c4n4ry" not in said
+    with pytest.raises(DatabaseUnreachable, match=r"gone on 127.0.0.1:9 does not answer"):
+        upgrade(database.owner_dsn, history(ini), release_id="r")
+
+
+@pytest.mark.parametrize("wrong", ["password", "database"])
+def test_a_server_that_lets_env_py_not_in_is_named_with_its_words(
+    database: ProvisionedDatabase, project: Callable[..., Path], wrong: str
+) -> None:
+    given = {"password": "c4n4ry"} if wrong == "password" else {"dbname": "nobodys"}
+    for env in (SYNC, ASYNC):
+        with pytest.raises(DatabaseUnreachable, match=f"does not answer: .*{wrong}.*; check that it runs") as caught:
+            history_for(make_conninfo(database.owner_dsn, **given), history(project(env)))
+        assert "c4n4ry" not in str(caught.value)
 
 
 def test_a_history_of_more_than_a_hundred_revisions_is_planned_and_applied(
