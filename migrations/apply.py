@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import psycopg
 
@@ -18,7 +19,7 @@ from migrations.progress import OnEvent, Progress
 from migrations.project import history_for
 from migrations.time_limits import STATEMENT_TIMEOUT_S
 from migrations.trace import Trace
-from migrations.unfinished import Keeping
+from migrations.unfinished import Keeping, tidy
 
 __all__ = ["Applied", "Progress", "downgrade", "upgrade"]
 
@@ -87,16 +88,17 @@ def upgrade(
         if history.environment is None:
             refuse_without_rights(watch, dsn, history.path_to(targets, stands))
         kept = _records(watch, dsn, record=record and history.environment is None)
+        keeping = _keeping(history, kept=kept, record=record)
         for one in targets:
             if not history.path_to(one, stands):
                 continue
             limit_ms = round(statement_timeout_s * 1000)
-            keeping = _keeping(history, kept=kept, record=record)
             order = Order(history, one, True, release_id, kept, lock_timeout_ms, limit_ms, budget_s, keeping)
             done += Run(dsn, watch, order, patience, on_event, trace).walk()
             stands = _standing(watch, dsn, history)
         if missing := history.path_to(targets, stands):
             raise NotKept(place(dsn), [one.id for one in missing])
+        _tidy(watch, keeping, done)
     return done
 
 
@@ -138,6 +140,7 @@ def downgrade(
     with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as watch:
         stands = _standing(watch, dsn, history)
         if resolved in stands or not stands:
+            _tidy(watch, _keeping(history, kept=False, record=True), ())
             return ()
         if resolved != "base" and resolved not in history.path_ids(stands):
             raise OutOfStep(place(dsn), stands, f"{resolved} is not below it")
@@ -152,6 +155,12 @@ def _keeping(history: History, *, kept: bool, record: bool) -> Keeping:
         return "always"
     # Of a project that is not ours nothing of ours stays in the database.
     return "while needed" if record and history.environment is not None else "never"
+
+
+def _tidy(session: psycopg.Connection, keeping: Keeping, done: Sequence[Applied]) -> None:
+    """Take away what one left that was killed once its last revision stood; a walk does so itself."""
+    if keeping == "while needed" and not done:
+        tidy(session)
 
 
 def _standing(session: psycopg.Connection, dsn: str, history: History) -> tuple[str, ...]:

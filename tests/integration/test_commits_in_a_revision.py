@@ -1,13 +1,15 @@
 """Revisions that end their transaction themselves: apply never waits for itself, and leaves nothing of ours behind."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from deployments.local.provision import ProvisionedDatabase
-from migrations.apply import upgrade
+from migrations.applied import UNFINISHED
+from migrations.apply import downgrade, upgrade
 from migrations.environments import ForeignEnvironment
 from migrations.errors import RevisionFailed
 from migrations.errors_apply import HalfApplied
@@ -146,6 +148,19 @@ def test_a_schema_of_that_name_that_was_there_before_stays(
     upgrade(database.owner_dsn, project(BEFORE, WAYS["several commits"][0]), release_id="r")
     assert watcher.execute("SELECT to_regclass('pilotage.unfinished_revisions') IS NULL").fetchone() == (True,)
     assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (False,)
+
+
+def test_what_one_left_that_was_killed_at_its_very_end_is_taken_away_by_the_next(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History]
+) -> None:
+    history = project(BEFORE)
+    upgrade(database.owner_dsn, history, release_id="r")
+    for again in (partial(upgrade, release_id="r"), partial(downgrade, target="r1")):
+        with psycopg.connect(database.owner_dsn) as owner:
+            owner.execute("CREATE SCHEMA pilotage")
+            owner.execute(UNFINISHED)
+        assert again(database.owner_dsn, history) == ()
+        assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (True,)
 
 
 def test_a_role_that_may_not_create_a_schema_commits_in_the_middle_and_is_told(
