@@ -36,6 +36,7 @@ CREATE PROCEDURE do_it_twice(int) LANGUAGE plpgsql AS 'BEGIN INSERT INTO done VA
     INSERT INTO done VALUES ($1 + 1); END';
 RESET ROLE;
 """
+RAW = "op.get_bind().connection.dbapi_connection"
 # What a step does, by its kind; `n` is a number of its own.
 INSIDE = {
     "parameter": "op.get_bind().execute(sa.text('INSERT INTO done VALUES (:i)'), {{'i': {n}}})",
@@ -48,10 +49,24 @@ INSIDE = {
     "two in one": "op.execute('INSERT INTO done VALUES ({n}); INSERT INTO done VALUES ({n} + 1)')",
     "enum": "op.execute(\"ALTER TYPE mood ADD VALUE 'm{n}'\")",
     "read": "op.execute('SELECT count(*) FROM many')",
+    "savepoint": "with op.get_bind().begin_nested(): op.execute('INSERT INTO done VALUES ({n})')",
+    "raw": f"{RAW}.execute('INSERT INTO done VALUES (%s)', ({{n}},))",
+    "raw many": f"{RAW}.cursor().executemany('INSERT INTO done VALUES (%s)', [({{n}},), ({{n}} + 1,)])",
+    "raw stream": f"list({RAW}.cursor().stream('INSERT INTO done VALUES (%s) RETURNING id', ({{n}},)))",
+    "raw copy": f"with {RAW}.cursor().copy('COPY done FROM STDIN') as copy: copy.write_row(({{n}},))",
+    "raw transaction": f"with {RAW}.transaction(): {RAW}.execute('INSERT INTO done VALUES ({{n}})')",
+}
+# Ways of committing in the middle.
+COMMITS = {
     "commit": "op.get_bind().commit()",
+    "raw commit": f"{RAW}.commit()",
+    "commit by text": "op.execute('COMMIT')",
+    "second connection": (
+        "with op.get_bind().engine.begin() as other: other.exec_driver_sql('INSERT INTO done VALUES ({n})')"
+    ),
 }
 OUTSIDE = {
-    **{kind: text for kind, text in INSIDE.items() if kind != "commit"},
+    **INSIDE,
     "committing block": (
         "op.execute('DO $$ BEGIN INSERT INTO done VALUES ({n}); COMMIT; INSERT INTO done VALUES ({n} + 1); END $$')"
     ),
@@ -59,8 +74,8 @@ OUTSIDE = {
     "unnamed index": "op.execute('CREATE INDEX CONCURRENTLY ON many (id, n) WHERE n > {n}')",
     "vacuum": "op.execute('VACUUM many')",
 }
-ROWS = {"loop": 3, "procedure": 2, "two in one": 2, "committing block": 2}
-ROWLESS = frozenset({"enum", "read", "commit", "index", "unnamed index", "vacuum"})
+ROWS = {"loop": 3, "procedure": 2, "two in one": 2, "committing block": 2, "raw many": 2}
+ROWLESS = frozenset({"enum", "read", "commit", "raw commit", "commit by text", "index", "unnamed index", "vacuum"})
 ENVIRONMENT = """
 from alembic import context
 from sqlalchemy import create_engine, pool
@@ -83,6 +98,7 @@ class Step:
 
 STEPS = st.one_of(
     st.sampled_from(sorted(INSIDE)).map(lambda kind: Step(kind, is_outside=False)),
+    st.sampled_from(sorted(COMMITS)).map(lambda kind: Step(kind, is_outside=False)),
     st.sampled_from(sorted(OUTSIDE)).map(lambda kind: Step(kind, is_outside=True)),
 )
 
@@ -95,7 +111,7 @@ def body(steps: list[Step]) -> str:
                 # Alembic finds its own transaction ended otherwise.
                 lines.append("    op.get_bind().commit()")
             lines.append("    with op.get_context().autocommit_block():")
-        text = (OUTSIDE if step.is_outside else INSIDE)[step.kind].format(n=(number + 1) * 10)
+        text = {**OUTSIDE, **COMMITS}[step.kind].format(n=(number + 1) * 10)
         lines.append(f"    {'    ' * step.is_outside}{text}")
     return "\n".join(lines)
 
@@ -286,7 +302,8 @@ def test_each_statement_is_done_once_or_it_is_said_that_this_is_not_certain(
         return
     event("half applied")
     assert proxy.has_cut
-    assert any(step.is_outside or step.kind == "commit" for step in steps)
+    # A transaction of the driver's that begins a revision is committed by itself.
+    assert any(step.is_outside or step.kind in {*COMMITS, "raw transaction"} for step in steps)
     assert half.stands or half.under_way
     assert sorted(set(found.rows)) == found.rows
     assert set(found.rows) <= set(rows)
