@@ -22,7 +22,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: $(VENV)/.installed ## Watch a release on the local platform (SCENARIO=bad-migration|app-crash|data-corruption, KEEP=1)
 	$(BIN)/pilotage local demo --scenario $(SCENARIO) $(if $(filter-out 0,$(KEEP)),--keep)
 
+# Compiled once: where Python may write no bytecode, each process that a test starts would compile all of it again.
 test: $(VENV)/.installed ## Run the tests, on real PostgreSQL clusters
+	$(BIN)/python -m compileall -q flows tasks migrations deployments
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed ## Look for mistakes and for format

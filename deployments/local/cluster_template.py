@@ -38,6 +38,9 @@ include_if_exists = '{START_FILE}'
 """
 # Relative paths above and in recovery: PostgreSQL runs these commands in the data folder, so no name needs quoting.
 
+# Passwords are random and opened on this machine alone: the rounds that slow guessing would slow each connection only.
+_FEW_ROUNDS = "scram_iterations=1"
+
 _CONNECTIONS = "host all all 127.0.0.1/32 scram-sha-256\n"
 _SEGMENT_MB = 4
 
@@ -54,7 +57,7 @@ def template(binaries: Path, fallback: Path) -> Path:
     """
     version = server_version(binaries)
     settings = _SETTINGS + _preload(binaries)
-    digest = hashlib.sha256(f"{_SEGMENT_MB}{_CONNECTIONS}{settings}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{_SEGMENT_MB}{_CONNECTIONS}{_FEW_ROUNDS}{settings}".encode()).hexdigest()[:8]
     place = cache_root(fallback) / f"postgres-{version}-{digest}"
     if not (place / "data").is_dir():
         _make(binaries, int(version.split(".")[0]), settings, place)
@@ -89,6 +92,8 @@ def _make(binaries: Path, major: int, settings: str, place: Path) -> None:
     data = fresh / "data"
     argv: list[str | Path] = [binaries / "initdb", "-D", data, "-U", SUPERUSER, "--pwfile", password, "--no-sync"]
     argv += ["-A", "scram-sha-256", f"--wal-segsize={_SEGMENT_MB}", "--encoding=UTF8", "--locale=C"]
+    if major >= 16:
+        argv += ["-c", _FEW_ROUNDS]
     if major >= 17:
         argv += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     run(argv, as_server=True)
