@@ -47,6 +47,8 @@ def environment(
                 "PILOTAGE_P95_LIMIT_MS": "10000",
                 "PREFECT_HOME": str(tmp_path / "prefect"),
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                # Its client asks a server that is gone five times, waiting a minute in all, at each of its requests.
+                "PREFECT_CLIENT_MAX_RETRIES": "2",
             },
         )
 
