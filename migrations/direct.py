@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import select
+import time
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
+from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from migrations.errors import MALFORMED, DatabaseRefused, DatabaseUnreachable, parts_of, place
-from migrations.errors_session import ThroughPooler
+from migrations.errors_session import NoSessionLeft, ThroughPooler
 
 CONNECT_TIMEOUT_S = 10
+ANSWER_TIMEOUT_S = 10.0
 TLS_FORCED = frozenset({"require", "verify-ca", "verify-full"})
 
 # A pooler that gives a random one of two idle backends would have to give the same one to each connection every time.
@@ -29,23 +33,49 @@ _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_cou
 
 
 def opened(dsn: str, application_name: str) -> psycopg.Connection:
-    """A connection in autocommit, none of whose settings is settled yet.
+    """A connection in autocommit that answers, none of whose settings is settled yet.
 
     Raises:
         DatabaseUnreachable: the server did not answer, or refused the login.
+        NoSessionLeft: the login was accepted, and nothing was answered.
     """
     given = _parts(dsn)
     noticed = {name: value for name, value in _KEEPALIVES.items() if name not in given}
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             make_conninfo(dsn, **noticed),
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_S,
             application_name=application_name,
             client_encoding="UTF8",
         )
+        if _answers(connection.pgconn, ANSWER_TIMEOUT_S):
+            return connection
     except psycopg.OperationalError as error:
         raise DatabaseUnreachable.of(dsn, error) from error
+    connection.close()
+    raise NoSessionLeft(place(dsn), ANSWER_TIMEOUT_S)
+
+
+def _answers(connection: pq.abc.PGconn, within_s: float) -> bool:
+    """Whether the first statement of a connection is answered in time.
+
+    Source: PgBouncer accepts a login at once, and lets the first statement wait for a session of the server's for
+    `query_wait_timeout`, two minutes if nobody has set it.
+    """
+    ends = time.monotonic() + within_s
+    ready = select.poll()
+    ready.register(connection.socket, select.POLLIN)
+    # A failure is told again by the statement that comes next.
+    connection.send_query(b"SELECT 1")
+    connection.flush()
+    while True:
+        while connection.is_busy():
+            if not ready.poll(max(0.0, ends - time.monotonic()) * 1000):
+                return False
+            connection.consume_input()
+        if connection.get_result() is None:
+            return True
 
 
 def is_here(host: str) -> bool:

@@ -21,7 +21,7 @@ from migrations.apply import downgrade, upgrade
 from migrations.catalog import read_catalog
 from migrations.direct import is_named_pooler
 from migrations.environments import ForeignEnvironment
-from migrations.errors_session import ThroughPooler
+from migrations.errors_session import NoSessionLeft, ThroughPooler
 from migrations.history import History, state
 from migrations.receipt import receipt
 from migrations.restore_point import seal
@@ -198,6 +198,27 @@ def test_a_pooler_in_session_mode_is_as_good_as_none(database: ProvisionedDataba
         assert [one.revision for one in upgrade(dsn, history, release_id="r")] == ["r1"]
         assert [one.revision for one in downgrade(dsn, history, "base")] == ["r1"]
     assert left_behind(database, pooler.backends) == []
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["by ourselves", "by others"])
+def test_a_pooler_that_has_no_session_left_is_told_before_it_gives_up_itself(
+    database: ProvisionedDatabase, history: History, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    monkeypatch.setattr("migrations.direct.ANSWER_TIMEOUT_S", 0.5)
+    acts: list[Callable[[str], object]] = [
+        lambda dsn: upgrade(dsn, history, release_id="r"),
+        seal,
+        lambda dsn: reader(dsn).__enter__(),
+    ]
+    with pooled(database, 1, "session") as (pooler, dsn), ExitStack() as others:
+        if taken:
+            others.enter_context(psycopg.connect(dsn, autocommit=True)).execute("SELECT 1")
+        for act in acts if taken else acts[:2]:
+            with pytest.raises(NoSessionLeft, match=r"no session left.*Take the direct address") as caught:
+                act(dsn)
+            assert caught.value.transient
+        assert left_behind(database, pooler.backends) == []
+    assert len(upgrade(database.owner_dsn, history, release_id="r")) == 1
 
 
 def test_what_only_reads_goes_through_a_pooler_and_leaves_no_setting(
