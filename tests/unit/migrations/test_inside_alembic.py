@@ -1,11 +1,16 @@
 """What apply leans on inside Alembic: where one of these fails after an upgrade, its message says what to look at."""
 
 import inspect
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
 
+import pytest
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from packaging.requirements import Requirement
 from sqlalchemy.dialects import postgresql
 
 
@@ -46,3 +51,14 @@ def test_an_environment_can_be_told_how_it_is_configured() -> None:
     with environment:
         module.configure()
     assert called == ["configured"], told
+
+
+@pytest.mark.parametrize("name", ["alembic", "sqlalchemy"])
+def test_no_version_is_installed_that_nobody_has_looked_at(name: str) -> None:
+    """The tests above run where this project is developed; whoever installs it has the bound alone."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    [asked] = [one for one in map(Requirement, project["dependencies"]) if one.name == name]
+    assert "<" in {one.operator for one in asked.specifier}, f"{name} has no upper bound in pyproject.toml"
+    major, minor, *_ = version(name).split(".")
+    assert f"{major}.{minor}.999" in asked.specifier
+    assert f"{major}.{int(minor) + 1}.0" not in asked.specifier
