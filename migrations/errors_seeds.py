@@ -21,7 +21,11 @@ class NothingToSeed(MigrationError):
     """None of the tables that would be seeded is there."""
 
     def __init__(self, where: str) -> None:
-        super().__init__(f"{where} has no table that could be seeded: apply the revisions first")
+        super().__init__(
+            f"{where} has no table in its schema public that could be seeded: apply the revisions first. Where they "
+            "were applied and a search_path of the role or the database led them to another schema, take it away "
+            "(`ALTER ROLE … RESET search_path`) and build the database anew with `pilotage reset`"
+        )
 
 
 class NoKeysToSeedWith(MigrationError):

@@ -267,6 +267,9 @@ def test_people_who_are_there_already_stand_in_the_place_of_seeded_ones(
 def test_a_database_without_tables_is_told(database: ProvisionedDatabase) -> None:
     code, said = seed(database.owner_dsn)
     assert (code, "apply the revisions first" in said) == (1, True)
+    # It does not say that they were not applied, where they may stand in another schema.
+    assert "has no table in its schema public" in said
+    assert "RESET search_path" in said
 
 
 @pytest.mark.parametrize("environment", ["production", "test"])
