@@ -25,6 +25,7 @@ from migrations.failures import cut, failed, failed_before_any, is_contended
 from migrations.migrating import MigratingSession
 from migrations.outside import Outside
 from migrations.progress import Kind, OnEvent, Progress
+from migrations.shapes import shape
 from migrations.trace import Trace
 from migrations.unfinished import Unfinished
 from migrations.wanted_locks import Wanted
@@ -87,7 +88,7 @@ class Run:
         self._outside = Outside(dsn, session, note, self._watch, self._resumed)
         self._impact_noted: Impact | None = None
         self._migrating = MigratingSession(
-            dsn, self._watch, order, self._gate, self._outside, self._impact, trace, session
+            dsn, self._watch, order, self._gate, self._outside, self._impact, trace, session, self._pause
         )
         self._begin_revision()
 
@@ -178,7 +179,7 @@ class Run:
         except psycopg.Error as error:
             raise DatabaseRefused.of(self._dsn, "looking for who holds a lock", error) from error
         if not is_free:
-            raise LockBudgetExceeded(self._revision, self._patience.budget_s, self._attempts, self._in_the_way)
+            raise self._exceeded()
         log.info("%s was kept back for %.2f s", self._revision, time.monotonic() - began)
 
     def _wait_or_raise(self, error: Exception) -> None:
@@ -203,20 +204,28 @@ class Run:
             file = self._order.history.revision(attempt.revision).path
             # What it was raised from may hold a row, and every traceback would show it.
             raise failed(error, attempt, file, stands=self._outside.note.stands, left=left) from None
-        self._pause(attempt.revision, error)
+        self._pause(error)
 
-    def _pause(self, revision: str, error: Exception) -> None:
-        """Wait a while, and then for whoever held the lock that was not to be had."""
+    def _exceeded(self) -> LockBudgetExceeded:
+        note = self._outside.note
+        stands = note.stands if note.is_half else ()
+        return LockBudgetExceeded(
+            self._revision, self._patience.budget_s, self._attempts, self._in_the_way, [shape(one) for one in stands]
+        )
+
+    def _pause(self, error: Exception, pid: int = 0) -> None:
+        """Wait a while, and then for whoever held the lock that was not to be had, but for `pid`, which asked."""
         spent = time.monotonic() - self._first_try
+        revision = self._migrating.attempt.revision or self._revision
         self._revision, self._in_the_way = revision, tuple(self._watch.blockers) or self._in_the_way
         self._tell("lock timeout", revision)
         if spent >= self._patience.budget_s:
-            raise LockBudgetExceeded(revision, self._patience.budget_s, self._attempts, self._in_the_way) from error
+            raise self._exceeded() from error
         longest = min(LONGEST_PAUSE_S, self._order.lock_timeout_ms / 1000 * 2**self._attempts)
         pause = random.uniform(0, min(longest, self._patience.budget_s - spent))  # noqa: S311
         log.info("%s got no lock (try %d); again in %.2f s", revision, self._attempts, pause)
         time.sleep(pause)
-        self._wait_for(Wanted(self._watch.waited_for), 0)
+        self._wait_for(Wanted(self._watch.waited_for), pid)
         self._attempts += 1
 
     def _ended_one(self, holder: Holder) -> None:

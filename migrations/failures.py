@@ -29,7 +29,7 @@ def cut(error: BaseException) -> BaseException | None:
 
 def is_contended(error: BaseException) -> bool:
     """Whether a lock was not to be had, so that another try may help."""
-    return sqlstate_of(_driver_error(error)) in _CONTENDED
+    return sqlstate_of(_driver_error(error) or error) in _CONTENDED
 
 
 def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> MigrationError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -23,6 +24,7 @@ from migrations.outside import NOTHING, Outside
 from migrations.own_transactions import OwnTransactions, ends_a_transaction
 from migrations.raw_statements import Around, is_watched, refuse_pipeline, watch_raw
 from migrations.repeating import repeating
+from migrations.resending import Pause, send_until_locked
 from migrations.time_limits import TimeLimits, asked_past_sqlalchemy
 from migrations.trace import Trace
 from migrations.wanted_locks import Wanted, wanted
@@ -44,6 +46,7 @@ class MigratingSession:
         impact: what the revision that runs now has cost so far.
         trace: told of every statement, while it runs.
         session: in autocommit, not the one that migrates.
+        pause: waits before a statement is sent again that got no lock, or raises.
     """
 
     def __init__(
@@ -56,7 +59,9 @@ class MigratingSession:
         impact: Callable[[], Impact],
         trace: Trace | None,
         session: psycopg.Connection,
+        pause: Pause,
     ) -> None:
+        self._pause = pause
         self.attempt = Attempt()
         self._outside = outside
         self._is_sent = True
@@ -89,6 +94,7 @@ class MigratingSession:
             "rollback": self._rolled_back,
             "rollback_savepoint": self._rolled_back_to,
             "connect": self._opened,
+            "do_execute": self._send,
         }
         for name, listener in self._listeners.items():
             event.listen(self._runner.engines, name, listener, retval=name == "before_cursor_execute")
@@ -209,6 +215,22 @@ class MigratingSession:
         if self._runner.reaches(session):
             lost = self._outside.note.is_taken_back
             watch_raw(session, Around(self._around_raw, self._committing, lost, self._taken_back))
+
+    def _send(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        """Send a statement until it gets its locks, where its revision cannot be begun anew; whether it was sent."""
+        conn: Connection = context.root_connection
+        if self.attempt.revision is None or self.attempt.marked or not self._runner.is_mine(conn):
+            return False
+        session: Any = conn.connection.dbapi_connection
+        before = self._open.get(id(session), [])[:-1]
+        # Nobody is to wait for what the transaction has locked before, as long as it waits itself.
+        holds = not session.autocommit and any(wanted(one).stops_others for one in before)
+        if holds or not self._outside.note.is_half or repeating(statement).may_commit:
+            return False
+        send = partial(context.dialect.do_execute, cursor, statement, parameters, context)
+        pid = self._backend(session)
+        send_until_locked(session, send, self._outside, lambda error: self._pause(error, pid))
+        return True
 
     @contextmanager
     def _around_raw(self, session: psycopg.Connection, statement: str) -> Generator[None]:

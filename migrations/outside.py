@@ -148,6 +148,15 @@ class Outside:
             self.note.stands_now(session, self._statement)
         self.note.add(self._statement, is_half=is_half)
 
+    def takes_back(self, session: Any) -> bool:
+        """Take back a statement that got no lock, so that it can be sent again; whether that is certain."""
+        if self._is_wrapped:
+            asked_past_sqlalchemy(session, "ROLLBACK")
+            asked_past_sqlalchemy(session, "BEGIN")
+            return True
+        # What works CONCURRENTLY may have left an index, of which the next run takes care.
+        return self._running is not None and self._running.kind == "again" and self._index is None
+
     def failed(self, session: Any) -> None:
         """A statement has failed, and the session is still there."""
         running, self._running = self._running, None

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import Connection, Engine, event
 from typer.testing import CliRunner
 
 from deployments.local.provision import ProvisionedDatabase
 from flows.cli import app
 from migrations.apply import Progress, upgrade
 from migrations.errors import LockBudgetExceeded
-from migrations.errors_apply import StatementTooLong
+from migrations.errors_apply import HalfApplied, StatementTooLong
 from migrations.history import History
 
 WIDEN = 'op.execute("ALTER TABLE a ADD COLUMN n int")'
@@ -265,3 +266,58 @@ def test_the_command_ends_who_sits_idle_and_tells_of_it(
         (one,) = json.loads(ran.stdout)
         assert [who["application"] for who in one["ended"]] == ["forgotten"]
         assert f"pid {idle.info.backend_pid} of {database.app} (forgotten), idle in transaction" in ran.stderr
+
+
+BLOCK = """with op.get_context().autocommit_block():
+        op.execute("INSERT INTO a VALUES (1)")"""
+# What comes after a part that stands, and needs a lock that somebody holds.
+AFTER = {
+    "in the same block": f"{BLOCK}\n        {WIDEN}",
+    "in a transaction": f"{BLOCK}\n    {WIDEN}",
+    "in a transaction, after what stops nobody": f"{BLOCK}\n    op.execute('INSERT INTO a VALUES (2)')\n    {WIDEN}",
+    "in the block, sent as often as one likes": f"{BLOCK}\n        op.execute('REFRESH MATERIALIZED VIEW m')",
+}
+
+
+@pytest.mark.parametrize("way", list(AFTER))
+def test_a_lock_that_is_not_to_be_had_after_a_part_stands_is_tried_for_again(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], way: str
+) -> None:
+    watcher.execute("CREATE MATERIALIZED VIEW m AS SELECT 1 AS one")
+    watcher.execute(f'ALTER MATERIALIZED VIEW m OWNER TO "{database.owner}"'.encode())
+    seen: set[str] = set()
+    with psycopg.connect(database.superuser_dsn) as other:
+
+        def lock(conn: Connection, cursor: object, statement: str, *rest: object) -> None:
+            del conn, cursor, rest
+            if statement.startswith(("ALTER TABLE a", "REFRESH")):
+                # What has just begun keeps no revision back, so that its lock is asked for.
+                other.execute("SELECT FROM a, m")
+
+        def told(event: Progress) -> None:
+            seen.add(event.kind)
+            if event.kind in {"lock timeout", "waiting"}:
+                other.rollback()
+
+        event.listen(Engine, "before_cursor_execute", lock)
+        try:
+            upgrade(database.owner_dsn, write(AFTER[way]), release_id="r", lock_timeout_ms=1000, on_event=told)
+        finally:
+            event.remove(Engine, "before_cursor_execute", lock)
+    assert seen & {"lock timeout", "waiting"}
+    assert watcher.execute("SELECT count(*) FROM a WHERE id = 1").fetchone() == (1,)
+    assert watcher.execute("SELECT count(*) FROM pilotage.unfinished_revisions").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("way", ["in the same block", "in a transaction"])
+def test_where_the_budget_ends_after_a_part_stands_that_part_is_named(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History], way: str
+) -> None:
+    with psycopg.connect(database.superuser_dsn) as other:
+        other.execute("LOCK TABLE a IN ACCESS SHARE MODE")
+        with pytest.raises(LockBudgetExceeded, match="stands: INSERT INTO a VALUES") as caught:
+            upgrade(database.owner_dsn, write(AFTER[way]), release_id="r", lock_timeout_ms=200, budget_s=0.5)
+    assert not caught.value.transient
+    with pytest.raises(HalfApplied, match="INSERT INTO a VALUES"):
+        upgrade(database.owner_dsn, write(AFTER[way]), release_id="r")
+    assert watcher.execute("SELECT count(*) FROM a").fetchone() == (1,)
