@@ -287,7 +287,8 @@ def _protect_again(back: WayBack, outcome: Outcome) -> None:
 
 def _make_receipt(back: WayBack, point: RestorePoint, restored: Restoration, outcome: Outcome) -> None:
     def make() -> None:
-        outcome.lost = report.receipt_text(restoration.make_receipt(back.release_id, point, restored))
+        made = restoration.make_receipt(back.release_id, point, restored)
+        outcome.lost = report.receipt_text(made, since=point.seal.sealed_at, elsewhere=gates.kept_since(back.undone_id))
 
     outcome.warn(
         afterwards.tried(

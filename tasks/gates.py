@@ -116,6 +116,13 @@ def _nothing(past: Past, stands: Standing, wanted: Release, way: Literal["applic
     return f"{ended.id} has taken {wanted.id} back already: {ended.summary}{more}"
 
 
+def kept_since(release_id: str) -> tuple[str, ...]:
+    """The branches that keep rows written since a release's point, and that later releases' restores have taken."""
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        return Past.read(ledger, given.target).kept_since(ledger.release(release_id))
+
+
 @dataclass(frozen=True)
 class Served:
     """What is known of the build that serves.

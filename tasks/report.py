@@ -121,15 +121,23 @@ def _at(entry: Step) -> str:
     return f"{entry.at:%H:%M:%S} UTC"
 
 
-def receipt_text(receipt: Receipt) -> str:
-    """What was written since the restore point, in one sentence."""
+def receipt_text(receipt: Receipt, *, since: datetime, elsewhere: Sequence[str] = ()) -> str:
+    """What a restore has taken out of production, in one sentence.
+
+    Args:
+        receipt: what stands on the branch that keeps the state before it.
+        since: when the restore point was sealed.
+        elsewhere: the branches that keep what other restores have taken since then.
+    """
     tables = ", ".join(f"{t.table} +{t.inserted} ~{t.updated} -{t.deleted}" for t in receipt.tables)
     by_revisions = f", and {receipt.by_revisions} by the revisions" if receipt.by_revisions else ""
     if receipt.unclear:
         by_revisions += f", and {receipt.unclear} by the revisions or by users, which cannot be told"
+    more = f"; not counted is what other restores have taken since: see {', '.join(elsewhere)}" if elsewhere else ""
     return (
-        f"{receipt.inserted} rows inserted, {receipt.updated} updated, {receipt.deleted} deleted{by_revisions}"
-        f"{': ' + tables if tables else ''}"
+        f"since {since:%Y-%m-%d %H:%M} UTC {receipt.inserted} rows inserted, {receipt.updated} updated, "
+        f"{receipt.deleted} deleted{by_revisions}"
+        f"{': ' + tables if tables else ''}{more}"
     )
 
 

@@ -6,6 +6,7 @@ from deployments.settings import Settings
 from deployments.watch import Observation
 from migrations.catalog import Catalog, difference
 from migrations.checks import CheckResult
+from migrations.checks.counts import NAME as COUNTS
 from tasks.values import RestorePoint, Subject, Verdict
 
 
@@ -31,7 +32,12 @@ def catalogue(expected: Catalog | None, live: Catalog, why: str = "") -> Verdict
 
 
 def check(point: RestorePoint, result: CheckResult) -> Verdict:
-    """What was wrong before the release is not the release's doing: only more of it fails."""
+    """What was wrong before the release is not the release's doing: only more of it fails.
+
+    Rows are counted against the restore point, which may be days old by the time that somebody goes back by hand.
+    """
+    since = f"counted since {point.seal.sealed_at:%Y-%m-%d %H:%M} UTC, with what users have deleted"
+    lost = result.check == COUNTS and bool(result.violations)
     before = next((b.violations for b in point.baseline if b.check == result.check), None) or 0
     return Verdict(
         check=result.check,
@@ -39,7 +45,7 @@ def check(point: RestorePoint, result: CheckResult) -> Verdict:
         measured="cannot tell" if result.violations is None else f"{result.violations} violations",
         threshold=f"{before}",
         passed=None if result.violations is None else result.violations <= before,
-        detail="; ".join((result.detail, *result.sample[:5])).strip("; "),
+        detail="; ".join((result.detail, *result.sample[:5], *((since,) if lost else ()))).strip("; "),
     )
 
 

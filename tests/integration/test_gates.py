@@ -180,6 +180,27 @@ def test_what_a_way_back_has_left_is_done_by_the_next_try(
     assert (gates.to_undo(wanted.id, way).nothing != "") is (left == "nothing")
 
 
+def test_what_restores_to_later_points_have_taken_is_on_branches_of_theirs(story: Story) -> None:
+    def restore(release: Release, branch: str) -> None:
+        with story.ledger.step(release.id, "restore production", {"branch": branch}) as entry:
+            entry.result({"branch": branch})
+
+    wanted = story.release("succeeded", *MOVED)
+    assert gates.kept_since(wanted.id) == ()
+    itself = story.begin()
+    restore(itself, "before-rollback-b")
+    story.end(itself, "rolled_back")
+    later = story.release("succeeded", *MOVED)
+    undone = story.begin(undoes=later)
+    restore(undone, "before-rollback-a")
+    story.end(undone, "rolled_back")
+    own = story.begin(undoes=wanted)
+    restore(own, "before-rollback-own")
+    story.end(own, "undecided")
+    assert gates.kept_since(wanted.id) == ("before-rollback-a", "before-rollback-b")
+    assert gates.kept_since(later.id) == ()
+
+
 @pytest.mark.parametrize("state", ["undecided", None])
 @pytest.mark.parametrize("way", ["application", "data"])
 def test_a_rollback_that_broke_off_is_run_again_even_where_nothing_of_the_release_stands(

@@ -20,6 +20,7 @@ from tasks import (
     afterwards,
     catalogue,
     errors,
+    gates,
     maintenance,
     notification,
     present,
@@ -104,6 +105,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.answers(restoration, "take_back_revisions")
     world.answers(restoration, "verify_unchanged")
     world.answers(restoration, "make_receipt", RECEIPT)
+    world.answers(gates, "kept_since", ())
     world.answers(protection, "give_back", "")
     world.answers(catalogue, "keep_production")
     world.answers(catalogue, "keep_restored")
@@ -220,6 +222,14 @@ def test_what_a_restore_did_is_told_though_the_way_broke_off_after_it(world: Wor
     assert world.said[-1][1]["Kept branch"] == "before-rollback-x"
     assert "set_maintenance off" not in world.calls
     assert "--way data" in world.said[-1][2]
+
+
+def test_what_a_restore_took_is_told_with_its_beginning_and_what_others_have_taken_since(world: World) -> None:
+    world.answers(gates, "kept_since", ("before-rollback-v3",))
+    by_hand(Way.RESTORE)
+    told = world.said[-1][1]["Written since the restore point"]
+    assert told.startswith("since 2026-11-01 00:00 UTC 3 rows inserted")
+    assert told.endswith("what other restores have taken since: see before-rollback-v3")
 
 
 def test_writes_are_refused_only_once_a_restore_is_known_to_be_possible(world: World) -> None:

@@ -74,15 +74,21 @@ def test_the_report_has_every_verdict_and_no_cell_breaks_its_table() -> None:
 
 def test_the_receipt_names_each_table_and_tells_users_rows_from_the_revisions() -> None:
     receipt = Receipt((TableReceipt("messages", 12, 3, 1, 400, ()), TableReceipt("users", 0, 2, 0, 0, ())))
-    assert receipt_text(receipt) == (
+    assert receipt_text(receipt, since=BEGAN) == (
+        "since 2026-11-23 03:04 UTC "
         "12 rows inserted, 5 updated, 1 deleted, and 400 by the revisions: messages +12 ~3 -1, users +0 ~2 -0"
     )
     unclear = Receipt((TableReceipt("messages", 1, 0, 0, 0, (), unclear=7),))
-    assert receipt_text(unclear) == (
+    assert receipt_text(unclear, since=BEGAN) == (
+        "since 2026-11-23 03:04 UTC "
         "1 rows inserted, 0 updated, 0 deleted, and 7 by the revisions or by users, which cannot be told"
         ": messages +1 ~0 -0"
     )
-    assert receipt_text(Receipt(())) == "0 rows inserted, 0 updated, 0 deleted"
+    nothing = "since 2026-11-23 03:04 UTC 0 rows inserted, 0 updated, 0 deleted"
+    assert receipt_text(Receipt(()), since=BEGAN) == nothing
+    assert receipt_text(Receipt(()), since=BEGAN, elsewhere=["before-rollback-v3"]) == (
+        f"{nothing}; not counted is what other restores have taken since: see before-rollback-v3"
+    )
 
 
 def test_a_message_to_slack_shows_what_is_known_literally_and_leaves_the_rest_out() -> None:

@@ -123,3 +123,15 @@ def test_only_what_a_release_made_worse_fails(before: int | None, now: int | Non
     point = RestorePoint("br-1", "br-2", seal, "", "[]", (), None, baseline, "head")
     verdict = verdicts.check(point, CheckResult("orphans", now))
     assert (verdict.passed, verdict.subject) == (passed, Subject.DATA)
+
+
+def test_rows_that_are_gone_are_told_with_the_time_since_which_they_are_counted() -> None:
+    seal = Seal("0/1", "1:1:", (), datetime(2026, 11, 1, 10, 30, tzinfo=UTC), 1)
+    point = RestorePoint("br-1", "br-2", seal, "", "[]", (), None, (), "head")
+    gone = verdicts.check(point, CheckResult.of("row counts", ["users had 40 rows and has 3"], "9 tables"))
+    assert (gone.passed, gone.detail.partition("users had")[2]) == (
+        False,
+        " 40 rows and has 3; counted since 2026-11-01 10:30 UTC, with what users have deleted",
+    )
+    assert "counted since" not in verdicts.check(point, CheckResult.of("row counts", [], "9 tables")).detail
+    assert "counted since" not in verdicts.check(point, CheckResult.of("orphans", ["one"], "")).detail
