@@ -21,7 +21,7 @@ from migrations.environments import ForeignRunner, OwnRunner, Runner, one_transa
 from migrations.errors import is_cut
 from migrations.locks import MIGRATING
 from migrations.outside import NOTHING, Outside
-from migrations.own_transactions import OwnTransactions, ends_a_transaction
+from migrations.own_transactions import OwnTransactions, ends_a_transaction, takes_back
 from migrations.raw_statements import Around, is_watched, refuse_pipeline, watch_raw
 from migrations.repeating import repeating
 from migrations.resending import Pause, send_until_locked
@@ -282,7 +282,11 @@ class MigratingSession:
         pid = self._backend(session)
         others = asked.of_others({*self._made, self._order.history.version_table})
         stops = self._gate(others, pid, outside) if others.locks and not asked.patient else False
-        self._limits.set(session, asked, outside=outside, stops_others=stops)
+        if takes_back(sent):
+            # Where the transaction has failed, the server takes nothing else from us.
+            self._taken_back()
+        else:
+            self._limits.set(session, asked, outside=outside, stops_others=stops)
         instead = self._noted(session, sent, outside=outside, keeps_itself=keeps_itself)
         self.attempt.begin_statement(asked, self._limits.statement_ms)
         if instead != NOTHING:
@@ -395,6 +399,9 @@ class MigratingSession:
 
     def _rolled_back_to(self, conn: Connection, name: str, context: None) -> None:
         del conn, name, context
+        self._taken_back()
+
+    def _taken_back(self) -> None:
         self._made.clear()
         self._limits.forget()
 

@@ -54,12 +54,18 @@ _ALONE = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(vacuum|analyze|reindex|cluster|checkpoint|refresh|set|reset|show|alter\s+type|drop)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_TAKES_BACK = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(rollback|abort)\b", re.IGNORECASE | re.DOTALL)
 _COMMITS = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(commit|end|prepare\s+transaction)\b", re.IGNORECASE | re.DOTALL)
 
 
 def ends_a_transaction(statement: str) -> bool:
     """Whether a statement commits the transaction that it stands in."""
     return _COMMITS.match(statement) is not None
+
+
+def takes_back(statement: str) -> bool:
+    """Whether a statement takes back a transaction, or what was done in it since a savepoint."""
+    return _TAKES_BACK.match(statement) is not None
 
 
 @dataclass(frozen=True)

@@ -271,3 +271,26 @@ def test_backfill_that_row_level_security_would_hide_rows_from_fails_instead(
     with pytest.raises(RevisionFailed, match="row-level security policy") as caught:
         upgrade(database.owner_dsn, history, release_id="r")
     assert caught.value.revision == "r2"
+
+
+def test_a_revision_goes_on_after_a_failure_that_it_has_put_into_a_savepoint(
+    database: ProvisionedDatabase, make_history: MakeHistory
+) -> None:
+    history = make_history(
+        'op.execute("CREATE TABLE a (id int PRIMARY KEY)")',
+        """bind = op.get_bind()
+    for statement in ("ALTER TABLE a ADD id int", "INSERT INTO a VALUES (1), (1)", "INSERT INTO a VALUES (2)"):
+        try:
+            with bind.begin_nested():
+                op.execute(statement)
+        except Exception:
+            continue
+    op.execute("SAVEPOINT one")
+    try:
+        op.execute("ALTER TABLE a ADD id int")
+    except Exception:
+        op.execute("/* it was there */ ROLLBACK TO SAVEPOINT one")
+    op.execute("CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS t")""",
+    )
+    upgrade(database.owner_dsn, history, release_id="r", lock_timeout_ms=70)
+    assert rows(database, "SELECT id, t FROM a, seen") == [(2, "70ms")]
