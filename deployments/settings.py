@@ -22,7 +22,8 @@ _PLACEHOLDER: Final = re.compile(
 _SENT: Final = re.compile(r"[!-~]*")
 
 _MALFORMED: Final = (
-    "write it as postgresql://user:password@host/database, with / @ : # ? % and blanks of the password percent-encoded"
+    "write it as postgresql://<user>:<password>@host/database, with / @ : # ? % and blanks of the password "
+    "percent-encoded"
 )
 
 Given = Annotated[str, Field(min_length=1)]

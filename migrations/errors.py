@@ -43,7 +43,8 @@ _LIMITS = {
     "57P05": "idle_session_timeout",
 }
 MALFORMED = (
-    "write it as postgresql://user:password@host/database, with / @ : # ? % and blanks of the password percent-encoded"
+    "write it as postgresql://<user>:<password>@host/database, with / @ : # ? % and blanks of the password "
+    "percent-encoded"
 )
 _HOSTS = re.compile(r"/[^@]*|@?[\w.,:~%/-]*")
 _PORTS = re.compile(r"[\d,]*")

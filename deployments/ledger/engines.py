@@ -18,7 +18,7 @@ BUSY_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10
 WRITES = "ledger_writes"
 _UNREADABLE = (
-    "the ledger's address cannot be read: give LEDGER_URL as sqlite:///… or postgresql://user:password@host/database,"
+    "the ledger's address cannot be read: give LEDGER_URL as sqlite:///… or postgresql://<user>:<password>@host/database,"
     " with / @ : # ? % and blanks of the password percent-encoded"
 )
 
@@ -27,7 +27,7 @@ def engine_for(address: str) -> Engine:
     """An engine for a ledger's address; connects to nothing yet.
 
     Args:
-        address: `sqlite:///path/to/file` or `postgresql://user:password@host/database`.
+        address: `sqlite:///path/to/file` or `postgresql://<user>:<password>@host/database`.
 
     Raises:
         LedgerUnusable: no ledger can stand there.

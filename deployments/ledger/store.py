@@ -46,7 +46,7 @@ class Store:
         """Open a ledger, and bring it to head; safe when several processes do so at once.
 
         Args:
-            url: `sqlite:///path/to/file` or `postgresql://user:password@host/database`.
+            url: `sqlite:///path/to/file` or `postgresql://<user>:<password>@host/database`.
 
         Raises:
             LedgerUnusable: the address is no ledger that can be used.

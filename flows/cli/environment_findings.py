@@ -200,7 +200,7 @@ def _unusable(url: str) -> Iterator[Finding]:
     parts = urlsplit(url)
     if not parts.scheme.startswith("postgres") or not parts.hostname:
         yield Finding(
-            "DATABASE_URL", "is no address of a PostgreSQL database", "write postgresql://user:password@host/db"
+            "DATABASE_URL", "is no address of a PostgreSQL database", "write postgresql://<user>:<password>@host/db"
         )
         return
     if foreign := sorted(_FOREIGN & {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}):

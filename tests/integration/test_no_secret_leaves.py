@@ -133,6 +133,7 @@ def test_an_address_with_a_delimiter_in_its_password_is_not_called_ready(
     monkeypatch.setenv("DATABASE_URL", f"postgresql://owner:{LEFT}{mark}{RIGHT}@127.0.0.1/db")
     said = told("env", "check")
     assert "DATABASE_URL cannot be read" in said
+    assert "write it as postgresql://<user>:<password>@host/database" in said
     assert "on the development database: ready" not in said
     assert "needs DATABASE_URL" in said
 
