@@ -32,7 +32,7 @@ _ORDINARY: Final = frozenset(
     re.findall(
         r"\w+",
         "admin application data database default development false head host http https localhost main master"
-        " migrations neon none null owner password pilotage postgres postgresql prefect production public release"
+        " migrations neon none null owner password pilotage port postgres postgresql prefect production public release"
         " releases revision root schema secret server slack sqlite staging table test token true user users vercel",
     )
 )

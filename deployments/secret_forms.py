@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import unquote
 
 MASK: Final = "***"
 
@@ -63,7 +64,10 @@ _ROWS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     )
 )
 
-_SECRET_PARAMETER = re.compile(rf"{_KEYS}\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(rf"{_KEYS}[\"']?\s*[=:]\s*('(?:[^'\\]|\\.)*(?:'|$)|[^\s&]+)", re.IGNORECASE)
+_NEXT_PARAMETER = re.compile(r"\s+\w+\s*=")
+# What stands where a host and its port belong, and is none.
+_MISPLACED = re.compile(r"(?!\[)[^:@/?#]*:(?!\d+(?:[/?#,\s]|$))([^/?#\s]{4,})")
 _WITHOUT_SCHEME = re.compile(r"\s*(?:[\w+.-]*:/+|/+)?[^:=/\s]*:/*(.+)@", re.DOTALL)
 _USERS_BY_CONVENTION = frozenset({"git", "oauth2", "x-access-token", "x-oauth-basic", "x-token-auth"})
 _LONG_USER = 8
@@ -93,10 +97,13 @@ def addresses(text: str) -> Iterator[str]:
             yield password
         if is_web and at and len(user) >= _LONG_USER and "/" not in user and user not in _USERS_BY_CONVENTION:
             yield user
+        if at and not is_web and (misplaced := _MISPLACED.match(rest.rpartition("@")[2])):
+            yield misplaced[1]
     elif found := _WITHOUT_SCHEME.match(text):
         yield found[1]
-    for found in _SECRET_PARAMETER.finditer(text):
-        yield re.sub(r"\\(.)", r"\1", found[1][1:-1]) if found[1].startswith("'") else found[1]
-        if not mark:
-            # A blank that is not quoted ends a value of a string of keywords: what follows belongs to it.
-            yield text[found.start(1) :].partition("=")[0].rpartition(" ")[0] or found[1]
+    for decoded in dict.fromkeys((text, unquote(text))):
+        for found in _SECRET_PARAMETER.finditer(decoded):
+            yield re.sub(r"\\(.)", r"\1", found[1].strip("'")) if found[1].startswith("'") else found[1]
+            if not mark:
+                # A blank that is not quoted ends a value of a string of keywords: what follows belongs to it.
+                yield _NEXT_PARAMETER.split(decoded[found.start(1) :])[0]

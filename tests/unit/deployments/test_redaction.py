@@ -159,6 +159,16 @@ MALFORMED = [
     "host=h password={0} hor se dbname=d",
     "host=h password='{0} dbname=d",
     "postgresql:///db?password={0}",
+    "postgresql:///db?pass%77ord={0}",
+    "postgresql:///db?options=-c%20app.secret%3D{0}",
+    "postgresql://owner@127.0.0.1:{0}/db",
+    "postgresql://owner@127.0.0.1:5432:{0}/db",
+    "postgresql://127.0.0.1/db@owner:{0}",
+    "host=h password = Cana {0}",
+    "host=h password='Cana {0}",
+    "host=h password=Cana {0} port = 1",
+    '{{"host": "h", "password": "{0}"}}',
+    "password: {0}",
     "https://x:{0}@git/x.git",
 ]
 
