@@ -59,12 +59,14 @@ def streams_redacted() -> Generator[None]:
     """Let stdout and stderr pass the redactor; for good where they are the process's own, else while the block runs."""
     before = sys.stdout, sys.stderr
     own = sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__
-    sys.stdout, sys.stderr = _guarded(sys.stdout, by_line=sys.stdout.isatty()), _guarded(sys.stderr, by_line=True)
+    # A process without a console has no streams at all.
+    sys.stdout = sys.stdout and _guarded(sys.stdout, by_line=sys.stdout.isatty())
+    sys.stderr = sys.stderr and _guarded(sys.stderr, by_line=True)
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
         if not own:
             sys.stdout, sys.stderr = before
 

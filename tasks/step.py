@@ -9,7 +9,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from deployments.redacted_output import guard_logging, made_safe
+from deployments.redacted_output import guard_logging, made_safe, streams_redacted
 from deployments.redaction import learn_variables
 from tasks.errors import is_transient
 
@@ -26,14 +26,15 @@ def _may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
 
 
 def without_secrets(function: Callable[P, R]) -> Callable[P, R]:
-    """Let what a step or a flow logs and raises pass the redactor, before Prefect keeps it."""
+    """Let what a step or a flow prints, logs and raises pass the redactor, before Prefect or the worker has it."""
 
     @wraps(function)
     def guarded(*args: P.args, **given: P.kwargs) -> R:
         guard_logging()
         learn_variables(os.environ)
         try:
-            return function(*args, **given)
+            with streams_redacted():
+                return function(*args, **given)
         except BaseException as error:
             safe = made_safe(error)
             if safe is error:
