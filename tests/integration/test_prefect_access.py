@@ -150,6 +150,20 @@ def test_the_server_refuses_a_run_or_deployment_that_names_a_command_environment
         assert prefect.ask("PATCH", f"/deployments/{found['id']}", moved).status_code == 409, what
 
 
+def test_nor_can_many_runs_at_once_a_run_that_waits_or_an_automation(prefect: Prefect, tmp_path: Path) -> None:
+    deployment = prefect.deployment()["id"]
+    asked = {"job_variables": {name: value for one in hostile(tmp_path).values() for name, value in one.items()}}
+    many = prefect.ask("POST", f"/deployments/{deployment}/create_flow_run/bulk", [asked]).raise_for_status().json()
+    assert [(one["status"], one["flow_run_id"]) for one in many["results"]] == [("FAILED", None)]
+    later = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}}
+    waits = prefect.ask("POST", f"/deployments/{deployment}/create_flow_run", later).raise_for_status().json()["id"]
+    assert prefect.ask("PATCH", f"/flow_runs/{waits}", asked).status_code == 422
+    prefect.ask("DELETE", f"/flow_runs/{waits}").raise_for_status()
+    act = {"type": "run-deployment", "source": "selected", "deployment_id": deployment, "parameters": {}, **asked}
+    on = {"type": "event", "posture": "Reactive", "expect": ["anything"], "threshold": 1, "within": 0}
+    assert prefect.ask("POST", "/automations/", {"name": "foreign", "trigger": on, "actions": [act]}).status_code == 422
+
+
 def test_runs_that_the_server_does_not_look_at_run_no_foreign_command(prefect: Prefect, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     flow = prefect.deployment()["flow_id"]
