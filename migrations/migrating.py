@@ -284,7 +284,7 @@ class MigratingSession:
         stops = self._gate(others, pid, outside) if others.locks and not asked.patient else False
         if takes_back(sent):
             # Where the transaction has failed, the server takes nothing else from us.
-            self._taken_back()
+            self._forget_made()
         else:
             self._limits.set(session, asked, outside=outside, stops_others=stops)
         instead = self._noted(session, sent, outside=outside, keeps_itself=keeps_itself)
@@ -399,9 +399,9 @@ class MigratingSession:
 
     def _rolled_back_to(self, conn: Connection, name: str, context: None) -> None:
         del conn, name, context
-        self._taken_back()
+        self._forget_made()
 
-    def _taken_back(self) -> None:
+    def _forget_made(self) -> None:
         self._made.clear()
         self._limits.forget()
 
