@@ -1,4 +1,4 @@
-"""No secret leaves a release, by whichever of its doors: each runs as its worker runs it."""
+"""No secret and no row's value leaves a release, by whichever of its doors: each runs as its worker runs it."""
 
 import os
 import secrets
@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import psycopg
 import pytest
 from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.refs import Ref
@@ -23,16 +24,19 @@ from flows.cli.place import CLONE
 from tasks import connections
 from tasks.builds import application_dsn
 
-WRITTEN = ("ghp_Quill0123456789abcdef0123", "quill-bearer-5512-token")
-WAIT_S = 60.0
+# What a person is called, has, and is known by; each is in two parts wherever a revision spells it.
+ROWS = ("zoe.quill@example.org", "971-55-0142", "F32.1-quill", "88171442")
+WRITTEN = ("ghp_Quill0123456789abcdef0123", "quill-bearer-5512-token", "Quill-9-Tr0ub4dor")
+WAIT_S = 180.0
 
 RUN = """
 from flows.release import release
 from tasks.values import ReleaseRequest
-release(ReleaseRequest(ref={ref!r}, watch_seconds=6))
+release(ReleaseRequest(ref={ref!r}, watch_seconds=6, rehearse={rehearse!r}))
 """
 REVISION = '''
 """Change what is kept of patients."""
+import logging
 import os
 from alembic import op
 revision = "20251101_1000"
@@ -45,8 +49,53 @@ def upgrade() -> None:
 {upgrade}
 
 def downgrade() -> None:
-    pass
+    {downgrade}
 '''
+FILE = "migrations/versions/20251101_1000_patients.py"
+# Each failure but the last is printed and kept by the revision itself.
+FAILS = """
+    bind = op.get_bind()
+    bind.exec_driver_sql(
+        "CREATE TABLE patients (id bigint PRIMARY KEY, ssn text NOT NULL UNIQUE, code text, mail text)"
+    )
+    bind.exec_driver_sql(
+        "INSERT INTO patients VALUES (8817 * 10000 + 1442, '971-' || '55-0142', 'F32.1-' || 'quill',"
+        " 'zoe.quill' || '@example.org')"
+    )
+    for statement in (
+        "ALTER ROLE nobody_here PASSWORD 'Quill-9-" + "Tr0ub4dor'",
+        "INSERT INTO patients SELECT 2, ssn, code, mail FROM patients",
+        "INSERT INTO patients SELECT id, NULL, code, mail FROM patients",
+        "ALTER TABLE patients ALTER code TYPE int USING code::int",
+    ):
+        try:
+            with bind.begin_nested():
+                bind.exec_driver_sql(statement)
+        except Exception as error:
+            print(error, bind.engine.url.render_as_string(hide_password=False))
+            logging.getLogger("flows").exception("it goes on without: %s", os.environ["NEON_API_KEY"])
+    op.execute("INSERT INTO patients SELECT * FROM patients")
+"""
+UNLOADABLE = """
+try:
+    raise KeyError(f"postgresql://owner:{os.environ['NEON_API_KEY']}@127.0.0.1/db")
+except KeyError as error:
+    raise ValueError(str(dict(os.environ))) from error
+"""
+
+
+def revision(upgrade: str, downgrade: str = "pass") -> str:
+    return REVISION.format(upgrade=upgrade, downgrade=downgrade)
+
+
+@contextmanager
+def held(dsn: str) -> Generator[None]:
+    """A session that stands in the way of a revision, with a person's data in its statement."""
+    words = f"SELECT '{ROWS[0]}', '{ROWS[2]}' FROM messages WHERE content = '{ROWS[1]}'"
+    with psycopg.connect(dsn) as session:
+        session.execute("LOCK TABLE messages IN ACCESS SHARE MODE")
+        session.execute(words.encode())
+        yield
 
 
 def secrets_of(given: Settings) -> set[str]:
@@ -80,7 +129,7 @@ class Doors:
     def __init__(self, live: Any, folder: Path) -> None:
         self.live = live
         self.folder = folder
-        self.canaries = {*WRITTEN, *secrets_of(live.given)}
+        self.canaries = {*ROWS, *WRITTEN, *secrets_of(live.given)}
 
     def commit(self, changed: dict[str, str]) -> str:
         """Make a ref of the first version with other files."""
@@ -99,7 +148,7 @@ class Doors:
             repo.refs[Ref(f"refs/heads/{name}".encode())] = made.id
         return name
 
-    def release(self, ref: str, **variables: str) -> str:
+    def release(self, ref: str, *, rehearse: bool = True, **variables: str) -> str:
         """Release as a worker does; all that anybody can read of it afterwards."""
         given = {
             **os.environ,
@@ -112,7 +161,7 @@ class Doors:
             **variables,
         }
         ran = subprocess.run(
-            [sys.executable, "-c", RUN.format(ref=ref)],
+            [sys.executable, "-c", RUN.format(ref=ref, rehearse=rehearse)],
             env=given,
             capture_output=True,
             text=True,
@@ -176,10 +225,17 @@ def doors(live: Any, tmp_path: Path) -> Doors:
 
 
 def test_a_revision_that_cannot_be_loaded_tells_nothing_of_the_worker_s_environment(doors: Doors) -> None:
-    revision = REVISION.format(upgrade="    pass") + "\nraise ValueError(str(dict(os.environ)))\n"
-    said = doors.release(doors.commit({"migrations/versions/20251101_1000_patients.py": revision}))
+    said = doors.release(doors.commit({FILE: revision("    pass") + UNLOADABLE}))
     assert doors.leaked(said) == []
     assert "'PREFECT_LOGGING_LEVEL': 'DEBUG'" in str(doors.live.newest().summary)
+
+
+def test_a_revision_fails_without_a_word_of_a_secret_or_a_row(doors: Doors) -> None:
+    said = doors.release(doors.commit({FILE: revision(FAILS, 'op.execute("DROP TABLE patients")')}))
+    assert doors.leaked(said) == []
+    for told in ('role "nobody_here" does not exist', "patients_ssn_key", 'column "ssn"', "for type integer"):
+        assert told in said
+    assert "nothing was touched" in str(doors.live.newest().summary)
 
 
 def test_a_build_that_prints_its_variables_is_told_without_them(doors: Doors) -> None:
@@ -195,3 +251,19 @@ def test_a_build_that_prints_its_variables_is_told_without_them(doors: Doors) ->
     said = doors.release(doors.commit({"application/main.py": shown}))
     assert doors.leaked(said) == []
     assert "the end of the build" in said
+
+
+def test_a_session_in_the_way_is_told_by_the_shape_of_its_statement(doors: Doors) -> None:
+    upgrade = '    op.execute("ALTER TABLE messages ADD COLUMN turn int")'
+    ref = doors.commit({FILE: revision(upgrade, 'op.execute("ALTER TABLE messages DROP COLUMN turn")')})
+    with held(application_dsn(doors.live.given, "production").get_secret_value()):
+        said = doors.release(ref, rehearse=False, PILOTAGE_MIGRATION_BUDGET_S="3")
+    assert doors.leaked(said) == []
+    assert "SELECT $1, $2 FROM messages WHERE content = $3" in said
+
+
+def test_a_secret_that_ends_with_a_newline_is_named_by_its_setting(doors: Doors) -> None:
+    name = "VERCEL_AUTOMATION_BYPASS_SECRET"
+    said = doors.release("v1", rehearse=True, **{name: f"{os.environ[name]}\n"})
+    assert doors.leaked(said) == []
+    assert f"{name}: begins or ends with a blank or a newline" in said
