@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
 from deployments.answers import MIB, BoundedClient
 from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceError, ServiceRefused, ServiceUnreachable
-from deployments.redaction import learn
+from deployments.redaction.redactor import learn
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deployments.connection_uri import is_ambiguous
 from deployments.errors import SettingsError
-from deployments.redaction import learn, learn_address
+from deployments.redaction.redactor import learn, learn_address
 
 _PLACEHOLDER: Final = re.compile(
     r"<[^>]*>|change[-_ ]?me|^your[-_ ]|^x{3,}$|^\.\.\.$|ep-xxx|placeholder|^(todo|none|null)$",

@@ -15,7 +15,7 @@ from slack_sdk.http_retry import (
 from slack_sdk.http_retry.builtin_handlers import ServerErrorRetryHandler
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
-from deployments.redaction import learn, redacted, redacted_json
+from deployments.redaction.redactor import learn, redacted, redacted_json
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from prefect.states import Completed
 from pydantic import Field
 
 from tasks import notification, output
-from tasks.drift import ENVIRONMENTS, DriftReport, check_environment
 from tasks.errors import TaskError
 from tasks.step import without_secrets
+from tasks.steps.drift import ENVIRONMENTS, DriftReport, check_environment
 
 
 class DriftFound(TaskError):

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from deployments.git.repository import Commit
 from deployments.ledger import EndState
-from deployments.repository import Commit
 from flows.decision import Way
-from tasks import afterwards, present, record, report
+from tasks import afterwards, present, record
+from tasks.steps import report
 from tasks.values import RestorePoint, Verdict
 
 

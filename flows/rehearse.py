@@ -3,10 +3,11 @@
 from prefect import State, flow
 from prefect.states import Completed
 
-from tasks import output, rehearsal, status
-from tasks import plan as planning
+from tasks import output
 from tasks.errors import RehearsalFailed
 from tasks.step import without_secrets
+from tasks.steps import plan as planning
+from tasks.steps import rehearsal, status
 
 
 @flow(name="rehearse", flow_run_name="rehearse {ref}")

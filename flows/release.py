@@ -8,33 +8,17 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from deployments.repository import Commit
+from deployments.git.repository import Commit
 from flows.decision import Situation, Way, decide, what_failed
 from flows.ending import UNCLOSED, WayBack, hold
 from flows.rollback import conclude
-from migrations.evidence import Evidence
-from migrations.plan import Plan
-from tasks import (
-    afterwards,
-    catalogue,
-    gates,
-    output,
-    production,
-    record,
-    rehearsal,
-    report,
-    restoration,
-    smoke,
-    snapshot,
-    staging,
-    status,
-    validation,
-)
-from tasks import (
-    plan as planning,
-)
+from migrations.plan.planned_revisions import Plan
+from migrations.rehearsal.evidence import Evidence
+from tasks import afterwards, catalogue, gates, output, record
 from tasks.errors import TaskError, verdict_error
 from tasks.step import without_secrets
+from tasks.steps import plan as planning
+from tasks.steps import production, rehearsal, report, restoration, smoke, snapshot, staging, status, validation
 from tasks.values import ReleaseRequest, RestorePoint, Survey, Verdict
 
 log = logging.getLogger(__name__)

@@ -10,28 +10,14 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
+from deployments.git.repository import Commit
 from deployments.ledger import Release
-from deployments.repository import Commit
 from flows.decision import Way
 from flows.ending import Outcome, WayBack, ended, given_up, hold, say
-from tasks import (
-    afterwards,
-    catalogue,
-    gates,
-    maintenance,
-    output,
-    present,
-    protection,
-    record,
-    report,
-    restoration,
-    snapshot,
-    staging,
-    status,
-    validation,
-)
+from tasks import afterwards, catalogue, gates, output, present, protection, record
 from tasks.errors import CannotTell, DataFailed, RollbackFailed, SchemaFailed, TaskError, verdict_error
 from tasks.step import without_secrets
+from tasks.steps import maintenance, report, restoration, snapshot, staging, status, validation
 from tasks.values import ReleaseRequest, Restoration, RestorePoint, Verdict
 
 log = logging.getLogger(__name__)

@@ -14,13 +14,13 @@ from alembic.operations import MigrationScript
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, Connection, create_engine, make_url, pool
 
-from migrations import backfill
-from migrations.applied import PRODUCT_SCHEMA
+from migrations.backfill import operation
+from migrations.database.tools_tables import KEEP_VERSION_TABLE
+from migrations.history.applied import PRODUCT_SCHEMA
 from migrations.models import Base
-from migrations.tools_tables import KEEP_VERSION_TABLE
 
 # Importing it gives revisions `op.backfill`.
-__all__ = ["backfill"]
+__all__ = ["operation"]
 
 
 def name_after_the_minute(migration: MigrationContext, revision: object, directives: list[MigrationScript]) -> None:

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from deployments.redaction import redacted
-from migrations.backfill import BackfillProgress, reporting
+from deployments.redaction.redactor import redacted
+from migrations.backfill.operation import BackfillProgress, reporting
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from pydantic import SecretStr
 
 from deployments.connection_uri import encrypted, unclear_way
 from deployments.errors import WrongDatabase
-from deployments.repository import Commit
+from deployments.git.repository import Commit
 from deployments.settings import Settings
-from deployments.vercel import Deployment
+from deployments.vercel.client import Deployment
+from migrations.database.same_database import refuse_another_database
 from migrations.errors import MigrationError
-from migrations.same_database import refuse_another_database
 from tasks import connections
 
 Environment = Literal["staging", "production"]

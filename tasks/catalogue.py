@@ -10,17 +10,17 @@ from functools import lru_cache
 
 import psycopg
 
+from deployments.git.repository import Commit
 from deployments.ledger import RecordedCatalog
-from deployments.repository import Commit
 from deployments.settings import Settings
-from migrations import takeover
-from migrations.catalog import Catalog, Difference, difference, read_catalog
-from migrations.default_privileges import DefaultPrivilege, read_default_privileges
+from migrations.catalog.contents import Catalog, Difference, difference, read_catalog
+from migrations.catalog.default_privileges import DefaultPrivilege, read_default_privileges
+from migrations.database.session import reader
+from migrations.drift import takeover
+from migrations.drift.promised_changes import PromisedChange, promised_change
 from migrations.errors import MigrationError
-from migrations.history import History, current_revisions
-from migrations.promise import PromisedChange, promised_change
-from migrations.session import reader
-from migrations.throwaway import promised_catalog
+from migrations.history.revisions import History, current_revisions
+from migrations.recording.throwaway import promised_catalog
 from tasks import connections
 from tasks.record import note
 from tasks.step import step

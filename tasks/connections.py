@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from deployments.git.repository import Commit, ReleaseRepository
 from deployments.ledger import Ledger
-from deployments.neon import Branch, NeonClient
-from deployments.repository import Commit, ReleaseRepository
+from deployments.neon.client import Branch, NeonClient
 from deployments.settings import Settings, load_settings
 from deployments.slack import Slack
-from deployments.vercel import VercelClient
-from migrations.history import History
+from deployments.vercel.client import VercelClient
+from migrations.history.revisions import History
 
 
 def settings() -> Settings:

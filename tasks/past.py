@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from deployments.ledger import Ledger, Release, Step
 from deployments.settings import Settings
-from migrations import applied
-from migrations.session import reader
+from migrations.database.session import reader
+from migrations.history import applied
 from tasks import connections, present, record
 
 FORWARD = ("migrate production", "contract production", "promote")

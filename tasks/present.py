@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from deployments import application
+from deployments.application import endpoints
 from deployments.settings import Settings
-from migrations.history import current_revisions
-from migrations.session import reader
+from migrations.database.session import reader
+from migrations.history.revisions import current_revisions
 from tasks import connections
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def serving(given: Settings) -> str | None:
 
 def maintenance(given: Settings) -> bool | None:
     """Whether the application says that it refuses writes; None where it cannot be told."""
-    found = application.health(connections.production_url(given), bypass=None)
+    found = endpoints.health(connections.production_url(given), bypass=None)
     return None if found.status == "no answer" else found.maintenance
 
 

@@ -5,7 +5,7 @@ import logging
 import stamina
 
 from deployments.errors import DeploymentError, ServiceRefused
-from deployments.neon import Branch, NeonClient
+from deployments.neon.client import Branch, NeonClient
 from deployments.settings import Settings
 from tasks import connections
 from tasks.record import note, recorded

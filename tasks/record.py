@@ -7,8 +7,8 @@ from typing import Any
 from prefect.runtime import flow_run
 from pydantic import JsonValue, TypeAdapter
 
+from deployments.git.repository import Commit
 from deployments.ledger import EndState, Release, StepHandle
-from deployments.repository import Commit
 from tasks import connections
 from tasks.step import step
 from tasks.values import ReleaseRequest, RestorePoint

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from deployments.repository import Commit
+from deployments.git.repository import Commit
 from deployments.settings import Settings
-from migrations.apply import Applied, upgrade
-from migrations.progress import OnEvent, Progress
+from migrations.apply.migrate import Applied, upgrade
+from migrations.apply.progress import OnEvent, Progress
 from tasks import connections, record
 from tasks.backfills import shown_in_prefect
 

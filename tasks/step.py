@@ -9,8 +9,8 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from deployments.redacted_output import guard_logging, made_safe, streams_redacted
-from deployments.redaction import learn_variables
+from deployments.redaction.redacted_output import guard_logging, made_safe, streams_redacted
+from deployments.redaction.redactor import learn_variables
 from tasks.errors import is_transient
 
 P = ParamSpec("P")

@@ -7,8 +7,8 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from migrations.checks import CheckResult
-from migrations.drift import DriftFinding
-from migrations.restore_point import Seal
+from migrations.drift.comparison import DriftFinding
+from migrations.restore.restore_point import Seal
 
 
 class ReleaseRequest(BaseModel):

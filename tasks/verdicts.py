@@ -1,10 +1,10 @@
 """Judgement: what was measured against its threshold, and when it is too little to tell."""
 
-from deployments.application import Health
-from deployments.runtime_log import RequestCounts
+from deployments.application.address_watch import Observation
+from deployments.application.endpoints import Health
 from deployments.settings import Settings
-from deployments.watch import Observation
-from migrations.catalog import Catalog, difference
+from deployments.vercel.runtime_log import RequestCounts
+from migrations.catalog.contents import Catalog, difference
 from migrations.checks import CheckResult
 from migrations.checks.counts import NAME as COUNTS
 from tasks.values import RestorePoint, Subject, Verdict

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from deployments.local.platform import status
-from deployments.local.postgres import Cluster, data_root, dsn, free_port, remove_data_root
-from deployments.local.processes import Spawner
-from deployments.local.provision import Login, ProvisionedDatabase, provision
-from deployments.local.running import RunningPlatform
-from deployments.redaction import known
+from deployments.local.hosting.processes import Spawner
+from deployments.local.postgres.cluster import Cluster, data_root, dsn, free_port, remove_data_root
+from deployments.local.postgres.provisioning import Login, ProvisionedDatabase, provision
+from deployments.local.supervisor.platform import status
+from deployments.local.supervisor.running import RunningPlatform
+from deployments.redaction.redactor import known
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 ROOM_BYTES = 6 * 2**30

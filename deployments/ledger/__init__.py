@@ -17,7 +17,7 @@ from deployments.ledger.errors import (
 from deployments.ledger.holder import HolderState, holder_state
 from deployments.ledger.leases import KeptLease
 from deployments.ledger.ledger import Ledger
-from deployments.ledger.leftovers import LeftBehind
+from deployments.ledger.left_behind import LeftBehind
 from deployments.ledger.steps import StepHandle
 from deployments.ledger.values import EndState, Json, RecordedCatalog, Release, ReleaseState, Step, StepEvent
 

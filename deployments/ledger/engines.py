@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from deployments.connection_uri import is_ambiguous
 from deployments.ledger.errors import LedgerUnusable
-from deployments.redaction import redacted
+from deployments.redaction.redactor import redacted
 
 BUSY_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10

@@ -3,7 +3,7 @@
 from deployments.ledger.catalogs import Catalogs
 from deployments.ledger.evidence import EvidenceKept
 from deployments.ledger.leases import KeptLease
-from deployments.ledger.leftovers import LeftBehind, leftovers
+from deployments.ledger.left_behind import LeftBehind, leftovers
 from deployments.ledger.releases import Releases
 from deployments.ledger.steps import Steps
 

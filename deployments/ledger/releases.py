@@ -19,7 +19,7 @@ from deployments.ledger.errors import (
 from deployments.ledger.holder import current_holder, holder_state
 from deployments.ledger.store import Store, now
 from deployments.ledger.values import EndState, Release, ReleaseState
-from deployments.redaction import redacted
+from deployments.redaction.redactor import redacted
 
 _releases = schema.releases
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select
 from deployments.ledger import schema
 from deployments.ledger.errors import LeaseLost, LedgerError
 from deployments.ledger.releases import release_of
-from deployments.ledger.storable import storable
+from deployments.ledger.storable_values import storable
 from deployments.ledger.store import Store, now
 from deployments.ledger.values import Json, Step, StepEvent
 

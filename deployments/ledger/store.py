@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from deployments.ledger import history
 from deployments.ledger.engines import WRITES, engine_for
 from deployments.ledger.errors import LedgerBusy, LedgerConflict, LedgerError, LedgerUnreachable, LedgerUnusable
-from deployments.redaction import learn_address, redacted
+from deployments.redaction.redactor import learn_address, redacted
 
 logger = logging.getLogger(__name__)
 

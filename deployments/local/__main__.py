@@ -28,8 +28,8 @@ def main() -> int:
 
 def _run(state: Path, *, pipeline: bool, report: Callable[[str, str], None]) -> int:
     from deployments.local.errors import LocalPlatformError
-    from deployments.local.state import StateFolder
-    from deployments.local.supervisor import supervise
+    from deployments.local.hosting.state import StateFolder
+    from deployments.local.supervisor.supervisor import supervise
 
     try:
         supervise(

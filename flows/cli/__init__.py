@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from dotenv import dotenv_values
 
-from deployments.redaction import learn_variables
+from deployments.redaction.redactor import learn_variables
 from flows.cli import (
     apply,
     backfill,
@@ -39,7 +39,7 @@ from flows.cli import (
     studio,
     super_admin,
 )
-from flows.cli.outlet import RedactedGroup
+from flows.cli.console.outlet import RedactedGroup
 
 app = typer.Typer(
     name="pilotage",

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.database import Environment, owner_dsn
-from flows.cli.failing import CommandFailed, clearly
-from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
-from flows.cli.telling import told_on
-from migrations.apply import upgrade
-from migrations.blockers import END_IDLE_AFTER_S
-from migrations.blockers import Policy as PolicyName
-from migrations.time_limits import STATEMENT_TIMEOUT_S
+from flows.cli.console.database import Environment, owner_dsn
+from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
+from flows.cli.console.telling import told_on
+from migrations.apply.blockers import END_IDLE_AFTER_S
+from migrations.apply.blockers import Policy as PolicyName
+from migrations.apply.migrate import upgrade
+from migrations.database.time_limits import STATEMENT_TIMEOUT_S
 
 # Whoever waits for a lock makes everybody wait behind it. The bounds are those of the settings of a release.
 LockTimeout = Annotated[int, typer.Option(min=1, max=60_000, help="Milliseconds that a statement waits for a lock.")]

@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.database import Environment, owner_dsn
-from flows.cli.failing import clearly
-from flows.cli.project import AsJson, DatabaseUrl
-from migrations import backfill_kept
-from migrations.backfill_kept import KeptBackfill, kept_backfills
+from flows.cli.console.database import Environment, owner_dsn
+from flows.cli.console.failing import clearly
+from flows.cli.console.project import AsJson, DatabaseUrl
+from migrations.backfill import control
+from migrations.backfill.control import KeptBackfill, kept_backfills
 
 app = typer.Typer(help="See how far backfills have come; pause them, let them go on.", no_args_is_help=True)
 console = Console(highlight=False)
@@ -48,7 +48,7 @@ def status(environment: Environment = "development", database_url: DatabaseUrl =
 def pause(revision: Some = None, environment: Environment = "development", database_url: DatabaseUrl = None) -> None:
     """Let backfills wait before their next batch; whoever applies them waits with them, and holds nothing."""
     with clearly():
-        done = backfill_kept.set_paused(owner_dsn(environment, database_url), revision, paused=True)
+        done = control.set_paused(owner_dsn(environment, database_url), revision, paused=True)
     console.print(f"paused {', '.join(done)}")
 
 
@@ -56,7 +56,7 @@ def pause(revision: Some = None, environment: Environment = "development", datab
 def resume(revision: Some = None, environment: Environment = "development", database_url: DatabaseUrl = None) -> None:
     """Let paused backfills go on."""
     with clearly():
-        done = backfill_kept.set_paused(owner_dsn(environment, database_url), revision, paused=False)
+        done = control.set_paused(owner_dsn(environment, database_url), revision, paused=False)
     console.print(f"resumed {', '.join(done)}")
 
 
@@ -68,7 +68,7 @@ def restart(
 ) -> None:
     """Let the backfills of a revision that is not applied begin anew, over the rows that are done, too."""
     with clearly():
-        done = backfill_kept.restart(owner_dsn(environment, database_url), revision)
+        done = control.restart(owner_dsn(environment, database_url), revision)
     console.print(f"{', '.join(done)} begins anew with the next apply")
 
 

@@ -15,11 +15,11 @@ from sqlalchemy.engine import make_url
 
 from deployments.errors import WrongBranch
 from deployments.ledger import Ledger
-from deployments.ledger.leftovers import leftovers
-from deployments.neon import Branch, NeonClient
-from deployments.redacted_output import hand_over
+from deployments.ledger.left_behind import leftovers
+from deployments.neon.client import Branch, NeonClient
+from deployments.redaction.redacted_output import hand_over
 from deployments.settings import NeonSettings, load_neon_settings
-from flows.cli.failing import CommandFailed, clearly
+from flows.cli.console.failing import CommandFailed, clearly
 
 app = typer.Typer(help="Neon branches of one's own, or that expire.", no_args_is_help=True)
 console = Console(highlight=False)

@@ -10,14 +10,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.cli.database import Environment, owner_dsn
-from flows.cli.failing import clearly
-from flows.cli.project import AsJson, Config, ScriptLocation, UrlVariable, chosen, revision_folders
-from flows.cli.throwaway_server import server_for_throwaways
-from migrations.consistency import CheckResult, check_live, check_parents, check_revisions
-from migrations.history import History
+from flows.cli.console.database import Environment, owner_dsn
+from flows.cli.console.failing import clearly
+from flows.cli.console.project import AsJson, Config, ScriptLocation, UrlVariable, chosen, revision_folders
+from flows.cli.console.throwaway_server import server_for_throwaways
+from migrations.authoring.consistency import CheckResult, check_live, check_parents, check_revisions
+from migrations.history.project import history_for
+from migrations.history.revisions import History
 from migrations.models import Base
-from migrations.project import history_for
 
 Since = Annotated[
     list[str] | None, typer.Option("--since", help="What is released, or base: the revisions above it are one plan.")

@@ -12,16 +12,16 @@ import typer
 from dotenv import dotenv_values
 from rich.console import Console
 
-from deployments.local import development
-from deployments.local.development import DevelopmentDatabase
 from deployments.local.errors import LocalPlatformError
-from deployments.redacted_output import hand_over
-from flows.cli.failing import CommandFailed, clearly
-from flows.cli.place import STATE
-from migrations.apply import Applied, upgrade
-from migrations.history import History, state
-from migrations.roles import ensure_roles
-from migrations.session import connect, reader
+from deployments.local.postgres import development
+from deployments.local.postgres.development import DevelopmentDatabase
+from deployments.redaction.redacted_output import hand_over
+from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.place import STATE
+from migrations.apply.migrate import Applied, upgrade
+from migrations.database.session import connect, reader
+from migrations.history.revisions import History, state
+from migrations.protection.role_grants import ensure_roles
 
 app = typer.Typer(help="A PostgreSQL database for development, on this machine.", no_args_is_help=True)
 console = Console(highlight=False)

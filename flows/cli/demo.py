@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deployments.local import platform
 from deployments.local.errors import LocalPlatformError
-from flows.cli.failing import CommandFailed, clearly
-from flows.cli.place import STATE
+from deployments.local.supervisor import platform
+from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.place import STATE
 
 console = Console(highlight=False)
 
@@ -36,7 +36,7 @@ def demo(
     try:
         with clearly(), running_platform(state, keep=keep):
             # Prefect reads where its server is when it is imported, and that is known only now.
-            from flows.cli import scenario as told
+            from flows.cli.console import scenario as told
 
             told.deploy()
             told.show(scenario.value, state)

@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli import failing
+from flows.cli.console import failing
 
 
 def drift(
     environment: Annotated[Literal["all", "production", "staging"], typer.Option(help="Which environment.")] = "all",
 ) -> None:
     """Start the drift check through Prefect's API and follow it; exit 1 where there is drift."""
-    from flows.cli import checklist
+    from flows.cli.console import checklist
 
     with failing.clearly():
         checklist.run_to_end("drift-check/drift-check", {"environment": environment})

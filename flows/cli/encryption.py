@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli import database, variables
-from flows.cli.failing import clearly
-from migrations.encryption import KeyRing
-from migrations.rotation import ColumnTally, Rotation
-from migrations.rotation import rotate_keys as rotate
+from flows.cli.console import database, variables
+from flows.cli.console.failing import clearly
+from migrations.encryption.cipher import KeyRing
+from migrations.protection.key_rotation import ColumnTally, Rotation
+from migrations.protection.key_rotation import rotate_keys as rotate
 
 
 def rotate_keys(

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deployments.worktree import Worktree
-from flows.cli import environment_findings as look
-from flows.cli.environment_findings import Environment, Finding, Need
-from flows.cli.failing import clearly
+from deployments.git.worktree import Worktree
+from flows.cli.console import environment_findings as look
+from flows.cli.console.environment_findings import Environment, Finding, Need
+from flows.cli.console.failing import clearly
 
 app = typer.Typer(help="The settings of an environment.", no_args_is_help=True)
 console = Console(highlight=False)

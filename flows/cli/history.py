@@ -6,9 +6,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.failing import clearly
-from flows.cli.project import AsJson, Config, ScriptLocation, chosen
-from migrations.history import History
+from flows.cli.console.failing import clearly
+from flows.cli.console.project import AsJson, Config, ScriptLocation, chosen
+from migrations.history.revisions import History
 
 
 def history(config: Config = None, script_location: ScriptLocation = None, as_json: AsJson = False) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from deployments.ledger import Json, Ledger, Release, ReleaseState, Step, StepEvent, holder_state
 from deployments.settings import load_settings
-from flows.cli.failing import clearly
+from flows.cli.console.failing import clearly
 
 STATE_STYLES: dict[ReleaseState, str] = {
     "running": "cyan",

@@ -14,19 +14,19 @@ from alembic.config import Config
 from rich.console import Console
 from rich.markup import escape
 
-from flows.cli.database import owner_dsn
-from flows.cli.failing import CommandFailed, errors
-from flows.cli.throwaway_server import server_for_throwaways
+from flows.cli.console.database import owner_dsn
+from flows.cli.console.failing import CommandFailed, errors
+from flows.cli.console.throwaway_server import server_for_throwaways
+from migrations.database.session import reader
 from migrations.errors import MigrationError
-from migrations.history import History, current_revisions
+from migrations.history.revisions import History, current_revisions
 from migrations.lint import Context, Finding, Thresholds, lint, read_sql
 from migrations.lint.live import read_context
 from migrations.lint.locations import alembic_config, load
 from migrations.lint.recorded import record_what_runs
 from migrations.lint.revisions import LintReport, lint_history
-from migrations.plan_report import counted
-from migrations.recording import RecordedStatement
-from migrations.session import reader
+from migrations.plan.report import counted
+from migrations.recording.recorded_statements import RecordedStatement
 
 COULD_NOT_TELL = 2
 

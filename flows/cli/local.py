@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.local import platform
 from deployments.local.errors import LocalPlatformError, PlatformDownError
-from deployments.local.traffic import run_traffic
-from deployments.local.traffic_figures import TrafficReport
-from flows.cli.failing import errors
-from flows.cli.place import STATE
+from deployments.local.supervisor import platform
+from deployments.local.traffic.figures import TrafficReport
+from deployments.local.traffic.run import run_traffic
+from flows.cli.console.failing import errors
+from flows.cli.console.place import STATE
 
 app = typer.Typer(
     help="A platform on this machine: PostgreSQL behind Neon's API, Vercel, Slack, traffic.", no_args_is_help=True

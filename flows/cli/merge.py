@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.failing import CommandFailed, clearly
-from flows.cli.throwaway_server import server_for_throwaways
-from migrations.history import History
-from migrations.merging import Divergence, examine, put_in_order, write_merge
+from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.throwaway_server import server_for_throwaways
+from migrations.authoring.merge import Divergence, examine, put_in_order, write_merge
+from migrations.history.revisions import History
 
 console = Console(highlight=False)
 

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli.database import Environment, owner_dsn
-from flows.cli.failing import clearly
+from flows.cli.console.database import Environment, owner_dsn
+from flows.cli.console.failing import clearly
 from migrations.checks.metrics import Metric, read_metrics
+from migrations.database.session import reader
 from migrations.errors import place
-from migrations.session import reader
 
 console = Console(highlight=False)
 

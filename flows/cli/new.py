@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from flows.cli import variables
-from flows.cli.database import owner_dsn
-from flows.cli.failing import CommandFailed, clearly
-from flows.cli.throwaway_server import server_for_throwaways
-from migrations.apply import upgrade
-from migrations.drafting import Draft, draft_revisions, empty_revision, write
+from flows.cli.console import variables
+from flows.cli.console.database import owner_dsn
+from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.throwaway_server import server_for_throwaways
+from migrations.apply.migrate import upgrade
+from migrations.authoring.drafting import Draft, draft_revisions, empty_revision, write
 from migrations.errors import MigrationError
-from migrations.history import History
+from migrations.history.revisions import History
 from migrations.models import Base
 
 Action = Literal["init", "add", "create", "update", "remove", "fix", "migrate", "optimize"]

@@ -10,16 +10,16 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.cli.database import Environment, owner_dsn
-from flows.cli.failing import CommandFailed, clearly
-from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
-from flows.cli.throwaway_server import throwaway_server
-from migrations.history import current_revisions
-from migrations.plan import make_plan
-from migrations.plan_lint import lint_plan, unwaived
-from migrations.plan_report import as_document, render
-from migrations.project import history_for
-from migrations.session import reader
+from flows.cli.console.database import Environment, owner_dsn
+from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
+from flows.cli.console.throwaway_server import throwaway_server
+from migrations.database.session import reader
+from migrations.history.project import history_for
+from migrations.history.revisions import current_revisions
+from migrations.plan.lint import lint_plan, unwaived
+from migrations.plan.planned_revisions import make_plan
+from migrations.plan.report import as_document, render
 
 SqlFile = Annotated[Path | None, typer.Option("--sql", help="Write the statements to this file.")]
 RollbackFile = Annotated[Path | None, typer.Option("--rollback-sql", help="Write the way back to this file.")]

@@ -12,17 +12,17 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.cli.failing import CommandFailed, clearly
-from flows.cli.project import Config, ScriptLocation, UrlVariable, chosen
-from flows.cli.throwaway_server import throwaway_server
-from migrations.application import Application, running_application
-from migrations.evidence import Evidence
-from migrations.evidence_report import render, timeline
-from migrations.history import History, current_revisions
-from migrations.plan import make_plan
-from migrations.project import history_for
-from migrations.rehearsal import rehearse as try_plan
-from migrations.session import reader
+from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.project import Config, ScriptLocation, UrlVariable, chosen
+from flows.cli.console.throwaway_server import throwaway_server
+from migrations.database.session import reader
+from migrations.history.project import history_for
+from migrations.history.revisions import History, current_revisions
+from migrations.plan.planned_revisions import make_plan
+from migrations.rehearsal.compatibility.observed_statements import Application, running_application
+from migrations.rehearsal.dress_rehearsal import rehearse as try_plan
+from migrations.rehearsal.evidence import Evidence
+from migrations.rehearsal.evidence_report import render, timeline
 
 BRANCH_HOURS = 2
 
@@ -75,7 +75,7 @@ def rehearse(
 
 
 def _by_prefect(ref: str, target: str, *, alone: bool) -> None:
-    from flows.cli import checklist
+    from flows.cli.console import checklist
 
     if not alone:
         raise CommandFailed("--ref names a commit of the release repository: it goes with neither a copy nor a project")

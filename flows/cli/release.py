@@ -12,13 +12,13 @@ from rich.text import Text
 
 from deployments.ledger import Ledger, LeftBehind, holder_state
 from deployments.settings import load_settings
-from flows.cli.failing import CommandFailed, clearly
+from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.ledger import release_facts, steps_table
 from tasks import present
 from tasks.values import ReleaseRequest
 
 if TYPE_CHECKING:
-    from tasks.keeping import Left
+    from tasks.steps.keeping import Left
 
 SHOWN = 20
 
@@ -39,7 +39,7 @@ def start(
     rehearse: Annotated[bool, typer.Option(help="Try the plan on a branch of production first.")] = True,
 ) -> None:
     """Start a release through Prefect's API and follow it to its end."""
-    from flows.cli import checklist
+    from flows.cli.console import checklist
 
     with clearly():
         try:
@@ -79,7 +79,7 @@ def keep(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Keep what an undecided or abandoned release left in production, after showing it: the next one starts there."""
-    from tasks import keeping
+    from tasks.steps import keeping
 
     console = Console(highlight=False)
     with clearly():

@@ -9,13 +9,13 @@ import typer
 from rich.console import Console
 
 from flows.cli import seed as seeding
-from flows.cli.database import owner_dsn
-from flows.cli.disposable import refuse_unless_disposable
-from flows.cli.failing import CommandFailed, clearly
+from flows.cli.console.database import owner_dsn
+from flows.cli.console.disposable import refuse_unless_disposable
+from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.seed import Size
+from migrations.authoring.reset import rebuild
 from migrations.errors import place
-from migrations.history import History
-from migrations.resetting import rebuild
+from migrations.history.revisions import History
 
 console = Console(highlight=False)
 DISPOSABLE = ("development", "test")

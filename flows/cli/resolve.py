@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.database import Environment, owner_dsn
-from flows.cli.failing import CommandFailed, clearly
-from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
-from migrations.marking import Mark, mark_revision
+from flows.cli.console.database import Environment, owner_dsn
+from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
+from migrations.authoring.resolve import Mark, mark_revision
 
 console = Console(highlight=False)
 

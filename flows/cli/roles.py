@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import variables
-from flows.cli.database import Environment, owner_dsn
-from flows.cli.failing import CommandFailed, clearly
+from flows.cli.console import variables
+from flows.cli.console.database import Environment, owner_dsn
+from flows.cli.console.failing import CommandFailed, clearly
 from migrations.errors import place
-from migrations.roles import SERVICES, RoleGiven
-from tasks.roles import Roles, give_roles
+from migrations.protection.role_grants import SERVICES, RoleGiven
+from tasks.steps.roles import Roles, give_roles
 
 console = Console(highlight=False)
 

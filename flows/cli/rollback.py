@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli import failing
+from flows.cli.console import failing
 
 
 def rollback(
@@ -16,7 +16,7 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why, for the ledger and Slack.")] = "started by hand",
 ) -> None:
     """Start the rollback flow through Prefect's API and follow it to its end."""
-    from flows.cli import checklist
+    from flows.cli.console import checklist
 
     with failing.clearly():
         parameters: dict[str, object] = {"release_id": release_id, "way": way, "reason": reason}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.failing import CommandFailed, clearly, errors
+from flows.cli.console.failing import CommandFailed, clearly, errors
 from migrations.models import Base
 from migrations.prisma import prisma_schema
 

@@ -12,13 +12,13 @@ from rich.text import Text
 
 from deployments.errors import DeploymentError, SettingsError, WrongDatabase
 from deployments.settings import Settings, load_settings
-from flows.cli import database, variables
-from flows.cli.failing import clearly
+from flows.cli.console import database, variables
+from flows.cli.console.failing import clearly
 from migrations.checks.security import Application, Finding, State
-from migrations.encryption import KeyRing
+from migrations.encryption.cipher import KeyRing
 from tasks.builds import application_dsn
 from tasks.connections import production_url
-from tasks.security import Subject, check_security
+from tasks.steps.security import Subject, check_security
 
 STYLES = {State.HOLDS: "green", State.BROKEN: "bold red", State.CANNOT_TELL: "yellow"}
 

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.settings import is_placeholder
-from flows.cli import variables
-from flows.cli.database import owner_dsn
-from flows.cli.disposable import refuse_unless_seedable
-from flows.cli.failing import CommandFailed, clearly
-from migrations.encryption import KeyRing
+from flows.cli.console import variables
+from flows.cli.console.database import owner_dsn
+from flows.cli.console.disposable import refuse_unless_seedable
+from flows.cli.console.failing import CommandFailed, clearly
+from migrations.encryption.cipher import KeyRing
 from migrations.errors import place
 from migrations.seeds import Person, Seeded
 from migrations.seeds import seed as load

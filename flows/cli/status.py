@@ -8,15 +8,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.cli.database import Environment, owner_dsn
-from flows.cli.failing import clearly
-from flows.cli.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen, revision_folders
-from migrations.consistency import Finding, check_heads, check_parents
-from migrations.drift import CHECKSUMS, revision_findings
+from flows.cli.console.database import Environment, owner_dsn
+from flows.cli.console.failing import clearly
+from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen, revision_folders
+from migrations.authoring.consistency import Finding, check_heads, check_parents
+from migrations.database.session import reader
+from migrations.drift.comparison import CHECKSUMS, revision_findings
 from migrations.errors import place
-from migrations.history import HistoryState, state
-from migrations.project import history_for
-from migrations.session import reader
+from migrations.history.project import history_for
+from migrations.history.revisions import HistoryState, state
 
 
 @dataclasses.dataclass(frozen=True)

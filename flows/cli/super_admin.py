@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from deployments.settings import is_placeholder
-from flows.cli import database, variables
-from flows.cli.failing import CommandFailed, clearly
-from migrations.super_admin import create_super_admin as create
+from flows.cli.console import database, variables
+from flows.cli.console.failing import CommandFailed, clearly
+from migrations.protection.super_admin import create_super_admin as create
 
 
 def create_super_admin(

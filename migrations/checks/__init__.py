@@ -6,15 +6,15 @@ from functools import partial
 
 import psycopg
 
-from migrations.catalog import Catalog
+from migrations.catalog.contents import Catalog
 from migrations.checks.counts import check_counts
 from migrations.checks.foreign_keys import check_foreign_keys
 from migrations.checks.indexes import check_indexes
 from migrations.checks.orphans import check_orphans
 from migrations.checks.queries import check_query, critical_queries
 from migrations.checks.result import CheckResult
-from migrations.session import reader
-from migrations.worded import worded
+from migrations.database.session import reader
+from migrations.disclosure.server_messages import worded
 
 __all__ = ["CheckResult", "run_checks"]
 

@@ -3,7 +3,7 @@
 import psycopg
 from psycopg import sql
 
-from migrations.catalog import Catalog
+from migrations.catalog.contents import Catalog
 from migrations.checks.result import CheckResult
 
 NAME = "foreign keys"

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from migrations.catalog import Catalog
+from migrations.catalog.contents import Catalog
 from migrations.checks.result import CheckResult
 
 NAME = "indexes"

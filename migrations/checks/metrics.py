@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import psycopg
 
-from migrations.worded import worded
+from migrations.disclosure.server_messages import worded
 
 _HEADER = re.compile(r"^--\s*(name|needs):\s*(.+?)\s*$", re.MULTILINE)
 _LOCK_TIMEOUT_MS = 200

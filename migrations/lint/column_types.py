@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.lint.names import SqlType
+from migrations.sql.names import SqlType
 
 _WHOLE = {"int2": 2, "int4": 4, "int8": 8}
 _REAL = {"float4": 4, "float8": 8}

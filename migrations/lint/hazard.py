@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from migrations.lint.context import Context
-from migrations.lint.names import Name
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.context import Context
+from migrations.sql.names import Name
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 Concern = Literal["large", "live", "any"]
 

@@ -8,16 +8,16 @@ from dataclasses import replace
 from postgast import nodes
 
 from migrations.lint import squawk
-from migrations.lint.context import Context, Table
-from migrations.lint.effects import apply, dropped, is_temporary
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.hazards import HAZARDS
 from migrations.lint.hazards.waivers import UNKNOWN, UNUSED, WITHOUT_REASON
-from migrations.lint.locking import locks
-from migrations.lint.names import Name
-from migrations.lint.statements import Reader, Statement
-from migrations.lint.values import Finding, LintedStatement, Waiver
-from migrations.lint.world import World
+from migrations.sql.context import Context, Table
+from migrations.sql.effects import apply, dropped, is_temporary
+from migrations.sql.locking import locks
+from migrations.sql.names import Name
+from migrations.sql.statements import Reader, Statement
+from migrations.sql.values import Finding, LintedStatement, Waiver
+from migrations.sql.world import World
 
 _SQUAWK = {rule: hazard for hazard in HAZARDS.values() if hazard.rule is None for rule in hazard.squawk}
 

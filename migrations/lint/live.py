@@ -11,9 +11,11 @@ import postgast
 import psycopg
 from postgast import nodes
 
+from migrations.database.session import reader
 from migrations.lint import live_queries
-from migrations.lint.alterations import not_null_columns
-from migrations.lint.context import (
+from migrations.lint.usage import words
+from migrations.sql.alterations import not_null_columns
+from migrations.sql.context import (
     Column,
     ConstraintKind,
     Context,
@@ -24,11 +26,9 @@ from migrations.lint.context import (
     TableConstraint,
     TableIndex,
 )
-from migrations.lint.names import Name, SqlType
-from migrations.lint.routines import Parameter, Routine
-from migrations.lint.usage import words
-from migrations.lint.values import Thresholds
-from migrations.session import reader
+from migrations.sql.names import Name, SqlType
+from migrations.sql.routines import Parameter, Routine
+from migrations.sql.values import Thresholds
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from migrations.errors import HistoryUnreadable
-from migrations.history import History
+from migrations.history.revisions import History
 
 
 def alembic_config(file: Path | None = None, script_location: Path | None = None) -> Config | None:

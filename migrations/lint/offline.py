@@ -17,10 +17,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-from migrations.environments import run_env
-from migrations.history import Revision
-from migrations.lint.values import LintedStatement
-from migrations.locks import one_migration
+from migrations.database.locks import one_migration
+from migrations.history.environments import run_env
+from migrations.history.revisions import Revision
+from migrations.sql.values import LintedStatement
 
 _TELLING = 10
 _DOUBLES_PERCENT = frozenset({"format", "pyformat"})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from migrations.apply import upgrade
+from migrations.apply.migrate import upgrade
+from migrations.database.trace import Trace
 from migrations.errors import RevisionFailed
-from migrations.history import History
-from migrations.recording import RecordedStatement
-from migrations.throwaway import throwaway_database
-from migrations.trace import Trace
+from migrations.history.revisions import History
+from migrations.recording.recorded_statements import RecordedStatement
+from migrations.recording.throwaway import throwaway_database
 
 log = logging.getLogger(__name__)
 

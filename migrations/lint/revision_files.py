@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from migrations.errors_lint import RevisionUnreadable
-from migrations.history import Revision
+from migrations.history.revisions import Revision
+from migrations.lint.errors import RevisionUnreadable
 from migrations.lint.hazard import Subject
 from migrations.lint.hazards.downgrade import MISSING
 from migrations.lint.offline import shown
-from migrations.lint.values import Finding, Waiver
+from migrations.sql.values import Finding, Waiver
 
 _NAME = "waivers"
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from migrations.history import History, Revision
-from migrations.lint.context import Context
+from migrations.history.revisions import History, Revision
 from migrations.lint.hazards.downgrade import LIES
 from migrations.lint.judging import judge, known_after, waived
 from migrations.lint.offline import Written, line_of, shown, write_offline
 from migrations.lint.revision_files import read_file
-from migrations.lint.values import Finding, LintedStatement
 from migrations.lint.ways_back import ways_back
-from migrations.recording import RecordedStatement
+from migrations.recording.recorded_statements import RecordedStatement
+from migrations.sql.context import Context
+from migrations.sql.values import Finding, LintedStatement
 
 # What runs revisions somewhere, and tells what they sent.
 Record = Callable[[], Mapping[str, Sequence[RecordedStatement]]]

@@ -11,12 +11,12 @@ import postgast
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.errors_lint import SqlUnreadable
-from migrations.lint.locking import is_concurrent
-from migrations.lint.procedural import commits
-from migrations.lint.psql import without_psql
-from migrations.lint.statements import Reader, Statement
-from migrations.lint.values import LintedStatement, Waiver
+from migrations.lint.errors import SqlUnreadable
+from migrations.sql.locking import is_concurrent
+from migrations.sql.procedural import commits
+from migrations.sql.psql import without_psql
+from migrations.sql.statements import Reader, Statement
+from migrations.sql.values import LintedStatement, Waiver
 
 _WHOLE = frozenset({int(pb.REINDEX_OBJECT_SCHEMA), int(pb.REINDEX_OBJECT_SYSTEM), int(pb.REINDEX_OBJECT_DATABASE)})
 _SECTION = re.compile(r"^--[ \t]*(\d+[\w.-]*\.sql)[ \t]*$", re.MULTILINE)

@@ -10,8 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
-from migrations.errors_lint import SquawkUnavailable
-from migrations.lint.statements import Statement
+from migrations.lint.errors import SquawkUnavailable
+from migrations.sql.statements import Statement
 
 _TIMEOUT_S = 60.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from migrations.lint.context import Context
-from migrations.lint.names import Name
+from migrations.sql.context import Context
+from migrations.sql.names import Name
 
 _WORD = re.compile(r'"(?:[^"]|"")+"|[A-Za-z_][\w$]*')
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from migrations.history import Revision
-from migrations.lint.context import Column, Context, Table
-from migrations.lint.effects import apply
+from migrations.history.revisions import Revision
 from migrations.lint.hazard import Subject
 from migrations.lint.hazards.downgrade import LIES
-from migrations.lint.names import Name
-from migrations.lint.objects import Object, change
 from migrations.lint.offline import shown
-from migrations.lint.statements import Reader, Statement
-from migrations.lint.values import Finding, LintedStatement
-from migrations.lint.world import World
+from migrations.sql.context import Column, Context, Table
+from migrations.sql.effects import apply
+from migrations.sql.names import Name
+from migrations.sql.objects import Object, change
+from migrations.sql.statements import Reader, Statement
+from migrations.sql.values import Finding, LintedStatement
+from migrations.sql.world import World
 
 _LONGEST_NAME = 64
 

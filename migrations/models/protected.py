@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
-from migrations.encryption import CIPHERTEXT_PATTERN
+from migrations.encryption.cipher import CIPHERTEXT_PATTERN
 from migrations.models.base import reference
 
 PROTECTED: Final = {"protected": True}

@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapper
 from sqlalchemy.schema import Column
 
 from migrations.prisma.indexes import model_indexes, primary_key, single_unique, unexpressed_indexes, unique_columns
-from migrations.prisma.relations import RelationFields, relations, unexpressed_keys
+from migrations.prisma.relation_fields import RelationFields, relations, unexpressed_keys
 from migrations.prisma.types import default_of, prisma_type
 from migrations.prisma.words import Field, Unexpressed, block, columns, identifier, indented, mapped, one_line, quoted
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from migrations.encryption import KeyRing
+from migrations.database.locks import migration_lock
+from migrations.database.session import reader
+from migrations.encryption.cipher import KeyRing
 from migrations.errors import place
-from migrations.errors_seeds import NoKeysToSeedWith, NothingToSeed
-from migrations.locks import migration_lock
-from migrations.seeds.generated import generated
+from migrations.seeds.errors import NoKeysToSeedWith, NothingToSeed
+from migrations.seeds.generated_rows import generated
 from migrations.seeds.loading import Loaded, live_columns, load, needs_keys
 from migrations.seeds.plan import Size
-from migrations.seeds.strategy_data import Person, strategy_data, taken
-from migrations.session import reader
+from migrations.seeds.strategy_rows import Person, strategy_data, taken
 
 __all__ = ["Loaded", "Person", "Seeded", "Size", "seed"]
 

@@ -5,8 +5,8 @@ from functools import partial
 from random import Random
 from typing import Final
 
+from migrations.seeds.copy_format import NULL
 from migrations.seeds.distributions import DAY_MS, END_MS, date, log_normal, money, one_of, shared, stamp
-from migrations.seeds.fields import NULL
 from migrations.seeds.loading import Row, TableRows
 from migrations.seeds.plan import Plan
 

@@ -5,8 +5,8 @@ from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
+from migrations.seeds.copy_format import FALSE, NULL, TRUE
 from migrations.seeds.distributions import DAY_MS, END_MS, LAST_DAY, date, one_of, shared, stamp
-from migrations.seeds.fields import FALSE, NULL, TRUE
 from migrations.seeds.loading import Row, TableRows
 from migrations.seeds.plan import Plan
 

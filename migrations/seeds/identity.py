@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from functools import partial
 from unicodedata import combining, normalize
 
+from migrations.seeds.copy_format import FALSE, NULL, TRUE, field
 from migrations.seeds.distributions import DAY_MS, END_MS, START, one_of, shared, stamp
-from migrations.seeds.fields import FALSE, NULL, TRUE, field
 from migrations.seeds.loading import Row, TableRows
 from migrations.seeds.plan import Person, Plan
 from migrations.seeds.usage import months

@@ -10,11 +10,11 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from migrations.encrypted_columns import encrypted_tables
-from migrations.encryption import Context, KeyRing
+from migrations.database.session import connect
+from migrations.encryption.cipher import Context, KeyRing
 from migrations.errors import DatabaseRefused
-from migrations.seeds.fields import NULL
-from migrations.session import connect
+from migrations.protection.encrypted_columns import encrypted_tables
+from migrations.seeds.copy_format import NULL
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
+from migrations.seeds.copy_format import FALSE, NULL, TRUE
 from migrations.seeds.distributions import DAY_MS, END_MS, LAST_DAY, date, log_normal, money, one_of, stamp
-from migrations.seeds.fields import FALSE, NULL, TRUE
 from migrations.seeds.finance import REGULAR, regular_payments, users_with_accounts
 from migrations.seeds.loading import Row, TableRows
 from migrations.seeds.plan import Plan

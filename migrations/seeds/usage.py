@@ -5,8 +5,8 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from migrations.seeds.agents import answered_at, model_of
+from migrations.seeds.copy_format import FALSE, NULL, TRUE, field
 from migrations.seeds.distributions import DAY_MS, date, money, one_of, shared, stamp
-from migrations.seeds.fields import FALSE, NULL, TRUE, field
 from migrations.seeds.loading import Row, TableRows
 from migrations.seeds.plan import Plan
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deployments.local import platform
+from deployments.local.supervisor import platform
 
 
 def main() -> int:

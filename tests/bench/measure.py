@@ -11,8 +11,9 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import checklist, scenario
-from tasks import connections, report
+from flows.cli.console import checklist, scenario
+from tasks import connections
+from tasks.steps import report
 
 RUNS = 5
 ROWS = 200_000

@@ -18,13 +18,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from deployments.local import platform
-from deployments.local.traffic import run_traffic
-from deployments.local.traffic_figures import TrafficReport, read_acknowledged
-from migrations.encryption import KEY_BYTES, KeyRing
-from migrations.history import History, Revision
+from deployments.local.supervisor import platform
+from deployments.local.traffic.figures import TrafficReport, read_acknowledged
+from deployments.local.traffic.run import run_traffic
+from migrations.database.session import reader
+from migrations.encryption.cipher import KEY_BYTES, KeyRing
+from migrations.history.revisions import History, Revision
 from migrations.seeds import Person, seed
-from migrations.session import reader
 from tasks import connections
 from tasks.values import ReleaseRequest
 

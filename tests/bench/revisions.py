@@ -22,12 +22,12 @@ from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
-from deployments.local.postgres import Cluster, data_root, dsn, free_port, remove_data_root
-from deployments.local.processes import Spawner
-from deployments.local.provision import Login, provision
-from migrations.apply import upgrade
-from migrations.environments import ForeignEnvironment
-from migrations.history import History
+from deployments.local.hosting.processes import Spawner
+from deployments.local.postgres.cluster import Cluster, data_root, dsn, free_port, remove_data_root
+from deployments.local.postgres.provisioning import Login, provision
+from migrations.apply.migrate import upgrade
+from migrations.history.environments import ForeignEnvironment
+from migrations.history.revisions import History
 
 PAIRS = 8
 GENERATED = 500

@@ -20,12 +20,12 @@ from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
-from deployments.local.postgres import Cluster, data_root, dsn, free_port, remove_data_root
-from deployments.local.processes import Spawner
-from deployments.local.provision import Login, provision
-from migrations.apply import upgrade
-from migrations.encryption import KEY_BYTES, KeyRing
-from migrations.history import History
+from deployments.local.hosting.processes import Spawner
+from deployments.local.postgres.cluster import Cluster, data_root, dsn, free_port, remove_data_root
+from deployments.local.postgres.provisioning import Login, provision
+from migrations.apply.migrate import upgrade
+from migrations.encryption.cipher import KEY_BYTES, KeyRing
+from migrations.history.revisions import History
 from migrations.models import Base
 from migrations.seeds import Person, Size, seed
 

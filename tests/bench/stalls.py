@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 from stall_cases import CHANGES, Change
 
-from deployments.local.postgres import Cluster, data_root, dsn, free_port, remove_data_root
-from deployments.local.processes import Spawner
-from deployments.local.provision import Login, provision
-from migrations.apply import upgrade
-from migrations.history import History
+from deployments.local.hosting.processes import Spawner
+from deployments.local.postgres.cluster import Cluster, data_root, dsn, free_port, remove_data_root
+from deployments.local.postgres.provisioning import Login, provision
+from migrations.apply.migrate import upgrade
+from migrations.history.revisions import History
 
 RUNS = int(os.environ.get("RUNS", "5"))
 ORDERS = int(os.environ.get("ROWS", "3000000"))

@@ -12,9 +12,9 @@ from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary
 from prefect.testing.utilities import prefect_test_harness
 
 from deployments.ledger import Release
-from deployments.local.running import RunningPlatform
-from deployments.local.traffic import run_traffic
-from deployments.local.traffic_figures import TrafficReport, read_acknowledged
+from deployments.local.supervisor.running import RunningPlatform
+from deployments.local.traffic.figures import TrafficReport, read_acknowledged
+from deployments.local.traffic.run import run_traffic
 from deployments.settings import Settings
 from flows.release import RolledBack, release
 from tasks import connections

@@ -8,14 +8,14 @@ import psycopg
 import pytest
 
 from deployments.errors import RefNotFound
+from deployments.git.repository import Commit
 from deployments.ledger import Release, ReleaseRunning
-from deployments.local.faults import Fault
-from deployments.repository import Commit
-from flows.cli import outcome
+from deployments.local.hosting.faults import Fault
+from flows.cli.console import outcome
 from flows.drift_check import DriftFound, drift_check
 from flows.release import RolledBack
 from flows.rollback import rollback
-from migrations.catalog import difference
+from migrations.catalog.contents import difference
 from tasks import builds, connections, gates
 from tasks.errors import NotReady
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from deployments.local.faults import Fault
-from flows.cli import outcome
-from migrations.catalog import difference
-from tasks import connections, record, rehearsal
+from deployments.local.hosting.faults import Fault
+from flows.cli.console import outcome
+from migrations.catalog.contents import difference
+from tasks import connections, record
+from tasks.steps import rehearsal
 
 
 def test_a_rehearsal_stops_a_release_that_would_leave_rows_wrong(
@@ -47,7 +48,7 @@ def test_revisions_are_taken_back_where_compatibility_is_unknown_and_the_way_bac
     assert (after.commit_sha, after.revisions) == (before.commit_sha, before.revisions)
     assert difference(before.catalog, after.catalog) == ()
     assert {written for _, written in at_work.acknowledged} <= after.message_ids
-    assert not outcome.application.health(connections.production_url(live.given), bypass=None).maintenance
+    assert not outcome.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
 
 
 def test_release_restores_production_when_validation_finds_corrupt_rows(
@@ -72,7 +73,7 @@ def test_release_restores_production_when_validation_finds_corrupt_rows(
     assert {written for at, written in at_work.acknowledged if at < point.seal.sealed_at} <= after.message_ids
     assert {name for name in live.branches() if not name.startswith("release-")} == {"main", "staging", kept}
     assert connections.production_branch(live.given).protected
-    assert not outcome.application.health(connections.production_url(live.given), bypass=None).maintenance
+    assert not outcome.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
     assert [text for text in live.told() if "v2-corrupts" in text][-2:] == [
         "Release of v2-corrupts failed",
         "Release of v2-corrupts was rolled back",

@@ -10,17 +10,19 @@ import pytest
 from psycopg import sql
 from typer.testing import CliRunner
 
-from deployments.local.faults import Fault
-from flows.cli import app, outcome
+from deployments.local.hosting.faults import Fault
+from flows.cli import app
+from flows.cli.console import outcome
 from flows.rehearse import rehearse
 from migrations.checks.security.areas import protected_tables
-from migrations.encryption import KEY_BYTES, KeyRing
-from migrations.evidence import Evidence
-from migrations.history import History
+from migrations.encryption.cipher import KEY_BYTES, KeyRing
+from migrations.history.revisions import History
+from migrations.rehearsal.evidence import Evidence
 from migrations.seeds import Person, Seeded, seed
-from tasks import connections, rehearsal
+from tasks import connections
 from tasks.builds import application_dsn
 from tasks.errors import RehearsalFailed
+from tasks.steps import rehearsal
 
 Working = Callable[[], AbstractContextManager[Any]]
 

@@ -20,7 +20,7 @@ from dulwich.repo import Repo
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL
 
 from deployments.settings import Settings
-from flows.cli.place import CLONE
+from flows.cli.console.place import CLONE
 from tasks import connections
 from tasks.builds import application_dsn
 

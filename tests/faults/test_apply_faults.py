@@ -13,18 +13,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deployments.local.provision import ProvisionedDatabase
-from migrations.apply import upgrade
+from deployments.local.postgres.provisioning import ProvisionedDatabase
+from migrations.apply.migrate import upgrade
+from migrations.database.locks import ADVISORY_KEY, MIGRATING
 from migrations.errors import AdvisoryLockHeld, DatabaseUnreachable, RevisionFailed
-from migrations.history import History
-from migrations.locks import ADVISORY_KEY, MIGRATING
+from migrations.history.revisions import History
 
 SLOW = 'op.execute("CREATE TABLE half (id int)"); op.execute("SELECT pg_sleep(600)")'
 APPLY = """
 import json, sys
 from pathlib import Path
-from migrations.apply import upgrade
-from migrations.history import History
+from migrations.apply.migrate import upgrade
+from migrations.history.revisions import History
 given = json.loads(sys.stdin.read())
 upgrade(given["dsn"], History.load(Path(given["folder"])), release_id="killed")
 """

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 from typer.testing import CliRunner
 
-from deployments.local.provision import ProvisionedDatabase
+from deployments.local.postgres.provisioning import ProvisionedDatabase
 from flows.cli import app
-from migrations.apply import Progress, upgrade
+from migrations.apply.errors import HalfApplied, StatementTooLong
+from migrations.apply.migrate import Progress, upgrade
 from migrations.errors import LockBudgetExceeded
-from migrations.errors_apply import HalfApplied, StatementTooLong
-from migrations.history import History
+from migrations.history.revisions import History
 
 WIDEN = 'op.execute("ALTER TABLE a ADD COLUMN n int")'
 
@@ -256,7 +256,7 @@ def test_the_command_ends_who_sits_idle_and_tells_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write(WIDEN)
-    monkeypatch.setattr("migrations.history.VERSIONS", tmp_path)
+    monkeypatch.setattr("migrations.history.revisions.VERSIONS", tmp_path)
     with closing(psycopg.connect(database.app_dsn, application_name="forgotten")) as idle:
         idle.execute("SELECT * FROM a")
         is_old(watcher, idle.info.backend_pid, 0.3)

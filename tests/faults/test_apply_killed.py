@@ -16,26 +16,26 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from deployments.local.postgres import Cluster, data_root, free_port, remove_data_root
-from deployments.local.processes import Spawner
-from deployments.local.provision import ProvisionedDatabase
+from deployments.local.hosting.processes import Spawner
+from deployments.local.postgres.cluster import Cluster, data_root, free_port, remove_data_root
+from deployments.local.postgres.provisioning import ProvisionedDatabase
 from flows.cli import app
-from migrations.apply import Progress, downgrade, upgrade
-from migrations.catalog import Catalog, difference, read_catalog
-from migrations.environments import ForeignEnvironment
+from migrations.apply.errors import HalfApplied, IndexInTheWay
+from migrations.apply.migrate import Progress, downgrade, upgrade
+from migrations.authoring.resolve import mark_revision
+from migrations.catalog.contents import Catalog, difference, read_catalog
+from migrations.database.locks import MIGRATING
+from migrations.database.session import reader
 from migrations.errors import DatabaseUnreachable, MigrationError, RevisionFailed
-from migrations.errors_apply import HalfApplied, IndexInTheWay
-from migrations.history import History
-from migrations.locks import MIGRATING
-from migrations.marking import mark_revision
-from migrations.session import reader
+from migrations.history.environments import ForeignEnvironment
+from migrations.history.revisions import History
 
 APPLY = """
 import json, sys
 from pathlib import Path
-from migrations.apply import upgrade
-from migrations.environments import ForeignEnvironment
-from migrations.history import History
+from migrations.apply.migrate import upgrade
+from migrations.history.environments import ForeignEnvironment
+from migrations.history.revisions import History
 given = json.loads(sys.stdin.read())
 folder = Path(given["folder"])
 foreign = ForeignEnvironment(None, folder, folder) if given["foreign"] else None

@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from deployments.local.provision import ProvisionedDatabase
-from migrations.apply import upgrade
-from migrations.environments import ForeignEnvironment
+from deployments.local.postgres.provisioning import ProvisionedDatabase
+from migrations.apply.errors import HalfApplied
+from migrations.apply.migrate import upgrade
+from migrations.database.locks import MIGRATING
 from migrations.errors import MigrationError
-from migrations.errors_apply import HalfApplied
-from migrations.history import History
-from migrations.locks import MIGRATING
+from migrations.history.environments import ForeignEnvironment
+from migrations.history.revisions import History
 
 SETUP = """
 DROP SCHEMA IF EXISTS pilotage CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION "{owner}";

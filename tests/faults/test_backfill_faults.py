@@ -12,14 +12,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deployments.local.provision import ProvisionedDatabase
-from migrations.apply import upgrade
-from migrations.backfill import BackfillProgress, reporting
-from migrations.backfill_kept import kept_backfills, restart, set_paused
+from deployments.local.postgres.provisioning import ProvisionedDatabase
+from migrations.apply.migrate import upgrade
+from migrations.backfill.control import kept_backfills, restart, set_paused
+from migrations.backfill.errors import BackfillIncomplete, BackfillStopped, BackfillUnknown
+from migrations.backfill.operation import BackfillProgress, reporting
+from migrations.database.locks import MIGRATING
 from migrations.errors import DatabaseUnreachable, MigrationError
-from migrations.errors_backfill import BackfillIncomplete, BackfillStopped, BackfillUnknown
-from migrations.history import History
-from migrations.locks import MIGRATING
+from migrations.history.revisions import History
 
 ROWS = 1200
 # Slow enough that a batch is a few dozen rows, and that somebody can come between two of them.
@@ -27,8 +27,8 @@ SLOW = """op.backfill("counters", {"n": "n + 1 + length(pg_sleep(0.0002)::text)"
 APPLY = """
 import json, sys
 from pathlib import Path
-from migrations.apply import upgrade
-from migrations.history import History
+from migrations.apply.migrate import upgrade
+from migrations.history.revisions import History
 given = json.loads(sys.stdin.read())
 upgrade(given["dsn"], History.load(Path(given["folder"])), release_id="killed")
 """
@@ -136,7 +136,8 @@ def test_two_at_once_without_a_migration_lock_share_the_rows(
     database: ProvisionedDatabase, watcher: psycopg.Connection, history: History, tmp_path: Path
 ) -> None:
     plainly = (
-        "import sys\nfrom pathlib import Path\nfrom alembic import command\nfrom migrations.history import History\n"
+        "import sys\nfrom pathlib import Path\nfrom alembic import command\n"
+        "from migrations.history.revisions import History\n"
         "command.upgrade(History.load(Path(sys.argv[1])).alembic_config(), 'head')"
     )
     environment = {"DATABASE_URL": database.owner_dsn, "PYTHONPATH": str(Path.cwd())}

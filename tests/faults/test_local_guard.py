@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-GUARD = [sys.executable, "-m", "deployments.local.guard", sys.executable, "-c"]
+GUARD = [sys.executable, "-m", "deployments.local.hosting.process_guard", sys.executable, "-c"]
 
 # Starts a process in a session of its own, which ignores SIGTERM, and a second one below that; writes down both.
 STARTS_OTHERS = """

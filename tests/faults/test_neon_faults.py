@@ -9,10 +9,10 @@ import pytest
 from pydantic import SecretStr
 
 from deployments.errors import DeploymentError, ServiceRefused
-from deployments.local.faults import Fault
-from deployments.local.running import RunningPlatform
-from deployments.neon import Branch, NeonClient
-from deployments.vercel import VercelClient
+from deployments.local.hosting.faults import Fault
+from deployments.local.supervisor.running import RunningPlatform
+from deployments.neon.client import Branch, NeonClient
+from deployments.vercel.client import VercelClient
 
 CUT = {"when": "after", "cut": True}
 GATEWAY = {"when": "after", "status": 524, "body": "<html><h1>A timeout occurred</h1></html>"}

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from deployments.ledger import Ledger, Release
-from deployments.local.postgres import free_port
-from deployments.local.running import RunningPlatform
+from deployments.local.postgres.cluster import free_port
+from deployments.local.supervisor.running import RunningPlatform
 
 WAIT_S = 600.0
 RUN = """

@@ -13,15 +13,16 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.errors import ServiceRefused
 from deployments.ledger import Ledger, Release
-from deployments.local.faults import Fault
-from deployments.local.running import RunningPlatform
+from deployments.local.hosting.faults import Fault
+from deployments.local.supervisor.running import RunningPlatform
 from deployments.settings import Settings
-from deployments.vercel import Deployment
+from deployments.vercel.client import Deployment
 from flows import rollback as way_back
-from flows.cli import outcome
+from flows.cli.console import outcome
 from flows.release import release
-from tasks import connections, maintenance, production, protection, record, restoration, status, validation
+from tasks import connections, protection, record
 from tasks.errors import RollbackFailed
+from tasks.steps import maintenance, production, restoration, status, validation
 from tasks.values import ReleaseRequest
 
 
@@ -153,7 +154,7 @@ def back(done: Release) -> str:
 
 
 def in_maintenance(live: Live) -> bool:
-    return outcome.application.health(connections.production_url(live.given), bypass=None).maintenance
+    return outcome.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
 
 
 def abandon(live: Live, row: Release) -> None:

@@ -9,16 +9,16 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from deployments.application import BYPASS_HEADER
+from deployments.application.endpoints import BYPASS_HEADER
 from deployments.errors import LostReply
-from deployments.local.faults import Fault
-from deployments.local.processes import Spawner
+from deployments.git.repository import Commit, ReleaseRepository
+from deployments.local.hosting.faults import Fault
+from deployments.local.hosting.processes import Spawner
+from deployments.local.hosting.servers import HttpServer
 from deployments.local.releases import make_repository
-from deployments.local.servers import HttpServer
-from deployments.local.vercel_api import create_vercel_app
-from deployments.local.vercel_project import Identity, VercelProject
-from deployments.repository import Commit, ReleaseRepository
-from deployments.vercel import Deployment, VercelClient
+from deployments.local.vercel.api import create_vercel_app
+from deployments.local.vercel.project import Identity, VercelProject
+from deployments.vercel.client import Deployment, VercelClient
 
 CUT = {"when": "after", "cut": True}
 GATEWAY = {"when": "after", "status": 524, "body": "<html><h1>A timeout occurred</h1></html>"}

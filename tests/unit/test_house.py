@@ -85,7 +85,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_variable_of_a_command_is_documented() -> None:
-    names = get_args(importlib.import_module("flows.cli.variables").Variable)
+    names = get_args(importlib.import_module("flows.cli.console.variables").Variable)
     documented = (HOUSE / "docs" / "settings.md").read_text()
     assert names
     assert [name for name in names if f"`{name}`" not in documented] == []

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.database import owner_dsn
-from flows.cli.failing import CommandFailed, clearly
-from migrations.checks.security.server_access import server_access_of
+from flows.cli.console.database import owner_dsn
+from flows.cli.console.failing import CommandFailed, clearly
+from migrations.checks.security.server_side import server_access_of
 
 
 def studio(
@@ -21,7 +21,7 @@ def studio(
     # A web framework, which the other commands need not wait for.
     import uvicorn
 
-    from deployments.local.postgres import is_free
+    from deployments.local.postgres.cluster import is_free
     from flows.cli.studio.development import refuse_beyond_development
     from flows.cli.studio.page import studio_app
 

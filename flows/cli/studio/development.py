@@ -2,10 +2,10 @@
 
 from deployments.connection_uri import foreign_host, is_loopback
 from deployments.errors import BranchNotFound, SettingsError
-from deployments.neon import Branch, NeonClient
+from deployments.neon.client import Branch, NeonClient
 from deployments.settings import NeonSettings, load_neon_settings
-from flows.cli.failing import CommandFailed
-from migrations.resetting import Identity, identify
+from flows.cli.console.failing import CommandFailed
+from migrations.authoring.reset import Identity, identify
 
 
 def refuse_beyond_development(dsn: str) -> str:

@@ -19,9 +19,9 @@ from starlette.routing import Route
 from flows.cli.studio import query
 from flows.cli.studio.loopback import Loopback
 from flows.cli.studio.views import nulls_stay_nulls, view_of
+from migrations.database.session import connect
 from migrations.errors import MigrationError
 from migrations.models import Base
-from migrations.session import connect
 
 TEMPLATES = Path(__file__).parent / "templates"
 _TIMEOUT_MS = 30_000

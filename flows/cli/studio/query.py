@@ -10,10 +10,10 @@ from typing import cast
 
 import psycopg
 
-from migrations.checks.security.server_access import server_access
-from migrations.encryption import CIPHERTEXT_PATTERN, HIDDEN
+from migrations.checks.security.server_side import server_access
+from migrations.database.session import connect
+from migrations.encryption.cipher import CIPHERTEXT_PATTERN, HIDDEN
 from migrations.errors import MigrationError
-from migrations.session import connect
 
 ROW_LIMIT = 500
 TIMEOUT_MS = 10_000

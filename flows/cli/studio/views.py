@@ -14,7 +14,7 @@ from sqlalchemy.orm import ColumnProperty, Mapper, Session
 from starlette.requests import Request
 from wtforms.validators import Optional
 
-from migrations.encryption import HIDDEN
+from migrations.encryption.cipher import HIDDEN
 
 _LITERAL = re.compile(r"'(?P<quoted>[^']*)'(?:::.+)?|(?P<bare>true|false|-?\d+(?:\.\d+)?)")
 _FORMULA = re.compile(r"(?!-\d+(?:\.\d+)?\Z)[=+\-@\t\r]")

@@ -20,10 +20,10 @@ from migrations.checks.security.finding import Finding, Gathered, State
 from migrations.checks.security.row_security import check_row_security
 from migrations.checks.security.tls import judge, way
 from migrations.checks.security.tools import check_tools_tables
-from migrations.encryption import KeyRing
+from migrations.database.session import reader
+from migrations.disclosure.server_messages import worded
+from migrations.encryption.cipher import KeyRing
 from migrations.errors import DatabaseUnreachable, place
-from migrations.session import reader
-from migrations.worded import worded
 
 __all__ = ["Application", "Finding", "State", "check_database"]
 

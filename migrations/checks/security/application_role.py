@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from migrations.checks.security.finding import Gathered
-from migrations.direct import CONNECT_TIMEOUT_S
+from migrations.database.direct_connections import CONNECT_TIMEOUT_S
 
 SERVICE: Final = "pilotage_service"
 

@@ -2,8 +2,8 @@
 
 from sqlalchemy import MetaData
 
-from migrations.encrypted_columns import EncryptedTable, encrypted_tables
 from migrations.models import Base
+from migrations.protection.encrypted_columns import EncryptedTable, encrypted_tables
 
 OAUTH = ("accounts", "mcp_integrations")
 

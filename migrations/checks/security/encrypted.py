@@ -8,9 +8,9 @@ import psycopg
 from psycopg import sql
 
 from migrations.checks.security.finding import Gathered
-from migrations.encrypted_columns import EncryptedTable, standing
-from migrations.encryption import CIPHERTEXT_PATTERN, Context, KeyRing
-from migrations.errors_encryption import EncryptionError
+from migrations.encryption.cipher import CIPHERTEXT_PATTERN, Context, KeyRing
+from migrations.encryption.errors import EncryptionError
+from migrations.protection.encrypted_columns import EncryptedTable, standing
 
 SAMPLE: Final = 20
 """So many values of each key are decrypted in each column."""

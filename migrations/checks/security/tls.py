@@ -8,7 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrations.checks.security.finding import Gathered
-from migrations.direct import TLS_FORCED, is_here
+from migrations.database.direct_connections import TLS_FORCED, is_here
 
 _ASKED: Final = ("password authentication failed", "authentication method requirement")
 _TIMEOUT_S: Final = 10

@@ -3,7 +3,7 @@
 import psycopg
 
 from migrations.checks.security.finding import Gathered
-from migrations.tools_tables import granted_writes, writable_by
+from migrations.database.tools_tables import granted_writes, writable_by
 
 
 def check_tools_tables(connection: psycopg.Connection, role: str | None) -> Gathered:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.bounds import is_bounded, is_catalogue
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.names import Name
-from migrations.lint.sources import drawn_from
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.bounds import is_bounded, is_catalogue
+from migrations.sql.names import Name
+from migrations.sql.sources import drawn_from
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _unbounded(statement: Statement, world: World) -> bool:

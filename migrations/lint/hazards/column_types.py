@@ -6,7 +6,10 @@ import postgast
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.alterations import (
+from migrations.lint.column_types import narrows
+from migrations.lint.hazard import Hazard, Subject
+from migrations.lint.hazards.rewrites import old_type
+from migrations.sql.alterations import (
     SERIALS,
     added_constraints,
     column_constraint,
@@ -17,15 +20,12 @@ from migrations.lint.alterations import (
     is_serial,
     type_of,
 )
-from migrations.lint.column_types import narrows
-from migrations.lint.context import Context, SequencePosition
-from migrations.lint.effects import is_temporary, made_column
-from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.hazards.rewrites import old_type
-from migrations.lint.locking import locks
-from migrations.lint.names import Name, SqlType, strings
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.context import Context, SequencePosition
+from migrations.sql.effects import is_temporary, made_column
+from migrations.sql.locking import locks
+from migrations.sql.names import Name, SqlType, strings
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 _SMALL_KEYS = frozenset({"int2", "int4"})
 

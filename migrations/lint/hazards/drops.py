@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.alterations import added_constraints, commands
-from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.hazards.index_builds import table_of
-from migrations.lint.names import Name
-from migrations.lint.statements import Statement
 from migrations.lint.usage import is_used
-from migrations.lint.world import World
+from migrations.sql.alterations import added_constraints, commands
+from migrations.sql.effects import dropped
+from migrations.sql.names import Name
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 _EXPECTED = "contract"
 

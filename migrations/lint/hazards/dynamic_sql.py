@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _rule(statement: Statement, _world: World) -> Iterator[Subject]:

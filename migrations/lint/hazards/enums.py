@@ -6,9 +6,9 @@ import postgast
 from postgast import nodes
 
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.names import Name, constant
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.names import Name, constant
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _early(statement: Statement, world: World) -> Iterator[Subject]:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from migrations.lint.alterations import added_constraints, created_constraints
-from migrations.lint.effects import index_columns
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.names import Name
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.alterations import added_constraints, created_constraints
+from migrations.sql.effects import index_columns
+from migrations.sql.names import Name
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _rule(statement: Statement, world: World) -> Iterator[Subject]:

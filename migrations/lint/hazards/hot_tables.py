@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.alterations import commands
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.names import Name
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.alterations import commands
+from migrations.sql.names import Name
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _trigger(statement: Statement, world: World) -> Iterator[Subject]:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.alterations import added_constraints
-from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.locking import is_concurrent
-from migrations.lint.names import Name
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.alterations import added_constraints
+from migrations.sql.effects import dropped
+from migrations.sql.locking import is_concurrent
+from migrations.sql.names import Name
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _constraint(statement: Statement, _world: World) -> Iterator[Subject]:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from migrations.lint.effects import index_name
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.names import Name
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.effects import index_name
+from migrations.sql.names import Name
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _rule(statement: Statement, world: World) -> Iterator[Subject]:

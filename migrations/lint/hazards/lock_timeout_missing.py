@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.locking import is_concurrent, locks
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.locking import is_concurrent, locks
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _rule(statement: Statement, world: World) -> Iterator[Subject]:

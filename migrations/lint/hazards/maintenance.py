@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from postgast import nodes
 
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.locking import locks, option
-from migrations.lint.names import Name
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.locking import locks, option
+from migrations.sql.names import Name
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _cluster(statement: Statement, _world: World) -> Iterator[Subject]:

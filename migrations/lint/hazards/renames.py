@@ -7,9 +7,9 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.names import Name
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.names import Name
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 _RELATIONS = frozenset(
     int(one) for one in (pb.OBJECT_TABLE, pb.OBJECT_VIEW, pb.OBJECT_MATVIEW, pb.OBJECT_FOREIGN_TABLE)

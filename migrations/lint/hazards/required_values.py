@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.alterations import added_columns, column_constraint, commands
-from migrations.lint.effects import made_column
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.alterations import added_columns, column_constraint, commands
+from migrations.sql.effects import made_column
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _required(statement: Statement, _world: World) -> Iterator[Subject]:

@@ -7,14 +7,14 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
-from migrations.lint.alterations import added_columns, column_constraint, commands, default_of, is_serial, type_of
 from migrations.lint.column_types import rewrites
-from migrations.lint.context import Column
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.names import Name, SqlType, strings
-from migrations.lint.statements import Statement
 from migrations.lint.steady import STEADY
-from migrations.lint.world import World
+from migrations.sql.alterations import added_columns, column_constraint, commands, default_of, is_serial, type_of
+from migrations.sql.context import Column
+from migrations.sql.names import Name, SqlType, strings
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 _STORAGE = {
     int(pb.AT_SetTableSpace): "SET TABLESPACE",

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.alterations import added_constraints, commands, default_of
-from migrations.lint.context import Table
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.alterations import added_constraints, commands, default_of
+from migrations.sql.context import Table
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _check(statement: Statement, _world: World) -> Iterator[Subject]:

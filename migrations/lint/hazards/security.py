@@ -6,15 +6,15 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
-from migrations.lint.alterations import commands
-from migrations.lint.bounds import read_tables
-from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.locking import option
-from migrations.lint.names import Name, constant, strings
-from migrations.lint.objects import made, owned
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.alterations import commands
+from migrations.sql.bounds import read_tables
+from migrations.sql.effects import dropped
+from migrations.sql.locking import option
+from migrations.sql.names import Name, constant, strings
+from migrations.sql.objects import made, owned
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 _ROLE_POWERS = frozenset({"superuser", "bypassrls", "createrole", "createdb", "isreplication"})
 

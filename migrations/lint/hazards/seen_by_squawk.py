@@ -3,11 +3,11 @@
 import postgast
 from postgast import nodes
 
-from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard
-from migrations.lint.names import Name, strings
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.effects import dropped
+from migrations.sql.names import Name, strings
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _is_replaced(statement: Statement, world: World) -> bool:

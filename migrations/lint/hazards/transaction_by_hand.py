@@ -6,8 +6,8 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 _SAID = {
     int(pb.TRANS_STMT_BEGIN): "BEGIN",

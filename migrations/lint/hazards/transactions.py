@@ -7,16 +7,16 @@ import postgast
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.alterations import added_constraints, commands
-from migrations.lint.bounds import is_bounded, is_catalogue, read_tables
-from migrations.lint.effects import dropped
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.locking import is_concurrent, locks
-from migrations.lint.names import Name, strings
-from migrations.lint.sources import drawn_from, looked_through
 from migrations.lint.sql_files import works_outside
-from migrations.lint.statements import Statement
-from migrations.lint.world import World
+from migrations.sql.alterations import added_constraints, commands
+from migrations.sql.bounds import is_bounded, is_catalogue, read_tables
+from migrations.sql.effects import dropped
+from migrations.sql.locking import is_concurrent, locks
+from migrations.sql.names import Name, strings
+from migrations.sql.sources import drawn_from, looked_through
+from migrations.sql.statements import Statement
+from migrations.sql.world import World
 
 
 def _several(statement: Statement, world: World) -> Iterator[Subject]:

@@ -14,11 +14,12 @@ import httpx
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from deployments import application, defences, service, slack, watch
+from deployments import service, slack
 from deployments.answers import MIB, AnswerTooLarge, BoundedClient, lines
+from deployments.application import address_watch, defences, endpoints
 from deployments.errors import LostReply
-from deployments.runtime_log import count_requests
 from deployments.service import Service
+from deployments.vercel.runtime_log import count_requests
 
 Sent = Callable[[socket.socket], None]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -189,7 +190,7 @@ HOSTILE = {**SLOW, **LARGE}
 
 @pytest.fixture
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (application, defences, watch):
+    for module in (endpoints, defences, address_watch):
         monkeypatch.setattr(module, "TIMEOUT_S", 0.5)
     monkeypatch.setattr(service, "ANSWER_S", 0.5)
 
@@ -198,9 +199,9 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("what", [*HOSTILE])
 def test_a_released_application_cannot_hold_who_looks_at_it(what: str) -> None:
     with hostile(HOSTILE[what]) as url:
-        assert application.health(url, bypass=None).status == "no answer"
-        assert not any(probe.ok for probe in application.probe_reads(url, bypass=None, commit_sha=None))
-        assert not any(probe.ok for probe in application.smoke(url, bypass=None, commit_sha="a" * 40))
+        assert endpoints.health(url, bypass=None).status == "no answer"
+        assert not any(probe.ok for probe in endpoints.probe_reads(url, bypass=None, commit_sha=None))
+        assert not any(probe.ok for probe in endpoints.smoke(url, bypass=None, commit_sha="a" * 40))
         assert defences.limits_rate(url, bypass=None).holds is None
         assert defences.validates_input(url, bypass=None).holds is None
 
@@ -209,7 +210,7 @@ def test_a_released_application_cannot_hold_who_looks_at_it(what: str) -> None:
 @pytest.mark.parametrize("what", [*HOSTILE])
 def test_a_released_application_cannot_hold_the_watch(what: str) -> None:
     with hostile(HOSTILE[what]) as url:
-        seen = watch.watch(url, seconds=1, rate=8)
+        seen = address_watch.watch(url, seconds=1, rate=8)
     assert (seen.requests, seen.errors) == (8, 8)
 
 

@@ -7,34 +7,19 @@ from typing import Any
 import pytest
 
 from deployments.errors import DeploymentError, ServiceRefused
+from deployments.git.repository import Commit
 from deployments.ledger import LedgerError
-from deployments.repository import Commit
 from flows import release as releasing
 from flows.decision import Way
 from flows.ending import WayBack, hold
 from flows.release import Progress, finish, way_back
 from flows.rollback import conclude
-from migrations.receipt import Receipt, TableReceipt
-from migrations.restore_point import Seal
-from tasks import (
-    afterwards,
-    catalogue,
-    errors,
-    gates,
-    maintenance,
-    notification,
-    present,
-    protection,
-    record,
-    report,
-    restoration,
-    snapshot,
-    staging,
-    status,
-    validation,
-)
+from migrations.restore.receipt_of_writes import Receipt, TableReceipt
+from migrations.restore.restore_point import Seal
+from tasks import afterwards, catalogue, errors, gates, notification, present, protection, record
 from tasks.errors import ApplicationFailed, CannotTell, DataFailed, RollbackFailed
 from tasks.present import Present
+from tasks.steps import maintenance, report, restoration, snapshot, staging, status, validation
 from tasks.values import ReleaseRequest, Restoration, RestorePoint, Subject, Verdict
 
 COMMIT = Commit("c" * 40, "v2", "")

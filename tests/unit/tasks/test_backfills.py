@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from migrations.backfill import BackfillProgress
+from migrations.backfill.operation import BackfillProgress
 from tasks import backfills
 from tasks.backfills import ProgressArtifact
 

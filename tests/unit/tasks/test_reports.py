@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deployments.ledger import Release, Step
-from migrations.receipt import Receipt, TableReceipt
+from migrations.restore.receipt_of_writes import Receipt, TableReceipt
 from tasks.notification import duration, message
 from tasks.present import Present
-from tasks.report import affected_words, receipt_text, render, timeline
+from tasks.steps.report import affected_words, receipt_text, render, timeline
 from tasks.values import Subject, Verdict
 
 BEGAN = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import AnyHttpUrl, SecretStr
 
-from deployments.application import Health
-from deployments.runtime_log import RequestCounts
+from deployments.application.address_watch import Observation
+from deployments.application.endpoints import Health
 from deployments.settings import Settings
-from deployments.watch import Observation
-from migrations.catalog import Catalog, CatalogObject
+from deployments.vercel.runtime_log import RequestCounts
+from migrations.catalog.contents import Catalog, CatalogObject
 from migrations.checks import CheckResult
-from migrations.restore_point import Seal
+from migrations.restore.restore_point import Seal
 from tasks import verdicts
 from tasks.values import RestorePoint, Subject
 

@@ -1,0 +1,1 @@
+"""The released application seen from outside: probes, a watch on its address, its defences."""

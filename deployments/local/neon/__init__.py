@@ -1,0 +1,1 @@
+"""Neon's API over real PostgreSQL clusters."""

@@ -1,0 +1,1 @@
+"""PostgreSQL clusters: created, started, backed up, recovered and provisioned."""

@@ -1,0 +1,1 @@
+"""Users of the released application, and the figures that they leave behind."""

@@ -1,0 +1,1 @@
+"""Vercel's API over real processes of the released application."""

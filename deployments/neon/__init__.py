@@ -1,0 +1,1 @@
+"""Neon's API v2: branches, restores, snapshots, connection strings."""

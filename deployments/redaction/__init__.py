@@ -1,0 +1,1 @@
+"""The one place that masks secrets: whatever leaves the process passes it."""

@@ -1,0 +1,1 @@
+"""Vercel's REST API: builds, promotion, instant rollback, variables, Edge Config, runtime logs."""

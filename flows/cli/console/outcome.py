@@ -1,0 +1,203 @@
+"""What a demo's release left behind, looked at from outside: build, catalogue, rows, Slack, ledger, branches."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from rich.table import Table
+
+from deployments.application import endpoints
+from deployments.git.repository import Commit
+from deployments.local.traffic.run import TrafficReport
+from flows.cli.console.checklist import FollowedRun
+from migrations.catalog.contents import Catalog, difference, read_catalog
+from migrations.database.session import reader
+from tasks import connections, record
+
+
+@dataclass(frozen=True)
+class Production:
+    """Production as it stands.
+
+    Attributes:
+        commit_sha: commit of the build that its address serves.
+        catalog: its catalogue.
+        message_ids: every message in its database.
+        revisions: revisions that stand in its database.
+    """
+
+    commit_sha: str | None
+    catalog: Catalog
+    message_ids: frozenset[str]
+    revisions: tuple[str, ...]
+
+
+def look() -> Production:
+    """Read production's build through its address and its database through Neon."""
+    given = connections.settings()
+    health = endpoints.health(connections.production_url(given), bypass=None)
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with reader(dsn) as connection:
+        ids = frozenset(str(row[0]) for row in connection.execute("SELECT id FROM messages"))
+        revisions = tuple(str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version"))
+        return Production(health.commit_sha, read_catalog(connection), ids, revisions)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Everything that is known of an ended demo.
+
+    Attributes:
+        scenario: name of the scenario.
+        run: the release's flow run.
+        traffic: what the users saw.
+        before: production before the release.
+        after: production after it.
+        acknowledged: file with the time and id of every write that a user was told is done.
+    """
+
+    scenario: str
+    run: FollowedRun
+    traffic: TrafficReport
+    before: Production
+    after: Production
+    acknowledged: Path
+
+    @property
+    def commit(self) -> Commit:
+        """The commit that was released."""
+        return connections.repository(connections.settings()).resolve(self.release.ref)
+
+    @property
+    def release(self) -> record.Release:
+        """The release in the ledger."""
+        given = connections.settings()
+        with connections.ledger(given) as ledger:
+            return ledger.releases(target=given.target, limit=1)[0]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the scenario is the one that ends well."""
+        return self.scenario == "release"
+
+
+def shortcomings(ending: Ending) -> tuple[str, ...]:
+    """Everything that must hold at the end and does not, in words; empty when all is as it must be."""
+    expected = "succeeded" if ending.succeeded else "rolled_back"
+    if ending.release.state != expected:
+        return (f"the release is {ending.release.state}, not {expected}: {ending.release.summary}",)
+    found = [*_served(ending), *_schema(ending), *_rows(ending), *_told(ending), *_left()]
+    if ending.succeeded and ending.traffic.errors:
+        found.append(f"{ending.traffic.errors} requests failed: {', '.join(ending.traffic.failures[:3])}")
+    return tuple(found)
+
+
+def _served(ending: Ending) -> list[str]:
+    expected = ending.commit.sha if ending.succeeded else ending.before.commit_sha
+    if ending.after.commit_sha == expected:
+        return []
+    return [f"production serves {ending.after.commit_sha}, not {expected}"]
+
+
+def _schema(ending: Ending) -> list[str]:
+    found = difference(ending.before.catalog, ending.after.catalog)
+    expanded = ending.scenario in {"release", "app-crash"}
+    if expanded and not found:
+        return ["the catalogue is the old one, though a revision was released"]
+    if not expanded and found:
+        return [f"the catalogue differs from the one before: {'; '.join(str(one) for one in found[:3])}"]
+    return []
+
+
+def _rows(ending: Ending) -> list[str]:
+    point = record.restore_point(ending.release.id)
+    restored = ending.scenario == "data-corruption"
+    must_be_there = {
+        written
+        for at, written in _writes(ending.acknowledged)
+        if not restored or (point is not None and at < point.seal.sealed_at)
+    }
+    lost = must_be_there - ending.after.message_ids
+    return [f"{len(lost)} acknowledged writes are lost, such as {min(lost)}"] if lost else []
+
+
+def _writes(file: Path) -> list[tuple[datetime, str]]:
+    rows = (line.split() for line in file.read_text().splitlines())
+    return [(datetime.fromisoformat(at), written) for at, written in rows]
+
+
+def _told(ending: Ending) -> list[str]:
+    url = urlsplit(connections.settings().slack_webhook_url.get_secret_value())
+    heard = httpx.get(f"{url.scheme}://{url.netloc}/messages", timeout=10).json()
+    told = [str(message["text"]) for message in heard]
+    wanted = ["succeeded"] if ending.succeeded else ["failed", "was rolled back"]
+    ref = ending.release.ref
+    missing = [word for word in wanted if not any(ref in text and word in text for text in told)]
+    return [f"Slack has not heard that the release of {ref} {' and '.join(missing)}"] if missing else []
+
+
+def _left() -> list[str]:
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        running = ledger.running(given.target)
+    owned = {given.neon_production_branch, given.neon_staging_branch}
+    stray = [
+        branch.name
+        for branch in connections.neon(given).branches()
+        if branch.name not in owned and not branch.name.startswith(("release-", "before-rollback-"))
+    ]
+    return [
+        *([f"release {running.id} is still open in the ledger"] if running else []),
+        *([f"branches that nobody owns: {', '.join(stray)}"] if stray else []),
+    ]
+
+
+def summary(ending: Ending) -> Table:
+    """The figures of an ended demo as a table."""
+    table = Table(show_header=False, box=None)
+    after, seen = ending.after, ending.traffic
+    table.add_row("release", ending.release.id)
+    for name, text in _known_beforehand(ending.release.id):
+        table.add_row(name, text)
+    table.add_row("production serves", f"{after.commit_sha} ({'new' if ending.succeeded else 'the build before'})")
+    table.add_row("revision", ", ".join(after.revisions))
+    table.add_row("catalogue", _catalogue_words(ending))
+    table.add_row(
+        "traffic", f"{seen.requests} requests by {seen.users} users, {seen.errors} failed, {seen.refused} refused"
+    )
+    table.add_row("latency", f"P50 {seen.p50_ms:.0f} ms, P95 {seen.p95_ms:.0f} ms, P99 {seen.p99_ms:.0f} ms")
+    table.add_row("acknowledged writes", f"{len(_writes(ending.acknowledged))}")
+    table.add_row("took", f"{ending.run.seconds:.1f} s")
+    return table
+
+
+def _known_beforehand(release_id: str) -> list[tuple[str, str]]:
+    """What the plan, the lint and the rehearsal said before anything was touched."""
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        done = {step.step: step.details for step in ledger.steps(release_id) if step.event in {"done", "failed"}}
+    plan, tried = done.get("plan"), done.get("rehearsal")
+    rows: list[tuple[str, str]] = []
+    if plan:
+        expand, contract, hazards, waived = (
+            len(found) if isinstance(found := plan.get(key), list) else 0
+            for key in ("expand", "contract", "hazards", "waived")
+        )
+        rows.append(
+            ("plan", f"{str(plan.get('digest'))[:12]}: {expand} expand, {contract} contract, {plan.get('source')}")
+        )
+        rows.append(("lint", f"{hazards} hazards, {waived} waived"))
+    if tried:
+        rows.append(("rehearsal", f"downtime: {tried.get('downtime')}"))
+        rows.append(("", f"way back: {tried.get('way_back')}"))
+        rows.append(("", f"running application: {tried.get('compatibility')}"))
+    return rows
+
+
+def _catalogue_words(ending: Ending) -> str:
+    found = difference(ending.before.catalog, ending.after.catalog)
+    if not found:
+        return "equal to the one before"
+    return f"expanded, and compatible with the build before: {'; '.join(str(one) for one in found[:3])}"

@@ -1,0 +1,110 @@
+"""A scenario of the demo: v1 live, users at work, a release, and what must hold at its end."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from deployments.local.traffic.figures import TrafficReport
+from deployments.local.traffic.run import run_traffic
+from flows.cli.console import checklist, outcome
+from flows.cli.console.failing import CommandFailed
+from flows.cli.console.place import CLONE
+
+console = Console(highlight=False)
+
+WATCH_S = 20
+FIRST_WATCH_S = 5
+TRAFFIC_S = 600.0
+USERS = 12
+RATE = 30.0
+RUN_DEADLINE_S = 420.0
+
+REFS = {
+    "release": "v2",
+    "bad-migration": "v2-bad-migration",
+    "app-crash": "v2-crashes",
+    "data-corruption": "v2-corrupts",
+}
+# Their rehearsal would stop them before production was touched, and there would be nothing to roll back.
+UNREHEARSED = {"bad-migration", "data-corruption"}
+
+
+def deploy() -> None:
+    """Register the flows of prefect.yaml with the server."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=CLONE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CommandFailed(f"prefect deploy failed:\n{done.stdout}\n{done.stderr}")
+    console.print("  flows deployed: release, rollback, rehearse, drift-check")
+
+
+def show(scenario: str, state: Path) -> None:
+    """Bring v1 live, start the traffic, release the scenario's ref and check everything that must hold."""
+    console.rule("first release: v1 into an empty production")
+    first = release("v1", FIRST_WATCH_S)
+    if not first.succeeded:
+        raise CommandFailed(f"the first release did not succeed: {first.message}")
+    before = outcome.look()
+    ref = REFS[scenario]
+    acknowledged = state / "acknowledged.txt"
+    acknowledged.unlink(missing_ok=True)
+    with traffic(acknowledged) as running:
+        console.rule(f"release of {ref} under traffic ({USERS} users, {RATE:.0f} requests/s)")
+        if scenario in UNREHEARSED:
+            console.print("  without its rehearsal, which would have stopped it before it touched production")
+        run = release(ref, WATCH_S, rehearse=scenario not in UNREHEARSED)
+    ending = outcome.Ending(scenario, run, running.result(), before, outcome.look(), acknowledged)
+    console.rule("outcome")
+    console.print(outcome.summary(ending))
+    found = outcome.shortcomings(ending)
+    if found:
+        raise CommandFailed("; ".join(found))
+    # Without KEEP=1 the server ends with the demo.
+    console.print(f"the run in Prefect's UI (KEEP=1 leaves it up): {checklist.ui_address(run.run_id)}", soft_wrap=True)
+    console.print(ending.release.summary if not ending.succeeded else "release succeeded", soft_wrap=True)
+
+
+@contextmanager
+def traffic(acknowledged: Path) -> Generator[Future[TrafficReport]]:
+    """Users at work while the block runs; the block begins once each of them has written something."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(
+            run_traffic,
+            os.environ["PRODUCTION_URL"],
+            users=USERS,
+            rate=RATE,
+            seconds=TRAFFIC_S,
+            acknowledged=acknowledged,
+            stop=stop,
+        )
+        try:
+            while not running.done() and _lines(acknowledged) < USERS * 4:
+                time.sleep(0.1)
+            yield running
+        finally:
+            stop.set()
+
+
+def _lines(file: Path) -> int:
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def release(ref: str, watch_seconds: int, *, rehearse: bool = True) -> checklist.FollowedRun:
+    """Start a release through Prefect's API and follow it."""
+    request = {"ref": ref, "watch_seconds": watch_seconds, "rehearse": rehearse}
+    run = checklist.trigger("release/release", {"request": request})
+    return checklist.follow(run, console, deadline_s=RUN_DEADLINE_S)

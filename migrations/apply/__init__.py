@@ -1,0 +1,1 @@
+"""Revisions applied to a database that is in use: lock waits bounded, interruptions survived."""

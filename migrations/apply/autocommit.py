@@ -1,0 +1,181 @@
+"""Statements outside a transaction: each is sent once, whatever interrupts it, or HalfApplied is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+
+from migrations.apply.blocking_monitor import Watching
+from migrations.apply.concurrent_index import ConcurrentIndexes
+from migrations.apply.detached_partition import detaching
+from migrations.apply.repeatability import Repeating, repeating
+from migrations.apply.resume_notes import Unfinished, has_written, is_idle
+from migrations.database.time_limits import asked_past_sqlalchemy
+from migrations.sql.concurrent_statements import ConcurrentStatement, concurrent
+
+# What has had its effect already is replaced by what has none.
+NOTHING = "SELECT WHERE false"
+_KEEPS_ITSELF = Repeating("again")
+
+
+class Outside:
+    """Sends what works outside a transaction, and keeps the note of it.
+
+    Args:
+        dsn: direct connection string of the owner.
+        session: in autocommit, not the one that migrates; the catalogue is asked here.
+        note: what stands of the revision.
+        watch: looks at whom it waits for.
+        tell: told of what stands already, and of what is taken away.
+    """
+
+    def __init__(
+        self, dsn: str, session: psycopg.Connection, note: Unfinished, watch: Watching, tell: Callable[[str], None]
+    ) -> None:
+        self.note = note
+        self._session = session
+        self._indexes = ConcurrentIndexes(dsn, session, watch, tell)
+        self._tell = tell
+        self._open("")
+
+    def _open(self, revision: str) -> None:
+        self._revision = revision
+        self._index: ConcurrentStatement | None = None
+        self._running: Repeating | None = None
+        self._statement = ""
+        self._is_wrapped = self._is_first = self._is_marking = False
+
+    def open(self, revision: str) -> None:
+        """Begin a revision.
+
+        Raises:
+            HalfApplied: an earlier try was cut off, and how to go on is not certain.
+        """
+        self._open(revision)
+        self.note.open(revision)
+
+    def before(self, session: Any, statement: str, *, keeps_itself: bool = False) -> str:
+        """Prepare a statement that is about to be sent outside a transaction.
+
+        Args:
+            session: the driver's connection, which will send it.
+            statement: its text.
+            keeps_itself: whether it keeps on its own how far it has come, as a backfill does.
+
+        Returns:
+            What is to be sent in its place: itself, as a rule.
+
+        Raises:
+            IndexInTheWay: an index stands in the place of one that it builds.
+            HalfApplied: an earlier try was cut off in another statement.
+        """
+        self._running = running = _KEEPS_ITSELF if keeps_itself else repeating(statement)
+        self._statement, self._is_first = statement, not self.note.stands
+        self._index = None if keeps_itself else concurrent(statement)
+        if running.kind == "atomic" and is_idle(session):
+            asked_past_sqlalchemy(session, "BEGIN")
+            self._is_wrapped = True
+            return statement
+        if running.kind == "told":
+            return self._before_told(session, statement)
+        self.note.comes_to("")
+        if self._index is not None and self._indexes.prepare(self._index, statement, self._revision):
+            return NOTHING
+        if running.kind != "again" or self.note.is_noted:
+            self.note.begins(session, statement)
+        return statement
+
+    def _before_told(self, session: Any, statement: str) -> str:
+        begun = self.note.comes_to(statement)
+        if partition := detaching(statement):
+            if begun is not None and partition.has_had_effect(self._session):
+                self._tell(f"{partition.partition} is no partition of {partition.parent} any more")
+                return NOTHING
+            statement_sent = partition.instead(self._session) or statement
+        elif self._index is not None and self._indexes.prepare(self._index, statement, self._revision, begun):
+            return NOTHING
+        else:
+            statement_sent = statement
+        is_excused = self._is_first and self._index is not None and self._index.excuses
+        if begun is None and not is_excused:
+            self.note.begins(session, statement, self._indexes.standing)
+        return statement_sent
+
+    def marking(self, session: Any) -> None:
+        """The revision is about to be marked: its note goes in the same transaction.
+
+        Raises:
+            HalfApplied: an earlier try was cut off in a statement that did not come.
+        """
+        self._is_marking = self.note.is_noted and bool(session.autocommit) and is_idle(session)
+        if self._is_marking:
+            asked_past_sqlalchemy(session, "BEGIN")
+        self.note.marking(session)
+
+    def marked(self, session: Any) -> None:
+        """The revision is marked."""
+        if self._is_marking:
+            asked_past_sqlalchemy(session, "COMMIT")
+            self._is_marking = False
+
+    def after(self, session: Any) -> None:
+        """Note a statement that has ended, outside a transaction.
+
+        Raises:
+            HalfApplied: an earlier try was cut off in another statement, which did not come before this one.
+        """
+        running, self._running = self._running, None
+        if running is None:
+            return
+        if self._is_wrapped:
+            is_half = has_written(session)
+            if is_half:
+                self.note.comes_to("")
+                self.note.stands_now(session, self._statement)
+            asked_past_sqlalchemy(session, "COMMIT")
+            self._is_wrapped = False
+            if is_half:
+                self.note.add(self._statement, is_half=True)
+            return
+        # The note of a lone statement of which the catalogue tells says no more than that it was begun.
+        is_excused = self._index is not None and self._index.excuses
+        is_lone = running.kind == "told" and self._is_first and (self.note.is_noted or is_excused)
+        is_half = not is_lone and (running.kind != "again" or self.note.is_noted)
+        if is_half:
+            self.note.stands_now(session, self._statement)
+        self.note.add(self._statement, is_half=is_half)
+
+    def takes_back(self, session: Any) -> bool:
+        """Take back a statement that got no lock, so that it can be sent again; whether that is certain."""
+        if self._is_wrapped:
+            asked_past_sqlalchemy(session, "ROLLBACK")
+            asked_past_sqlalchemy(session, "BEGIN")
+            return True
+        # What works CONCURRENTLY may have left an index, of which the next run takes care.
+        return self._running is not None and self._running.kind == "again" and self._index is None
+
+    def failed(self, session: Any) -> None:
+        """A statement has failed, and the session is still there."""
+        running, self._running = self._running, None
+        self.note.is_taken_back()
+        with suppress(Exception):
+            if self._is_wrapped:
+                asked_past_sqlalchemy(session, "ROLLBACK")
+            elif running is not None and self.note.is_noted and not running.may_commit:
+                self.note.failed(session)
+        self._is_wrapped = False
+
+    def clean(self) -> list[str]:
+        """Take away what a statement that failed has left; what could not be taken away."""
+        index, self._index = self._index, None
+        if index is None:
+            return []
+        if index.kind != "drop":
+            return self._indexes.clean(index)
+        with suppress(psycopg.Error):
+            if self._indexes.is_invalid(index):
+                return [f"invalid index {index.named}, which the next try drops"]
+        return []

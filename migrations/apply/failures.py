@@ -1,0 +1,75 @@
+"""What an exception from a run of revisions means, whatever driver the project's env.py has chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from migrations.apply.errors import StatementTooLong
+from migrations.apply.request import Attempt
+from migrations.disclosure.raised_exceptions import raised
+from migrations.disclosure.server_messages import sqlstate_of, worded
+from migrations.disclosure.statement_shapes import shape
+from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
+
+# Source: PostgreSQL's error codes: lock_not_available, deadlock_detected; query_canceled.
+_CONTENDED = frozenset({"55P03", "40P01"})
+_CANCELLED = "57014"
+
+
+def cut(error: BaseException) -> BaseException | None:
+    """The driver's error where the connection is gone; None where it is not."""
+    driver = _driver_error(error)
+    is_gone = isinstance(error, DBAPIError) and error.connection_invalidated
+    return driver if driver is not None and (is_gone or is_cut(driver)) else None
+
+
+def is_contended(error: BaseException) -> bool:
+    """Whether a lock was not to be had, so that another try may help."""
+    return sqlstate_of(_driver_error(error) or error) in _CONTENDED
+
+
+def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> MigrationError:
+    """What went wrong before a revision began."""
+    driver = _driver_error(error)
+    if isinstance(driver, psycopg.Error):
+        return DatabaseRefused.of(dsn, "reading alembic_version", driver)
+    return HistoryUnreadable(folders, f"{type(error).__name__}: {error}")
+
+
+def failed(
+    error: Exception, attempt: Attempt, file: Path, *, stands: Sequence[str], left: Sequence[str]
+) -> MigrationError:
+    """What went wrong in a revision.
+
+    Args:
+        error: what it raised.
+        attempt: what was sent last.
+        file: the revision's own.
+        stands: the statements of it that stand, since it works outside a transaction.
+        left: what its last statement left, and what could not be taken away.
+    """
+    driver = _driver_error(error)
+    state = sqlstate_of(driver)
+    left_behind = [*(f"what this did: {shape(statement)[:200]}" for statement in stands[:10]), *left]
+    statement = error.statement if isinstance(error, DBAPIError) else None
+    revision = attempt.revision or ""
+    if state == _CANCELLED and attempt.was_too_long:
+        relations = [lock.relation for lock in attempt.asked.locks]
+        return StatementTooLong(revision, statement or "", attempt.limit_ms, relations, left_behind)
+    return RevisionFailed(
+        revision,
+        sqlstate=state,
+        statement=statement,
+        message=worded(driver, statement or "") if driver is not None else raised(error, file),
+        left_behind=left_behind,
+    )
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    if isinstance(error, DBAPIError):
+        return error.orig
+    return error if isinstance(error, psycopg.Error) else None

@@ -1,0 +1,98 @@
+"""What is to be applied, what is known of it while it runs, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from migrations.apply.blocking_monitor import Blocked
+from migrations.apply.resume_notes import Keeping
+from migrations.database.requested_locks import NOTHING, Wanted
+from migrations.errors import Session
+from migrations.history.revisions import History
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A revision that was applied, or taken away.
+
+    Attributes:
+        revision: its id.
+        message: what it does.
+        duration_ms: how long its transaction took, without the tries before it.
+        attempts: how often it was tried, the last time included.
+        recorded: whether the database keeps a record of it.
+        waited_ms: how long it was tried and kept back before that, since others held what it needs.
+        blocked: whom it made wait, the tries before included; the longest wait first.
+        ended: sessions that sat idle in its way and were ended.
+    """
+
+    revision: str
+    message: str
+    duration_ms: int
+    attempts: int
+    recorded: bool
+    waited_ms: int = 0
+    blocked: tuple[Blocked, ...] = ()
+    ended: tuple[Session, ...] = ()
+
+    @property
+    def blocked_ms(self) -> int:
+        """The longest that somebody waited for it, in milliseconds; shorter than 25 may not be seen."""
+        return max((one.waited_ms for one in self.blocked), default=0)
+
+
+@dataclass
+class Attempt:
+    """What is known of the revision that runs now.
+
+    Attributes:
+        revision: its id; None between revisions.
+        started: the monotonic clock at its beginning.
+        marked: whether its transaction has written that it is applied.
+        asked: what its last statement asked for.
+        limit_ms: how long that might run; 0 for no limit.
+        began: the monotonic clock when that was sent.
+    """
+
+    revision: str | None = None
+    started: float = 0.0
+    marked: bool = False
+    asked: Wanted = NOTHING
+    limit_ms: int = 0
+    began: float = 0.0
+
+    def begin(self, revision: str) -> None:
+        """Forget the revision before."""
+        self.revision, self.started = revision, time.monotonic()
+        self.asked, self.limit_ms, self.marked = NOTHING, 0, False
+
+    def begin_statement(self, asked: Wanted, limit_ms: int) -> None:
+        """Note a statement that is about to be sent."""
+        self.asked, self.limit_ms, self.began = asked, limit_ms, time.monotonic()
+
+    @property
+    def was_too_long(self) -> bool:
+        """Whether the last statement has run for as long as it might."""
+        return self.limit_ms > 0 and (time.monotonic() - self.began) * 1000 >= self.limit_ms
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done: up or down, to where, in whose name, and for how long it may stop others.
+
+    Attributes:
+        statement_timeout_ms: for a statement that stops others; 0 for no limit.
+        budget_s: seconds that a batch of a backfill may be tried again.
+        keeping: whether notes are kept of how far a revision comes that works outside a transaction.
+    """
+
+    history: History
+    target: str
+    up: bool
+    release_id: str
+    record: bool
+    lock_timeout_ms: int
+    statement_timeout_ms: int = 0
+    budget_s: float = 60.0
+    keeping: Keeping = "never"

@@ -1,0 +1,43 @@
+"""A statement that got no lock after a part of its revision stands: it alone is sent again, since that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from migrations.apply.autocommit import Outside
+from migrations.apply.failures import is_contended
+from migrations.database.time_limits import asked_past_sqlalchemy
+
+Pause = Callable[[Exception, int], None]
+
+
+def send_until_locked(
+    session: Any, send: Callable[[], None], outside: Outside, pause: Callable[[Exception], None]
+) -> None:
+    """Send a statement until it gets its locks; a try that got none leaves nothing.
+
+    Args:
+        session: the driver's connection.
+        send: sends it.
+        outside: takes back what was tried outside a transaction; in one a savepoint does.
+        pause: waits before the next try, or raises where there is none.
+    """
+    in_transaction = not session.autocommit
+    while True:
+        if in_transaction:
+            asked_past_sqlalchemy(session, "SAVEPOINT pilotage_try")
+        try:
+            send()
+        except Exception as error:
+            if not is_contended(error):
+                raise
+            if in_transaction:
+                asked_past_sqlalchemy(session, "ROLLBACK TO SAVEPOINT pilotage_try")
+            elif not outside.takes_back(session):
+                raise
+            pause(error)
+        else:
+            break
+    if in_transaction:
+        asked_past_sqlalchemy(session, "RELEASE SAVEPOINT pilotage_try")

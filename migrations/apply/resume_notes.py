@@ -1,0 +1,315 @@
+"""What stands of a revision that was cut off outside a transaction: kept in the target, by the session that works.
+
+A note is written before a statement that cannot stand in a transaction, and in the very transaction that commits what
+can. It is taken away in the transaction that marks the revision: a revision with a note is one that was cut off. It is
+not begun again, unless its note says no more than that one statement was begun of which the catalogue tells whether it
+was done. No other session writes here while the migrating one lives: it might wait for that one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+from migrations.apply.errors import HalfApplied
+from migrations.apply.repeatability import repeating
+from migrations.database.time_limits import asked_past_sqlalchemy
+from migrations.database.tools_tables import KEEP_OURS
+from migrations.history.applied import UNFINISHED
+
+log = logging.getLogger(__name__)
+
+Keeping = Literal["always", "while needed", "never"]
+
+# A loop may send thousands.
+MOST_KEPT = 20
+_REFUSED = "42501"
+
+_READ = b"SELECT revision, way, statements, begun, invalid::bigint[] FROM pilotage.unfinished_revisions"
+_WRITE = sql.SQL("""
+INSERT INTO pilotage.unfinished_revisions (revision, way, statements, begun, invalid)
+VALUES ({}, {}, {}::text[], {}, {}::oid[])
+ON CONFLICT (revision, way) DO UPDATE
+SET statements = excluded.statements, begun = excluded.begun, invalid = excluded.invalid, noted_at = clock_timestamp()
+""")
+_FORGET = sql.SQL("DELETE FROM pilotage.unfinished_revisions WHERE revision = {}")
+_MAKE = ("CREATE SCHEMA IF NOT EXISTS pilotage", UNFINISHED, KEEP_OURS)
+_THERE = b"SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL, to_regnamespace('pilotage') IS NOT NULL"
+_IS_EMPTY = "SELECT NOT EXISTS (SELECT FROM pilotage.unfinished_revisions)"
+_IS_BARE = "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('pilotage'))"
+# What a cursor WITH HOLD asks for runs when its transaction is committed.
+_HAS_WRITTEN = """
+SELECT pg_current_xact_id_if_assigned() IS NOT NULL OR EXISTS (SELECT FROM pg_cursors WHERE is_holdable)
+"""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The only statement of a revision that was begun outside a transaction, in a try that was cut off.
+
+    Attributes:
+        statement: its text.
+        indexes: the indexes that its table had before.
+    """
+
+    statement: str
+    indexes: frozenset[int]
+
+
+class Unfinished:
+    """The note of the revision that runs now.
+
+    Args:
+        keeping: `always` where the database has a record of what was applied; `while needed` where nothing of ours is
+            to stay in it; or `never`.
+        up: whether the revision is on its way up.
+
+    Attributes:
+        begun: what an earlier try was cut off in, and this one has to come to.
+    """
+
+    def __init__(self, *, keeping: Keeping, up: bool) -> None:
+        self._keeping: Keeping = keeping
+        self._way = "up" if up else "down"
+        self._left: dict[tuple[str, str], tuple[list[str], str | None, list[int]]] = {}
+        self._is_there = keeping == "always"
+        self._is_ours: bool | None = None
+        self._reset("")
+
+    def _reset(self, revision: str) -> None:
+        self._revision = revision
+        self._stands: list[str] = []
+        self._committing: list[str] = []
+        self._is_half = False
+        self._is_noted = False
+        self.begun: Begun | None = None
+
+    @property
+    def stands(self) -> tuple[str, ...]:
+        """The statements of this try that stand whatever comes, without the values that they write."""
+        return (*self._stands, *self._committing)
+
+    @property
+    def is_half(self) -> bool:
+        """Whether what stands keeps the revision from being begun again."""
+        return self._is_half or bool(self._committing)
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether the database has a note of the revision."""
+        return self._is_noted
+
+    def look(self, session: psycopg.Connection) -> None:
+        """Read what earlier tries have left: before each walk, since nobody else writes while it lasts."""
+        self._left.clear()
+        if self._keeping == "never":
+            return
+        row = session.execute(_THERE).fetchone()
+        self._is_there, has_schema = (bool(row[0]), bool(row[1])) if row else (False, False)
+        if self._is_ours is None:
+            # A schema that was there before, without a table of ours, is somebody's.
+            self._is_ours = self._is_there or not has_schema
+        if self._is_there:
+            rows = session.execute(_READ).fetchall()
+            self._left = {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
+
+    def open(self, revision: str) -> None:
+        """Begin a revision.
+
+        Raises:
+            HalfApplied: an earlier try was cut off, and how to go on is not certain.
+        """
+        self._reset(revision)
+        found = self._left.get((revision, self._way))
+        if found is None:
+            return
+        stands, begun, indexes = found
+        if stands or begun is None or repeating(begun).kind != "told":
+            raise HalfApplied(revision, stands, "" if begun is None else repeating(begun).shape)
+        self._is_noted, self.begun = True, Begun(begun, frozenset(indexes))
+
+    def comes_to(self, statement: str) -> Begun | None:
+        """What an earlier try was cut off in, where it is this very statement.
+
+        Raises:
+            HalfApplied: the revision sends another one now.
+        """
+        begun, self.begun = self.begun, None
+        if begun is not None and begun.statement != statement:
+            raise HalfApplied(self._revision, (), begun.statement)
+        return begun
+
+    def begins(self, session: Any, statement: str, indexes: Sequence[int] = ()) -> None:
+        """Note a statement before it is sent, since it cannot stand in a transaction with its note.
+
+        Args:
+            session: the driver's connection.
+            statement: its text.
+            indexes: the indexes that its table has.
+        """
+        self._is_half = self._is_half or bool(self._stands)
+        self._write(session, self._stands, statement, indexes)
+
+    def stands_now(self, session: Any, statement: str) -> None:
+        """Note a statement that stands and may not be sent again, where it could, in the transaction of it."""
+        self._write(session, [*self._stands, repeating(statement).shape], None)
+
+    def add(self, statement: str, *, is_half: bool) -> None:
+        """A statement stands.
+
+        Args:
+            statement: its text.
+            is_half: whether it keeps the revision from being begun again.
+        """
+        self._stands.append(repeating(statement).shape)
+        self._is_half = self._is_half or is_half
+
+    def committing(self, session: Any, statements: Sequence[str], begun: str | None = None) -> None:
+        """A transaction is about to be committed though its revision goes on: note it there, if it has written.
+
+        Args:
+            session: the driver's connection.
+            statements: what was sent in it.
+            begun: the text that commits it, where that goes on.
+
+        Raises:
+            HalfApplied: an earlier try was cut off in another statement, which has not come yet.
+        """
+        if is_idle(session) or (begun is None and not has_written(session)):
+            return
+        if self.begun is not None:
+            raise HalfApplied(self._revision, (), self.begun.statement)
+        committing = [repeating(one).shape for one in statements] or ["a transaction"]
+        self._write(session, [*self._stands, *committing], begun)
+        self._committing = committing
+
+    def has_committed(self) -> None:
+        """What was about to be committed stands: the revision has gone on."""
+        self._stands += self._committing
+        self._is_half = self.is_half
+        self._committing = []
+
+    def failed(self, session: Any) -> None:
+        """A statement that was noted has failed and left nothing."""
+        if self._stands:
+            self._write(session, self._stands, None)
+        elif self._is_noted:
+            self._forget(session)
+
+    def is_taken_back(self) -> None:
+        """What was about to be committed was not."""
+        self._committing = []
+
+    def marking(self, session: Any) -> None:
+        """Take the note away in the transaction that marks the revision.
+
+        Raises:
+            HalfApplied: an earlier try was cut off in a statement that did not come.
+        """
+        if self.begun is not None:
+            raise HalfApplied(self._revision, (), self.begun.statement)
+        if self._is_noted:
+            self._forget(session)
+
+    def tidy(self, session: psycopg.Connection) -> None:
+        """Take away what was made for the notes, once the migrating session has ended, where nothing is to stay."""
+        if self._keeping != "always" and self._is_ours is not None:
+            tidy(session, with_schema=self._is_ours)
+
+    def _write(self, session: Any, stands: Sequence[str], begun: str | None, indexes: Sequence[int] = ()) -> None:
+        if self._keeping == "never":
+            return
+        # Where the role may not write the note, the transaction goes on without it.
+        is_guarded = self._keeping == "while needed" and _is_in_transaction(session)
+        if is_guarded:
+            asked_past_sqlalchemy(session, "SAVEPOINT pilotage_note")
+        try:
+            self._send(session, (self._revision, self._way, list(stands[:MOST_KEPT]), begun, list(indexes)))
+        except Exception as error:
+            if self._keeping == "always" or _state_of(error) != _REFUSED:
+                raise
+            if is_guarded:
+                asked_past_sqlalchemy(session, "ROLLBACK TO SAVEPOINT pilotage_note")
+            log.warning("how far %s comes cannot be noted: the role may not create a schema", self._revision)
+            self._keeping = "never"
+        if is_guarded:
+            asked_past_sqlalchemy(session, "RELEASE SAVEPOINT pilotage_note")
+
+    def _send(self, session: Any, given: Sequence[Any]) -> None:
+        if not self._is_there:
+            for one in _MAKE:
+                asked_past_sqlalchemy(session, one)
+        asked_past_sqlalchemy(session, _WRITE.format(*(sql.Literal(one) for one in given)).as_string())
+        self._is_there = self._is_noted = True
+
+    def _forget(self, session: Any) -> None:
+        asked_past_sqlalchemy(session, _FORGET.format(sql.Literal(self._revision)).as_string())
+        self._is_noted = False
+
+
+def tidy(session: psycopg.Connection, *, with_schema: bool = True) -> None:
+    """Take away the table of the notes where none is left, and the schema where nothing else is in it.
+
+    Args:
+        session: in autocommit.
+        with_schema: whether the schema is ours.
+    """
+    try:
+        session.execute("SET lock_timeout = '1s'")
+        if _is_there(session) and asked_past_sqlalchemy(session, _IS_EMPTY):
+            session.execute("DROP TABLE pilotage.unfinished_revisions")
+            if with_schema and asked_past_sqlalchemy(session, _IS_BARE):
+                session.execute("DROP SCHEMA pilotage")
+    except psycopg.Error as error:
+        if session.closed:
+            return
+        log.warning("the schema pilotage is left behind: drop it, where nothing else is in it (%s)", error)
+
+
+def has_written(session: Any) -> bool:
+    """Whether the transaction of a session has written anything.
+
+    Args:
+        session: the driver's connection.
+    """
+    return bool(asked_past_sqlalchemy(session, _HAS_WRITTEN))
+
+
+def is_idle(session: Any) -> bool:
+    """Whether a session is known to be in no transaction, whatever its driver."""
+    status = getattr(getattr(session, "info", None), "transaction_status", None)
+    return status == psycopg.pq.TransactionStatus.IDLE
+
+
+def is_unfinished(connection: psycopg.Connection, revision: str) -> bool:
+    """Whether a try of a revision was cut off half-way, as far as the database keeps notes."""
+    if not _is_there(connection):
+        return False
+    found = connection.execute("SELECT FROM pilotage.unfinished_revisions WHERE revision = %s", (revision,)).fetchone()
+    return found is not None
+
+
+def forget_by_hand(connection: psycopg.Connection, revision: str) -> None:
+    """Take a revision's notes away, where there are any: somebody says where it stands."""
+    if is_unfinished(connection, revision):
+        connection.execute("DELETE FROM pilotage.unfinished_revisions WHERE revision = %s", (revision,))
+
+
+def _is_there(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL").fetchone()
+    return row is not None and bool(row[0])
+
+
+def _state_of(error: BaseException) -> str | None:
+    found = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return str(found) if found else None
+
+
+def _is_in_transaction(session: Any) -> bool:
+    status = getattr(getattr(session, "info", None), "transaction_status", None)
+    return not session.autocommit or status == psycopg.pq.TransactionStatus.INTRANS

@@ -1,0 +1,416 @@
+"""The session that runs revisions: what Alembic sends is looked at before it is sent, and while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import psycopg
+from alembic.runtime.migration import MigrationInfo, RevisionStep
+from sqlalchemy import Connection, event
+
+from migrations.apply.autocommit import NOTHING, Outside
+from migrations.apply.blocking_monitor import Watching
+from migrations.apply.repeatability import repeating
+from migrations.apply.request import Attempt, Order
+from migrations.apply.resending import Pause, send_until_locked
+from migrations.backfill.operation import SURROUNDINGS, Surroundings
+from migrations.database.bookkeeping import is_bookkeeping
+from migrations.database.locks import MIGRATING
+from migrations.database.raw_statements import Around, is_watched, refuse_pipeline, watch_raw
+from migrations.database.requested_locks import Wanted, wanted
+from migrations.database.time_limits import TimeLimits, asked_past_sqlalchemy
+from migrations.database.trace import Trace
+from migrations.errors import is_cut
+from migrations.history import applied
+from migrations.history.applied import Impact
+from migrations.history.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each, run_env
+from migrations.history.own_transactions import OwnTransactions, ends_a_transaction, takes_back
+
+Gate = Callable[[Wanted, int, bool], bool]
+
+
+class MigratingSession:
+    """The session that runs revisions, and all that is watched about it.
+
+    Args:
+        dsn: direct connection string of the owner.
+        watch: looks at the session while it works.
+        order: what is to be done.
+        gate: asked before each statement that locks relations, with what it asks for, the backend, and whether it
+            works outside a transaction. It says whether the statement stops others; it raises to keep it back.
+        outside: sends what works outside a transaction, and keeps the note of it.
+        impact: what the revision that runs now has cost so far.
+        trace: told of every statement, while it runs.
+        session: in autocommit, not the one that migrates.
+        pause: waits before a statement is sent again that got no lock, or raises.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        watch: Watching,
+        order: Order,
+        gate: Gate,
+        outside: Outside,
+        impact: Callable[[], Impact],
+        trace: Trace | None,
+        session: psycopg.Connection,
+        pause: Pause,
+    ) -> None:
+        self._pause = pause
+        self.attempt = Attempt()
+        self._outside = outside
+        self._is_sent = True
+        # Whether SQLAlchemy has told of what is being sent.
+        self._is_told = False
+        # Of each session, what its transaction has sent so far.
+        self._open: dict[int, list[str]] = {}
+        self._made: set[str] = set()
+        self.cut: BaseException | None = None
+        self.watch = watch
+        self._dsn = dsn
+        self._gate = gate
+        self._impact = impact
+        self._order = order
+        self._trace = trace
+        self._limits = TimeLimits(order.lock_timeout_ms, order.statement_timeout_ms)
+        self._backends: dict[int, tuple[Any, int]] = {}
+        environment = order.history.environment
+        self._script = order.history.directory
+        self._own = OwnTransactions(session, is_kept=order.record)
+        self._driver: Any = None
+        self._runner: Runner = (
+            OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, order.lock_timeout_ms)
+        )
+        self._listeners: dict[str, Callable[..., object]] = {
+            "before_cursor_execute": self._before,
+            "after_cursor_execute": self._after,
+            "handle_error": self._failed,
+            "commit": self._committed,
+            "rollback": self._rolled_back,
+            "rollback_savepoint": self._rolled_back_to,
+            "connect": self._opened,
+            "do_execute": self._send,
+        }
+        for name, listener in self._listeners.items():
+            event.listen(self._runner.engines, name, listener, retval=name == "before_cursor_execute")
+
+    def close(self) -> None:
+        """End the session; an open transaction is rolled back."""
+        for name, listener in self._listeners.items():
+            event.remove(self._runner.engines, name, listener)
+        self._runner.close()
+
+    def run(self, on_done: Callable[[str, int], None]) -> None:
+        """Run what is missing up to the target.
+
+        Args:
+            on_done: called with each revision and its milliseconds, after its commit.
+
+        Raises:
+            Exception: whatever the revision raised; its transaction was rolled back.
+        """
+        config = self._order.history.alembic_config()
+        done: list[tuple[str, int]] = []
+        # env.py may make another session at each try, and Python gives ids anew.
+        self._backends.clear()
+        self._limits.forget()
+        self._open.clear()
+
+        def later(revision: str, duration_ms: int) -> None:
+            done.append((revision, duration_ms))
+
+        def steps(at: Any, context: Any) -> Iterable[RevisionStep]:
+            # Where env.py has begun a transaction, Alembic leaves it to env.py to commit, once, at the end.
+            is_one = bool(context._in_external_transaction)  # noqa: SLF001
+            return self._steps(at, context, is_one, later if is_one else on_done)
+
+        config.attributes["on_version_apply"] = self._record
+        config.attributes[SURROUNDINGS] = Surroundings(
+            dsn=self._dsn,
+            lock_timeout_ms=self._order.lock_timeout_ms,
+            budget_s=self._order.budget_s,
+            listeners={**self._listeners, "before_cursor_execute": self._before_backfill},
+            locked=self._batch_ends,
+            blockers=lambda: self.watch.blockers,
+        )
+        try:
+            with self._runner.entered(config), one_transaction_each(config, self._script, steps):
+                run_env(self._script)
+        finally:
+            self.watch.transaction_ended()
+        for one in done:
+            on_done(*one)
+
+    def _steps(
+        self, at: Any, context: Any, is_one: bool, on_done: Callable[[str, int], None]
+    ) -> Iterable[RevisionStep]:
+        for step in self._path(at):
+            if not is_one:
+                # Alembic makes its own table in the transaction that the first revision begins in.
+                _commit(context.bind)
+            revision = str(step.revision.revision)
+            self.attempt.begin(revision)
+            self._limits.begin()
+            self._outside.open(revision)
+            yield step
+            # Alembic asks for the next step after it has committed this one; where the revision has ended Alembic's
+            # transaction itself, its mark waits in another, which nobody would commit.
+            if not is_one:
+                _commit(context.bind)
+            self.watch.transaction_ended()
+            self._own.settle()
+            on_done(revision, round((time.monotonic() - self.attempt.started) * 1000))
+        self.attempt.revision = None
+
+    def _path(self, at: Any) -> Sequence[RevisionStep]:
+        # Source: Alembic's documentation of EnvironmentContext shows these two as the way to make a `fn`.
+        if self._order.up:
+            return self._script._upgrade_revs(self._order.target, at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return self._script._downgrade_revs(self._order.target, at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    def _record(self, *, ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:
+        """Write the record in the transaction of the revision."""
+        del heads, run_args
+        self.attempt.marked = True
+        connection: Connection = ctx.connection
+        self._outside.marking(connection.connection.dbapi_connection)
+        if not self._order.record:
+            return
+        revision = str(step.up_revision_id)
+        if not step.is_upgrade:
+            applied.forget(connection, revision)
+            return
+        applied.write(
+            connection,
+            revision=revision,
+            checksum=self._order.history.revision(revision).checksum,
+            release_id=self._order.release_id,
+            duration_ms=round((time.monotonic() - self.attempt.started) * 1000),
+            impact=self._impact(),
+        )
+
+    def _before(
+        self, conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any = None, many: bool = False
+    ) -> tuple[str, Any]:
+        """Look at a statement before it is sent; what is to be sent in its place."""
+        del cursor, context
+        if self.attempt.revision is None or not self._runner.is_mine(conn):
+            return statement, parameters
+        self._is_sent = True
+        instead = self._looked_at(conn, _as_sent(conn, statement), statement, parameters)
+        self._is_told = True
+        if instead is None:
+            return statement, parameters
+        self._is_sent = instead != NOTHING
+        return instead, [] if many else ()
+
+    def _opened(self, session: Any, record: Any) -> None:
+        """A connection is opened: what is done on it past SQLAlchemy is seen, too."""
+        del record
+        if self._runner.reaches(session):
+            lost = self._outside.note.is_taken_back
+            watch_raw(session, Around(self._around_raw, self._committing, lost, self._taken_back))
+
+    def _send(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        """Send a statement until it gets its locks, where its revision cannot be begun anew; whether it was sent."""
+        conn: Connection = context.root_connection
+        if self.attempt.revision is None or self.attempt.marked or not self._runner.is_mine(conn):
+            return False
+        session: Any = conn.connection.dbapi_connection
+        before = self._open.get(id(session), [])[:-1]
+        # Nobody is to wait for what the transaction has locked before, as long as it waits itself.
+        holds = not session.autocommit and any(wanted(one).stops_others for one in before)
+        if holds or not self._outside.note.is_half or repeating(statement).may_commit:
+            return False
+        send = partial(context.dialect.do_execute, cursor, statement, parameters, context)
+        pid = self._backend(session)
+        send_until_locked(session, send, self._outside, lambda error: self._pause(error, pid))
+        return True
+
+    @contextmanager
+    def _around_raw(self, session: psycopg.Connection, statement: str) -> Generator[None]:
+        """Note what a revision sends past SQLAlchemy."""
+        if self.attempt.revision is None or self.attempt.marked or self._is_told:
+            yield
+            return
+        refuse_pipeline(session)
+        if self.watch.lost is not None:
+            raise self.watch.lost
+        self._outside.note.has_committed()
+        outside = bool(session.autocommit)
+        self._note_own(session, statement, outside=outside, is_backfill=False)
+        self._noted(session, statement, outside=outside, keeps_itself=False)
+        try:
+            yield
+        except BaseException:
+            self._outside.failed(session)
+            raise
+        if outside:
+            self._own.ended(session, self.attempt.revision)
+            self._outside.after(session)
+
+    def _before_backfill(self, conn: Connection, cursor: Any, statement: str, parameters: Any) -> None:
+        del cursor
+        if self.attempt.revision is not None and self._runner.is_mine(conn):
+            self._is_sent = True
+            self._looked_at(conn, statement, statement, parameters, keeps_itself=True)
+
+    def _looked_at(
+        self, conn: Connection, sent: str, statement: str, parameters: Any, *, keeps_itself: bool = False
+    ) -> str | None:
+        """Prepare a statement; what is to be sent in its place, or None."""
+        refuse_pipeline(conn.connection.dbapi_connection)
+        if self.watch.lost is not None:
+            # Without the migration lock another migration may begin.
+            raise self.watch.lost
+        session: Any = conn.connection.dbapi_connection
+        outside = bool(session.autocommit)
+        self._outside.note.has_committed()
+        self._note_own(session, sent, outside=outside, is_backfill=keeps_itself)
+        if self._order.history.environment is not None and is_bookkeeping(sent):
+            # A foreign env.py has no callback for it.
+            self.attempt.marked = True
+            self._outside.marking(session)
+        if self.attempt.marked:
+            return None
+        asked = wanted(sent)
+        pid = self._backend(session)
+        others = asked.of_others({*self._made, self._order.history.version_table})
+        stops = self._gate(others, pid, outside) if others.locks and not asked.patient else False
+        if takes_back(sent):
+            # Where the transaction has failed, the server takes nothing else from us.
+            self._forget_made()
+        else:
+            self._limits.set(session, asked, outside=outside, stops_others=stops)
+        instead = self._noted(session, sent, outside=outside, keeps_itself=keeps_itself)
+        self.attempt.begin_statement(asked, self._limits.statement_ms)
+        if instead != NOTHING:
+            self.watch.statement_begins(pid, builds=asked.patient)
+            if self._trace is not None:
+                revision = self.attempt.revision or ""
+                self._trace.statement_begins(pid, revision, statement, parameters, outside=outside)
+        return None if instead == sent else instead
+
+    def _noted(self, session: Any, sent: str, *, outside: bool, keeps_itself: bool) -> str:
+        """Note what stands whatever comes of a statement; what is to be sent."""
+        if outside:
+            return self._outside.before(session, sent, keeps_itself=keeps_itself)
+        found = repeating(sent)
+        if found.commits:
+            # It ends its transaction by hand, and perhaps goes on in another.
+            self._outside.note.committing(session, self._open.pop(id(session), ()), sent if ";" in sent else None)
+        else:
+            self._open.setdefault(id(session), []).append(sent)
+        return sent
+
+    def _note_own(self, session: Any, statement: str, *, outside: bool, is_backfill: bool) -> None:
+        """Note the transactions that a statement begins or ends, so that their rows count as the revision's."""
+        self._driver = session
+        if outside and not is_backfill:
+            self._own.begins(statement)
+        elif not outside and ends_a_transaction(statement):
+            self._own.committing(session, self.attempt.revision or "")
+
+    def _batch_ends(self) -> None:
+        """A batch of a backfill is about to be committed; its transaction is kept with the batch."""
+        if self._trace is not None:
+            self._trace.look()
+        self._own.committing(self._driver, self.attempt.revision or "", is_noted=True)
+
+    def _backend(self, session: Any) -> int:
+        if id(session) not in self._backends:
+            # The session is kept as well: while it is, no other one gets its number.
+            self._backends[id(session)] = session, int(asked_past_sqlalchemy(session, "SELECT pg_backend_pid()") or 0)
+            if self._order.history.environment is not None:
+                # Not every driver reads libpq's environment; a session that its process left behind must be known.
+                for setting in (f"application_name = '{MIGRATING}'", "client_connection_check_interval = 1000"):
+                    asked_past_sqlalchemy(session, f"SET {setting}")
+        return self._backends[id(session)][1]
+
+    def _after(self, conn: Connection, cursor: Any, *rest: Any) -> None:
+        del rest
+        self._is_told = False
+        if self.attempt.revision is None or not self._runner.is_mine(conn):
+            return
+        self.watch.statement_ended()
+        if self._trace is not None and self._is_sent:
+            self._trace.statement_ended(cursor.rowcount if cursor.rowcount >= 0 else None)
+        session: Any = conn.connection.dbapi_connection
+        if not session.autocommit:
+            self._made |= self.attempt.asked.makes
+        elif self.attempt.marked:
+            self._outside.marked(session)
+        else:
+            self._own.ended(session, self.attempt.revision)
+            self._outside.after(session)
+
+    def _failed(self, context: Any) -> None:
+        self._is_told = False
+        self.watch.statement_ended()
+        driver = getattr(context, "original_exception", None)
+        if driver is not None and (is_cut(driver) or context.is_disconnect):
+            # What Alembic tries on the dead connection raises something else.
+            self.cut = driver
+        connection: Connection | None = getattr(context, "connection", None)
+        if connection is not None and not connection.invalidated and self._runner.is_mine(connection):
+            self._outside.failed(connection.connection.dbapi_connection)
+        if self._trace is not None:
+            self._trace.statement_failed()
+
+    def _committed(self, conn: Connection) -> None:
+        session: Any = conn.connection.dbapi_connection
+        # A connection that is watched tells of it itself, also of what goes past SQLAlchemy.
+        if self._runner.is_mine(conn) and not is_watched(session):
+            self._committing(session)
+
+    def _committing(self, session: Any) -> None:
+        self._made.clear()
+        if self.attempt.revision is not None and not session.autocommit:
+            self._note_commit(session)
+        if self._trace is not None:
+            self._trace.transaction_ended(committed=True)
+
+    def _note_commit(self, session: Any) -> None:
+        refuse_pipeline(session)
+        if self.watch.lost is not None:
+            raise self.watch.lost
+        self._own.committing(session, self.attempt.revision or "", is_noted=self.attempt.marked and self._order.up)
+        statements = self._open.pop(id(session), [])
+        if not self.attempt.marked:
+            # It goes on after this commit.
+            self._outside.note.has_committed()
+            self._outside.note.committing(session, statements)
+
+    def _rolled_back(self, conn: Connection) -> None:
+        if self._runner.is_mine(conn):
+            self._taken_back(conn.connection.dbapi_connection)
+
+    def _taken_back(self, session: Any) -> None:
+        self._made.clear()
+        self._open.pop(id(session), None)
+        self._limits.forget()
+        if self._trace is not None:
+            self._trace.transaction_ended(committed=False)
+
+    def _rolled_back_to(self, conn: Connection, name: str, context: None) -> None:
+        del conn, name, context
+        self._forget_made()
+
+    def _forget_made(self) -> None:
+        self._made.clear()
+        self._limits.forget()
+
+
+def _commit(connection: Connection | None) -> None:
+    if connection is not None and connection.in_transaction():
+        connection.commit()
+
+
+def _as_sent(conn: Connection, statement: str) -> str:
+    """The text that the server gets: the driver takes two percent signs for one."""
+    return statement.replace("%%", "%") if conn.dialect.paramstyle in {"format", "pyformat"} else statement

@@ -1,0 +1,1 @@
+"""What developers do with revisions: draft, check, merge, mark and reset."""

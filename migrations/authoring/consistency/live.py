@@ -1,0 +1,83 @@
+"""A live database against the revisions that stand in it: what was changed by hand."""
+
+import psycopg
+
+from migrations.authoring.consistency.finding import CheckResult, Finding
+from migrations.catalog.contents import Catalog, read_catalog
+from migrations.catalog.default_privileges import DefaultPrivilege, read_default_privileges, set_default_privileges
+from migrations.database.session import connect, reader
+from migrations.drift.comparison import CHECKSUMS, DriftFinding, find_drift
+from migrations.errors import DatabaseRefused, place
+from migrations.history.revisions import History, HistoryState, state
+from migrations.recording.throwaway import built_catalog, throwaway_database
+
+CHECK = "database"
+
+_OTHER_ROLES = (
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,
+)
+
+
+def check_live(live: str, server: str, history: History) -> tuple[CheckResult, HistoryState]:
+    """Whether a database is what the revisions that stand in it promise, and they what was applied.
+
+    Args:
+        live: direct connection string of the owner; the database is read only.
+        server: of the server to build the promise on; the same one, or one with the same roles, where grants are to be
+            compared.
+        history: the revisions.
+
+    Returns:
+        What was found, and how the database stands to the history.
+
+    Raises:
+        MigrationError: the database could not be read, or the promise not be built.
+
+    Locks: AccessShareLock on the system catalogues of the live database.
+    """
+    with reader(live) as connection:
+        stands, found = state(connection, history), read_catalog(connection)
+        granted = read_default_privileges(connection)
+    promised, comparable = None, _owner(live) == _owner(server)
+    if not stands.unknown:
+        promised = _promised(server, history, stands, granted) if comparable else None
+        comparable = promised is not None
+        promised = promised or _promised(server, history, stands, ())
+    if not comparable:
+        promised, found = promised and promised.without("grant"), found.without("grant")
+    drift = find_drift(found, promised, stands)
+    findings = tuple(_finding(one) for one in drift if one.kind != "pending" and one.subject != CHECKSUMS)
+    pending = "what is pending cannot be told" if stands.pending is None else f"{len(stands.pending)} pending"
+    notes = [f"{place(live)} at {', '.join(stands.current) or 'base'}, {pending}"]
+    if promised is not None and not comparable:
+        notes.append("grants were not compared: the server of the throwaway database has other roles")
+    if stands.edited is None:
+        notes.append("edited and deleted files cannot be told: no record of what was applied is kept there")
+    return CheckResult(CHECK, findings, "; ".join(notes)), stands
+
+
+def _promised(
+    server: str, history: History, stands: HistoryState, granted: tuple[DefaultPrivilege, ...]
+) -> Catalog | None:
+    """What the revisions build where these default privileges are set; None where they cannot be."""
+    with throwaway_database(server) as empty:
+        try:
+            with connect(empty) as connection:
+                set_default_privileges(connection, granted)
+        except _OTHER_ROLES:
+            return None
+        except psycopg.Error as error:
+            raise DatabaseRefused.of(empty, "setting default privileges", error) from error
+        return built_catalog(empty, history, stands.current)
+
+
+def _owner(dsn: str) -> str:
+    with reader(dsn) as connection:
+        row = connection.execute("SELECT current_user").fetchone()
+    return str(row[0]) if row else ""
+
+
+def _finding(found: DriftFinding) -> Finding:
+    return Finding(found.subject, found.detail, found.advice)

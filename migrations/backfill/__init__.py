@@ -1,0 +1,1 @@
+"""`op.backfill`: rows changed in batches by key, resumable, without anyone noticing."""

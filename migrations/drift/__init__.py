@@ -1,0 +1,1 @@
+"""What stands in a database against what was released to it."""

@@ -1,0 +1,115 @@
+"""Drift: what stands in a database against what was released to it."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from migrations.catalog.contents import Catalog, difference
+from migrations.history.revisions import HistoryState
+
+CHECKSUMS = "checksums"
+MENDED = (
+    "undo it; or release a revision that takes it over: one that makes exactly this where it is not there yet "
+    "(IF NOT EXISTS, IF EXISTS, OR REPLACE)"
+)
+UNRECORDED = (
+    "no release recorded it, and the revisions that stand are not in the history",
+    "release the commit that has them",
+)
+
+Kind = Literal["catalogue", "edited", "deleted", "unknown", "pending", "cannot-tell"]
+
+
+@dataclass(frozen=True, order=True)
+class DriftFinding:
+    """One thing that is not as it was released.
+
+    Attributes:
+        kind: catalogue, edited, deleted, unknown, pending or cannot-tell.
+        subject: the object or the revision.
+        detail: what is wrong with it.
+        advice: what to do.
+    """
+
+    kind: Kind
+    subject: str
+    detail: str
+    advice: str
+
+    @property
+    def stops(self) -> bool:
+        """Whether a release must not start over it; a database that nobody kept records of may be taken over."""
+        return self.subject != CHECKSUMS
+
+
+def find_drift(
+    live: Catalog, recorded: Catalog | None, state: HistoryState, *, unknown: tuple[str, str] | None = None
+) -> tuple[DriftFinding, ...]:
+    """Compare a live catalogue and the applied revisions with what was released.
+
+    Args:
+        live: the catalogue as it stands.
+        recorded: the one that the last release left; None where nothing is known of it.
+        state: the applied revisions against the released history.
+        unknown: why nothing is known of the catalogue, and what to do.
+
+    Returns:
+        The findings in order of kind and subject; pending revisions are among them.
+    """
+    return tuple(sorted((*revision_findings(state), *_catalogue(live, recorded, unknown or UNRECORDED))))
+
+
+def drift_digest(findings: Iterable[DriftFinding]) -> str:
+    """SHA-256 of a set of findings, the same for the same findings in any order."""
+    lines = sorted(f"{f.kind}\0{f.subject}\0{f.detail}" for f in findings)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _catalogue(live: Catalog, recorded: Catalog | None, unknown: tuple[str, str]) -> Iterable[DriftFinding]:
+    if recorded is None:
+        yield DriftFinding("cannot-tell", "catalogue", *unknown)
+        return
+    for found in difference(recorded, live):
+        yield DriftFinding(
+            "catalogue",
+            f"{found.kind} {found.name}",
+            {"added": "was added by hand", "removed": "is missing", "changed": "was changed by hand"}[found.change]
+            + f": {_short(found.before, found.after)}",
+            MENDED,
+        )
+
+
+def _short(before: str | None, after: str | None, limit: int = 200) -> str:
+    text = " -> ".join(" ".join(part.split()) for part in (before, after) if part is not None)
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def revision_findings(state: HistoryState) -> Iterable[DriftFinding]:
+    """What is wrong with the revisions of a database, or still to be done to it."""
+    for revision in state.unknown:
+        yield DriftFinding(
+            "unknown",
+            revision,
+            "stands in the database, but this commit has no such revision",
+            "release a commit that has it",
+        )
+    for revision in state.pending or ():
+        yield DriftFinding("pending", revision.id, "is not applied", "release it")
+    if state.edited is None or state.deleted is None:
+        yield DriftFinding(
+            "cannot-tell",
+            CHECKSUMS,
+            "the database has no record of the files that were applied",
+            "see whether another tool applied its revisions; the record is kept from the first release on",
+        )
+        return
+    for revision in state.edited:
+        yield DriftFinding(
+            "edited",
+            revision.id,
+            f"{revision.path.name} changed after it was applied",
+            "bring the file back as it was applied; mend the schema with a new revision",
+        )
+    for revision in state.deleted:
+        yield DriftFinding("deleted", revision, "was applied, but its file is gone", "bring the file back")

@@ -1,0 +1,330 @@
+"""Where revisions run: through this project's env.py, or through the env.py of a project that is not ours.
+
+Ours takes the connection that it is handed. A foreign one is left as it is, and makes its own engine: it is told the
+address in the ways that such files read it, and its sessions are settled before their first transaction.
+"""
+
+from __future__ import annotations
+
+import logging.config
+import os
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import chdir, contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import psycopg
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, pool
+
+from migrations.database.connection_attempts import knocks_told
+from migrations.database.direct_connections import refuse_pooler
+from migrations.database.locks import MIGRATING
+from migrations.database.session import connect
+from migrations.database.session_settings import FOREIGN, REVISIONS, settling
+from migrations.database.time_limits import asked_past_sqlalchemy
+
+# A server whose client was killed ends the statement within a second, instead of finishing it.
+_CHECK_CLIENT_MS = 1000
+_ASYNCPG = {"sslmode": "ssl", "host": "host", "port": "port"}
+
+
+@dataclass(frozen=True)
+class ForeignEnvironment:
+    """The env.py of a project that is not ours.
+
+    Attributes:
+        config: its alembic.ini or pyproject.toml; None where only a script location was given.
+        script_location: the folder with env.py; None where the configuration names it.
+        folder: where its relative paths begin.
+        url_variable: environment variable that it may read the database's address from.
+    """
+
+    config: Path | None
+    script_location: Path | None
+    folder: Path
+    url_variable: str = "DATABASE_URL"
+
+    def alembic_config(self) -> Config:
+        """Alembic's configuration, as the project has it."""
+        found = Config()
+        if self.config is not None:
+            # As the `alembic` command does, which reads the two together.
+            is_toml = self.config.suffix == ".toml"
+            ini = self.config.with_name("alembic.ini") if is_toml else self.config
+            toml = self.config if is_toml else self.config.with_name("pyproject.toml")
+            found = Config(str(ini) if ini.is_file() else None, toml_file=str(toml) if toml.is_file() else None)
+        if self.script_location is not None:
+            found.set_main_option("script_location", str(self.script_location).replace("%", "%%"))
+        if found.get_alembic_option("path_separator") is None:
+            found.set_main_option("path_separator", "os")
+        return found
+
+
+class Runner(Protocol):
+    """A way to run revisions."""
+
+    engines: Any
+
+    def is_mine(self, connection: Connection) -> bool:
+        """Whether a connection is one that the revisions run on."""
+        ...
+
+    def reaches(self, session: Any) -> bool:
+        """Whether a driver's connection is one that the revisions may run on."""
+        ...
+
+    def entered(self, config: Config) -> Any:
+        """A context in which env.py reaches the database."""
+        ...
+
+    def close(self) -> None:
+        """End what was opened."""
+        ...
+
+
+class OwnRunner:
+    """A session handed to our env.py; a revision that wants a second one gets another."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self.engines = create_engine("postgresql+psycopg://", creator=self._connected, poolclass=pool.NullPool)
+
+    def _connected(self) -> psycopg.Connection:
+        return connect(
+            self._dsn,
+            application_name=MIGRATING,
+            kind=REVISIONS,
+            client_connection_check_interval=_CHECK_CLIENT_MS,
+        )
+
+    def is_mine(self, connection: Connection) -> bool:
+        """Always: the engine is nobody else's."""
+        del connection
+        return True
+
+    def reaches(self, session: Any) -> bool:
+        """Always: the engine is nobody else's."""
+        del session
+        return True
+
+    @contextmanager
+    def entered(self, config: Config) -> Generator[None]:
+        """Hand the session to env.py."""
+        with self.engines.connect() as connection:
+            config.attributes["connection"] = connection
+            yield
+
+    def close(self) -> None:
+        """Nothing is open: each session ends with its run, and an open transaction is rolled back."""
+        self.engines.dispose()
+
+
+@dataclass
+class ForeignRunner:
+    """A foreign env.py, told the address in every way that it may read it.
+
+    Every engine of this thread is watched meanwhile, since env.py makes its own.
+    """
+
+    dsn: str
+    environment: ForeignEnvironment
+    lock_timeout_ms: int
+    engines: type[Engine] = Engine
+    _thread: int = field(default_factory=threading.get_ident)
+    _database: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._database = url_of(self.dsn, None).database
+
+    def is_mine(self, connection: Connection) -> bool:
+        """Whether it was made by this thread, to this database: others may use engines of their own meanwhile."""
+        url = connection.engine.url
+        is_here = url.get_backend_name() == "postgresql" and url.database in {None, self._database}
+        return is_here and threading.get_ident() == self._thread
+
+    def reaches(self, session: Any) -> bool:
+        """Whether it is psycopg's, and was opened by this thread, to this database."""
+        is_here = isinstance(session, psycopg.Connection) and session.info.dbname == self._database
+        return is_here and threading.get_ident() == self._thread
+
+    @contextmanager
+    def entered(self, config: Config) -> Generator[None]:
+        """Set the address; libpq's other variables are the user's, and so is what they set."""
+        url = written(url_of(self.dsn, config.get_main_option("sqlalchemy.url")))
+        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+        name = self.environment.url_variable
+        before = os.environ.get(name)
+        os.environ[name] = url
+        try:
+            # What it prints would stand in the middle of what a command prints for a machine.
+            with (
+                chdir(self.environment.folder),
+                _logging_left_alone(),
+                redirect_stdout(sys.stderr),
+                knocks_told(self.dsn),
+                self._pools(),
+            ):
+                yield
+        finally:
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
+
+    def _settle(self, connection: Connection) -> None:
+        """Settle a session before its first transaction, whatever driver env.py has taken."""
+        if connection.dialect.name != "postgresql" or connection.info.get(MIGRATING):
+            return
+        refuse_pooler(self._reached(connection.engine.url))
+        session: Any = connection.connection.dbapi_connection
+        ours = {"application_name": MIGRATING, "client_connection_check_interval": _CHECK_CLIENT_MS}
+        asked_past_sqlalchemy(session, settling({**FOREIGN, "lock_timeout": self.lock_timeout_ms, **ours}))
+        session.commit()
+        connection.info[MIGRATING] = True
+
+    def _reached(self, url: URL) -> str:
+        """The connection string of where env.py went: to the database that it was told, perhaps by another way."""
+        own = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
+        return make_conninfo(self.dsn, **{name: value for name, value in own.items() if value is not None})
+
+    @contextmanager
+    def _pools(self) -> Generator[None]:
+        """Settle what env.py opens, and close what it leaves idle: it would look like a migration that died."""
+        used: set[Engine] = set()
+
+        def note(connection: Connection) -> None:
+            if self.is_mine(connection):
+                used.add(connection.engine)
+                self._settle(connection)
+
+        event.listen(self.engines, "engine_connect", note)
+        try:
+            yield
+        finally:
+            event.remove(self.engines, "engine_connect", note)
+            for engine in used:
+                # An asynchronous one can be closed only by its loop, which has ended.
+                if not engine.dialect.is_async:
+                    engine.dispose()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def _logging_left_alone() -> Generator[None]:
+    """Keep env.py from setting up logging: most do, and silence every logger that is there."""
+    given = logging.config.fileConfig, logging.config.dictConfig
+
+    def unheard(*args: Any, **options: Any) -> None:
+        del args, options
+
+    logging.config.fileConfig = logging.config.dictConfig = unheard
+    try:
+        yield
+    finally:
+        logging.config.fileConfig, logging.config.dictConfig = given
+
+
+class ProgramEnded(Exception):
+    """A file of the project called for the end of the program, which nobody but the program's own user may."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"it ends the program (SystemExit: {code}); let it raise an error instead")
+
+
+@contextmanager
+def kept_running() -> Generator[None]:
+    """Raise an error where env.py or a revision calls for the end of the program: nobody would know.
+
+    Raises:
+        ProgramEnded: it did.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise ProgramEnded(error.code) from error
+
+
+def run_env(script: ScriptDirectory) -> None:
+    """Run the project's env.py, and what it runs.
+
+    Raises:
+        Exception: whatever it raised.
+    """
+    with kept_running():
+        script.run_env()
+
+
+def one_transaction_each(
+    config: Config, script: ScriptDirectory, fn: Any, *, written_to: TextIO | None = None, **how: Any
+) -> EnvironmentContext:
+    """An environment in which each revision is a transaction of its own, whatever env.py configures.
+
+    Args:
+        config: Alembic's configuration.
+        script: the history as Alembic has it.
+        fn: gives the steps to run.
+        written_to: where SQL is written, where it is; also if env.py would write it elsewhere.
+        how: what else Alembic is told of the run.
+
+    Source: without `transaction_per_migration` Alembic runs all revisions in one transaction, whose locks add up.
+    """
+    environment = EnvironmentContext(config, script, fn=fn, **how)
+    configure = environment.configure
+    settled = {"transaction_per_migration": True, **({} if written_to is None else {"output_buffer": written_to})}
+
+    def configured(*args: Any, **given: Any) -> None:
+        configure(*args, **{**given, **settled})
+
+    # Alembic's module of functions is bound to this very class: a subclass would not be called.
+    environment.configure = configured
+    return environment
+
+
+def written(url: URL) -> str:
+    """An address as a text that libpq, too, reads as it was meant.
+
+    Source: SQLAlchemy leaves a blank in a password, which libpq refuses, and writes one in `options` as a plus sign,
+    which to libpq is one.
+    """
+    place, mark, query = url.render_as_string(hide_password=False).partition("?")
+    return f"{place.replace(' ', '%20')}{mark}{query.replace('+', '%20')}"
+
+
+def url_of(dsn: str, configured: str | None) -> URL:
+    """A connection string as an address of SQLAlchemy, with the driver that the project has configured.
+
+    Args:
+        dsn: connection string, as an address or as keywords.
+        configured: the project's own `sqlalchemy.url`; its driver is kept.
+    """
+    try:
+        driver = make_url(configured).drivername if configured else ""
+    except Exception:  # The project's own address may hold a placeholder that is no address at all.
+        driver = ""
+    given = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+    name, password, database = given.pop("user", None), given.pop("password", None), given.pop("dbname", None)
+    host, port = None, None
+    if not given.get("host", "").startswith("/") and given.get("port", "5432").isdecimal():
+        # A socket's folder, or several hosts, have no place in front of the path.
+        host, port = given.pop("host", None), given.pop("port", None)
+    if driver == "postgresql+asyncpg":
+        # Source: asyncpg is no libpq: it calls the mode of TLS `ssl`, and refuses names that it does not know.
+        given = {_ASYNCPG[key]: value for key, value in given.items() if key in _ASYNCPG}
+    return URL.create(
+        driver if driver.startswith("postgresql+") else "postgresql+psycopg",
+        username=name,
+        password=password,
+        host=host,
+        port=int(port) if port else None,
+        database=database,
+        query=given,
+    )

@@ -1,0 +1,93 @@
+"""Any Alembic project on PostgreSQL: its history, run through its own env.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+
+from migrations.database.errors import ThroughPooler
+from migrations.database.locks import one_migration
+from migrations.database.session import reader
+from migrations.errors import DatabaseUnreachable, HistoryUnreadable, WorksElsewhere, place
+from migrations.history.environments import ForeignEnvironment, ForeignRunner, run_env
+from migrations.history.revisions import History
+
+# No two databases have both the number and the server's start in common, whatever their address is called.
+_IDENTITY = """
+SELECT oid::bigint, extract(epoch FROM pg_postmaster_start_time())::text
+FROM pg_database WHERE datname = current_database()
+"""
+
+
+def environment_of(
+    config: Path | None, script_location: Path | None, *, url_variable: str = "DATABASE_URL"
+) -> ForeignEnvironment | None:
+    """The env.py of a project by its configuration or its folder; None where neither is given: ours is meant.
+
+    Args:
+        config: its alembic.ini, or its pyproject.toml.
+        script_location: the folder with its env.py; it goes before what the configuration says.
+        url_variable: environment variable that its env.py may read the database's address from.
+
+    Raises:
+        HistoryUnreadable: there is no such file or folder.
+    """
+    if config is None and script_location is None:
+        return None
+    absent = [one for one in (config, script_location) if one is not None and not one.exists()]
+    if absent:
+        raise HistoryUnreadable(absent, "there is none")
+    location = None if script_location is None else script_location.resolve()
+    folder = config.resolve().parent if config is not None else Path.cwd()
+    return ForeignEnvironment(config and config.resolve(), location, folder, url_variable)
+
+
+def history_for(dsn: str, history: History) -> History:
+    """A history with the version table that its env.py keeps; ours is known.
+
+    Args:
+        dsn: connection string of a database; env.py connects to it, and nothing is run.
+        history: the revisions.
+
+    Raises:
+        HistoryUnreadable: its env.py raises.
+        WorksElsewhere: its env.py connects to another database.
+        ThroughPooler: its env.py connects through a pooler.
+        DatabaseUnreachable: its env.py cannot connect.
+    """
+    if history.environment is None:
+        return history
+    found: list[tuple[str, ...]] = []
+    reached: list[tuple[object, ...]] = []
+
+    def look(at: object, context: Any) -> tuple[()]:
+        del at
+        reached.append(tuple(context.connection.exec_driver_sql(_IDENTITY).one()))
+        found.append(tuple(filter(None, (context.version_table_schema, context.version_table))))
+        return ()
+
+    runner = ForeignRunner(dsn, history.environment, 0)
+    config = history.alembic_config()
+    try:
+        with one_migration(), runner.entered(config):
+            script = ScriptDirectory.from_config(config)
+            # Without `dont_mutate` Alembic would make the version table.
+            with EnvironmentContext(config, script, fn=look, dont_mutate=True):
+                run_env(script)
+    except (ThroughPooler, DatabaseUnreachable):
+        raise
+    except Exception as error:  # A foreign env.py may raise anything.
+        raise HistoryUnreadable(history.folders, f"its env.py: {type(error).__name__}: {error}") from error
+    if not found:
+        raise HistoryUnreadable(history.folders, "its env.py runs no migrations")
+    with reader(dsn) as connection:
+        named = connection.execute(_IDENTITY).fetchone()
+        # As the catalogue writes names: quoted where they need it.
+        table = [connection.execute("SELECT quote_ident(%s)", (part,)).fetchall()[0][0] for part in found[0]]
+    if any(one != named for one in reached):
+        raise WorksElsewhere(place(dsn))
+    return replace(history, version_table=".".join(table))

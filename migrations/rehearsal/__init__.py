@@ -1,0 +1,1 @@
+"""A rehearsal: the plan run on a copy of production, and the evidence that it leaves."""

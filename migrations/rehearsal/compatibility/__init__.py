@@ -1,0 +1,1 @@
+"""Whether a changed schema still serves the application that runs."""

@@ -1,0 +1,220 @@
+"""Values that production holds, put back into the application's statements: what its rows say no plan tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from migrations.disclosure.server_messages import worded
+from migrations.rehearsal.compatibility.observed_statements import ProductionStatement
+from migrations.rehearsal.compatibility.statement_usage import Place, Relation, Usage
+
+# The newest rows are what the application writes today; they stand in the last blocks, as a rule.
+SAMPLED, BLOCKS = 200, 50
+TRIES_OF_A_WRITE, TRIES_OF_A_READ = 40, 8
+BUDGET_S, STATEMENT_TIMEOUT_MS = 45.0, 2000
+
+_NEWEST = """
+SELECT {columns} FROM {table}
+WHERE ctid >= format('(%%s,0)', greatest(0, pg_relation_size({name}::regclass) / 8192 - {blocks}))::tid
+ORDER BY ctid DESC LIMIT {limit}
+"""
+# Source: a row that is there already is refused by every unique rule, old or new: that tells nothing.
+_TAKEN = frozenset({"23505", "23P01"})
+# Cancelled, out of time, no lock: nothing is known of such a try.
+_NO_ANSWER = frozenset({"57014", "55P03", "40001", "40P01"})
+
+Values = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a statement went with values of production.
+
+    Attributes:
+        sqlstate: of the error; empty where it went through.
+        message: the error's.
+    """
+
+    sqlstate: str = ""
+    message: str = ""
+
+    @property
+    def told(self) -> bool:
+        """Whether it went through or was refused for a reason."""
+        return self.sqlstate not in _NO_ANSWER
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, newest first.
+
+    Attributes:
+        columns: their columns.
+        values: a tuple a row, as text.
+    """
+
+    columns: tuple[str, ...]
+    values: tuple[Values, ...]
+
+    def column(self, name: str) -> tuple[str | None, ...]:
+        """What the rows hold in a column."""
+        at = self.columns.index(name)
+        return tuple(row[at] for row in self.values)
+
+
+Sample = Mapping[Relation, Rows]
+
+
+def sample(connection: psycopg.Connection, usages: Iterable[Usage]) -> Sample:
+    """Take the newest rows of every table that statements write to or compare with.
+
+    Args:
+        connection: a session in autocommit on a copy of production.
+        usages: what the statements use.
+
+    Locks: AccessShareLock on the tables, for the moment.
+    """
+    wanted: dict[Relation, set[str]] = {}
+    for used in usages:
+        for place in used.parameters.values():
+            wanted.setdefault(place.relation, set()).add(place.column)
+        for relation, written in used.written.items():
+            wanted.setdefault(relation, set()).update(written or ())
+    found: dict[Relation, Rows] = {}
+    for relation, columns in wanted.items():
+        if columns and (rows := _newest(connection, relation, tuple(sorted(columns)))) is not None:
+            found[relation] = rows
+    return found
+
+
+def _newest(connection: psycopg.Connection, relation: Relation, columns: tuple[str, ...]) -> Rows | None:
+    table = sql.Identifier(*(part for part in (relation.schema, relation.name) if part))
+    parts = {
+        "columns": sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(one)) for one in columns),
+        "table": table,
+        "name": sql.Literal(table.as_string()),
+        "blocks": sql.Literal(BLOCKS),
+        "limit": sql.Literal(SAMPLED),
+    }
+    try:
+        rows = connection.execute(sql.SQL(_NEWEST.replace("%%", "%")).format(**parts)).fetchall()
+    except psycopg.Error:
+        # A view, or a name that is none of this database's: nothing can be taken from it.
+        return None
+    return Rows(columns, tuple(tuple(row) for row in rows))
+
+
+def values_for(used: Usage, taken: Sample) -> tuple[Values, ...]:
+    """The values to try a statement with: each parameter from its own column, those of one table from one row.
+
+    Returns:
+        A tuple a try, by the number of the parameter; empty where there is no row, or a parameter has no column.
+    """
+    if used.numbers - used.parameters.keys() - used.limits:
+        return ()
+    tables = {place.relation for place in used.parameters.values()}
+    if any(table not in taken or not taken[table].values for table in tables):
+        return ()
+    if any(place.column not in taken[place.relation].columns for place in used.parameters.values()):
+        return ()
+    most = TRIES_OF_A_WRITE if used.writes else TRIES_OF_A_READ
+    rows = max((len(taken[table].values) for table in tables), default=1)
+    found = (_one(used, taken, number) for number in range(rows))
+    return tuple(dict.fromkeys(found))[:most]
+
+
+def _one(used: Usage, taken: Sample, number: int) -> Values:
+    def value(parameter: int) -> str | None:
+        place: Place | None = used.parameters.get(parameter)
+        if place is None:
+            return "1"
+        column = taken[place.relation].column(place.column)
+        return column[number % len(column)]
+
+    return tuple(value(parameter) for parameter in range(1, max(used.numbers, default=0) + 1))
+
+
+def attempt(
+    connection: psycopg.Connection,
+    tries: Mapping[ProductionStatement, Sequence[Values]],
+    usages: Mapping[ProductionStatement, Usage],
+) -> dict[ProductionStatement, tuple[Outcome, ...]]:
+    """Try statements with values. Writes are run and rolled back, reads are planned; nothing stays.
+
+    Args:
+        connection: a session in autocommit on a copy that nobody else uses.
+        tries: the values, by statement.
+        usages: what each statement uses.
+
+    Returns:
+        How each try went; a statement for which there was no time is missing.
+
+    Locks: those of the writes, until each is rolled back.
+    """
+    until = time.monotonic() + BUDGET_S
+    done: dict[ProductionStatement, tuple[Outcome, ...]] = {}
+    connection.execute(
+        f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET plan_cache_mode = force_custom_plan".encode()
+    )
+    try:
+        for statement, given in tries.items():
+            if time.monotonic() > until:
+                break
+            if given:
+                done[statement] = _all(connection, statement, given, run=usages[statement].writes)
+    finally:
+        connection.execute("RESET statement_timeout; RESET plan_cache_mode")
+    return done
+
+
+def _all(
+    connection: psycopg.Connection, statement: ProductionStatement, given: Sequence[Values], *, run: bool
+) -> tuple[Outcome, ...]:
+    try:
+        connection.execute(f"PREPARE pilotage_try AS {statement.prepared}".encode())
+    except psycopg.Error as error:
+        return (_outcome(error),) * len(given)
+    try:
+        return _each(connection, given, run=run)
+    finally:
+        connection.execute("DEALLOCATE pilotage_try")
+
+
+def _each(connection: psycopg.Connection, given: Sequence[Values], *, run: bool) -> tuple[Outcome, ...]:
+    done: list[Outcome] = []
+    for values in given:
+        done.append(_try(connection, values, run=run))
+        if not done[-1].told:
+            # What took too long once would do so each time.
+            return (*done, *(done[-1],) * (len(given) - len(done)))
+    return tuple(done)
+
+
+def _try(connection: psycopg.Connection, values: Values, *, run: bool) -> Outcome:
+    literals = sql.SQL(", ").join(map(sql.Literal, values))
+    call = sql.SQL("EXECUTE pilotage_try({})").format(literals) if values else sql.SQL("EXECUTE pilotage_try")
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(call if run else sql.SQL("EXPLAIN {}").format(call))
+            # What is checked at the end of a transaction is checked now.
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except psycopg.Error as error:
+        return _outcome(error)
+    return Outcome()
+
+
+def _outcome(error: psycopg.Error) -> Outcome:
+    return Outcome(error.sqlstate or "?", worded(error))
+
+
+def newly_refused(before: Sequence[Outcome], after: Sequence[Outcome]) -> Outcome | None:
+    """The first try that went through, or further, before and is refused now; None where there is none."""
+    for was, now in zip(before, after, strict=True):
+        if was.told and now.told and now.sqlstate and now.sqlstate != was.sqlstate and now.sqlstate not in _TAKEN:
+            return now
+    return None

@@ -1,0 +1,206 @@
+"""Rows of a table that were written since a restore point: found by their transaction, told apart by their key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+from migrations.restore.receipt_buckets import differing
+from migrations.restore.receipt_tables import Pair, Table, by_key, digest_of, key_of
+from migrations.restore.transaction_snapshot import Snapshot, full_xid
+from migrations.restore.writers import Writers
+
+Change = Literal["inserted", "updated", "deleted"]
+BATCH = 1000
+# From here on, comparing digests of the whole table is cheaper than looking up each row.
+MANY = 20_000
+_EPOCH = 1 << 32
+
+
+@dataclass(frozen=True)
+class WrittenRow:
+    """A row that was written since the point.
+
+    Attributes:
+        table: its table.
+        change: inserted, updated or deleted.
+        key: its key as texts, by column; empty where the table has none.
+        revision: the revision that wrote it last, or may have; None where it was a user.
+        certain: whether it can be told who wrote it.
+    """
+
+    table: str
+    change: Change
+    key: dict[str, str]
+    revision: str | None = None
+    certain: bool = True
+
+
+@dataclass
+class Window:
+    """Which transactions came after the point, as far as the kept database knows.
+
+    Attributes:
+        restored: session of the restored database.
+        snapshot: what was committed at the point.
+        in_flight: transactions that had begun at the point and went on.
+        next_xid: the first id that the kept database has not given out.
+        writers: which transactions are those of revisions.
+    """
+
+    restored: psycopg.Connection
+    snapshot: Snapshot
+    in_flight: tuple[int, ...]
+    next_xid: int
+    writers: Writers
+    _status: dict[int, bool] = field(default_factory=dict[int, bool])
+
+    @property
+    def first(self) -> int:
+        """The oldest transaction that may have come after the point."""
+        return min((*self.in_flight, self.snapshot.xmax))
+
+    def came_after(self, xid: int) -> bool:
+        """Whether a transaction that was committed came after the point.
+
+        One that was in flight may have written its commit record just before it: the restored database knows. A
+        savepoint's id is not among those in flight, so every id since the oldest of them is asked for.
+        """
+        if xid >= self.snapshot.xmax:
+            return True
+        if not self.in_flight or xid < self.first:
+            return False
+        if xid not in self._status:
+            row = self.restored.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,)).fetchone()
+            self._status[xid] = row is not None and row[0] == "committed"
+        return not self._status[xid]
+
+
+def rows_since(kept: psycopg.Connection, pair: Pair, window: Window) -> Iterator[WrittenRow]:
+    """Rows that the kept database has and that were written since the point.
+
+    Rows that read the same at the point are left out: an ALTER that rewrites its table marks every row.
+    """
+    key = pair.key
+    if key is None:
+        yield from _without_key(kept, pair, window)
+        return
+    recent: sql.Composed = _recent(window.first, window.next_xid)
+    if _count(kept, pair.kept, recent) > MANY:
+        changed = differing(window.restored, kept, pair, key, columns=pair.columns)
+        recent = sql.SQL("{} AND {}").format(recent, changed)
+    query = sql.SQL("SELECT r.xmin::text::bigint, {}, {} FROM {} r WHERE {}").format(
+        key_of(key), digest_of(pair.columns), pair.kept.identifier, recent
+    )
+    for batch in _batches(kept, "written", query):
+        told = [(full_xid(x, near=window.next_xid), tuple[str, ...](values), digest) for x, values, digest in batch]
+        fresh = [row for row in told if window.came_after(row[0])]
+        there = _digests(window.restored, pair, key, [values for _, values, _ in fresh])
+        for xid, values, digest in fresh:
+            if there.get(values) == digest:
+                continue
+            change: Change = "updated" if values in there else "inserted"
+            named = dict(zip(key, values, strict=True))
+            writer = window.writers.who(xid)
+            yield WrittenRow(pair.kept.readable, change, named, writer.revision, writer.certain)
+
+
+def _without_key(kept: psycopg.Connection, pair: Pair, window: Window) -> Iterator[WrittenRow]:
+    query = sql.SQL("SELECT r.xmin::text::bigint FROM {} r WHERE {}").format(
+        pair.kept.identifier, _recent(window.first, window.next_xid)
+    )
+    for batch in _batches(kept, "written", query):
+        for (x,) in batch:
+            xid = full_xid(x, near=window.next_xid)
+            if window.came_after(xid):
+                writer = window.writers.who(xid)
+                yield WrittenRow(pair.kept.readable, "inserted", {}, writer.revision, writer.certain)
+
+
+def rows_deleted(
+    kept: psycopg.Connection, pair: Pair, columns: tuple[str, ...], window: Window
+) -> Iterator[WrittenRow]:
+    """Rows that stood at the point and that the kept database has no more: both sides' keys, in one order."""
+    query = sql.SQL("SELECT {} FROM {} r WHERE {} ORDER BY {}")
+    key, order = key_of(columns), by_key(columns)
+    # Rows that were written after the restore are none of the point's.
+    at_point: sql.Composed = sql.SQL("NOT ({})").format(_since_restore(window))
+    changed = differing(window.restored, kept, pair, columns, at_point=at_point)
+    at_point = sql.SQL("{} AND {}").format(at_point, changed)
+    before = _keys(window.restored, query.format(key, pair.restored.identifier, at_point, order))
+    after = _keys(kept, query.format(key, pair.kept.identifier, changed, order))
+    other = next(after, None)
+    for one in before:
+        while other is not None and other < one:
+            other = next(after, None)
+        if other != one:
+            yield WrittenRow(pair.kept.readable, "deleted", dict(zip(columns, one, strict=True)))
+
+
+def count(connection: psycopg.Connection, table: Table) -> int:
+    """How many rows a table has."""
+    return _count(connection, table, sql.SQL("true"))
+
+
+def count_restored(pair: Pair, window: Window) -> tuple[int, int]:
+    """How many rows the restored table has, and how many of them were written since the restore."""
+    query = sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} r")
+    row = window.restored.execute(query.format(_since_restore(window), pair.restored.identifier)).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def _since_restore(window: Window) -> sql.Composed:
+    """A row of the restored database that was written after the point, and so after the restore."""
+    row = window.restored.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+    first = window.snapshot.xmax
+    return _recent(first, max(int(row[0]) if row else first, first))
+
+
+def _count(connection: psycopg.Connection, table: Table, condition: sql.Composable) -> int:
+    query = sql.SQL("SELECT count(*) FROM {} r WHERE {}").format(table.identifier, condition)
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _recent(first: int, beyond: int) -> sql.Composed:
+    """A row whose transaction lies in a range; ids of rows have no epoch, so the distance is what counts."""
+    return sql.SQL("(r.xmin::text::bigint - {low} + {epoch}) % {epoch} < {span}").format(
+        low=sql.Literal(first % _EPOCH), epoch=sql.Literal(_EPOCH), span=sql.Literal(beyond - first)
+    )
+
+
+def _digests(
+    restored: psycopg.Connection, pair: Pair, key: tuple[str, ...], wanted: Sequence[tuple[str, ...]]
+) -> dict[tuple[str, ...], bytes]:
+    """The digests of rows as they were at the point, by key; without those that were not there."""
+    if not wanted:
+        return {}
+    matches = sql.SQL(" AND ").join(
+        sql.SQL("r.{} = w.{}::{}").format(sql.Identifier(name), sql.Identifier(f"k{place}"), pair.type_of(name))
+        for place, name in enumerate(key)
+    )
+    arrays = sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(key))
+    names = sql.SQL(", ").join(sql.Identifier(f"k{place}") for place in range(len(key)))
+    query = sql.SQL("SELECT {}, {} FROM unnest({}) w({}) JOIN {} r ON {}").format(
+        key_of(key), digest_of(pair.columns), arrays, names, pair.restored.identifier, matches
+    )
+    columns = [list(column) for column in zip(*wanted, strict=True)]
+    return {tuple(values): digest for values, digest in restored.execute(query, columns)}
+
+
+def _keys(connection: psycopg.Connection, query: sql.Composed) -> Iterator[tuple[str, ...]]:
+    for batch in _batches(connection, "keys", query):
+        for (values,) in batch:
+            yield tuple(values)
+
+
+def _batches(connection: psycopg.Connection, name: str, query: sql.Composed) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a query, a batch at a time, however many there are."""
+    with connection.cursor(name) as cursor:
+        cursor.execute(query)
+        while batch := cursor.fetchmany(BATCH):
+            yield batch

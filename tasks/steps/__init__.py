@@ -1,0 +1,1 @@
+"""The steps of the checklist: one file a step, each a retriable task."""

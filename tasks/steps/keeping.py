@@ -1,0 +1,83 @@
+"""Keeping: a person decides that what a release left in production stays, and the next one starts from there."""
+
+from dataclasses import dataclass
+
+from deployments.ledger import LeftBehind, Release
+from migrations.catalog.contents import Catalog, Difference, difference
+from migrations.database.session import reader
+from tasks import catalogue, connections, gates, record
+from tasks.past import KEPT
+from tasks.steps.status import resolve_ref
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a release left in production.
+
+    Attributes:
+        release: the release whose outcome is open.
+        live: what stands in the database.
+        serving: the deployment that serves; None before the first.
+        by_hand: what no revision made; None where that cannot be told.
+        why: why it cannot be told.
+        left: what the ledger tells of it.
+    """
+
+    release: Release
+    live: catalogue.Live
+    serving: str | None
+    by_hand: tuple[Difference, ...] | None
+    why: str
+    left: LeftBehind
+
+
+def look(release_id: str) -> Left:
+    """What would be kept of a release.
+
+    Raises:
+        NotReady: there is nothing to decide about it.
+        ReleaseNotFound: there is none of that id.
+        ReleaseRunning: a release or rollback runs, or died and was not closed.
+    """
+    release = gates.to_keep(release_id)
+    given = connections.settings()
+    history = connections.history(given, resolve_ref.fn(release.commit_sha))
+    with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+        live = catalogue.Live.read(connection, history)
+    must = catalogue.expected(given, "production", history, live)
+    serving = connections.vercel(given).production_deployment()
+    with connections.ledger(given) as ledger:
+        left = ledger.left_behind(release_id)
+    by_hand = None if must.catalog is None else _difference(must.catalog, live.catalog, grants=must.grants)
+    return Left(release, live, serving.id if serving else None, by_hand, must.why, left)
+
+
+def keep(found: Left, *, reason: str, by: str) -> Release:
+    """Write down what stands and who decided to keep it; neither database nor application is changed.
+
+    Args:
+        found: what was looked at, and is kept so.
+        reason: why, for whoever reads it later.
+        by: who decided.
+
+    Raises:
+        NotReady: a release began meanwhile, or somebody decided before.
+    """
+    release_id = gates.to_keep(found.release.id).id
+    catalogue.record_production(release_id, found.live)
+    record.note(
+        release_id,
+        KEPT,
+        by=by,
+        reason=reason,
+        revisions=[*found.live.revisions],
+        deployment=found.serving,
+        by_hand=[f"{one.kind} {one.name} {one.change}" for one in found.by_hand or ()],
+    )
+    with connections.ledger(connections.settings()) as ledger:
+        return ledger.keep(release_id, reason=reason, by=by)
+
+
+def _difference(must: Catalog, live: Catalog, *, grants: bool) -> tuple[Difference, ...]:
+    left_out = () if grants else ("grant",)
+    return difference(must.without(*left_out), live.without(*left_out))

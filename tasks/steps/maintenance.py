@@ -1,0 +1,48 @@
+"""Maintenance mode: writes are refused while production's rows are put right; reads go on."""
+
+import logging
+
+import stamina
+
+from deployments.application import endpoints
+from deployments.settings import Settings
+from tasks import connections
+from tasks.errors import RollbackFailed
+from tasks.record import recorded
+from tasks.step import step
+
+log = logging.getLogger(__name__)
+
+KEY = "maintenance"
+PROPAGATION_S = 60.0
+
+
+@step("maintenance mode", timeout_s=180)
+def set_maintenance(release_id: str, *, on: bool) -> None:
+    """Switch maintenance mode and wait until the application says so itself.
+
+    Raises:
+        RollbackFailed: the application did not take it within a minute.
+    """
+    given = connections.settings()
+    with recorded(release_id, f"maintenance mode {'on' if on else 'off'}", maintenance=on):
+        connections.vercel(given).set_config(given.vercel_config_id, KEY, value=on)
+        _wait_for(given, on=on)
+
+
+def _wait_for(given: Settings, *, on: bool) -> None:
+    try:
+        for attempt in stamina.retry_context(on=_NotYet, attempts=None, timeout=PROPAGATION_S, wait_max=1.0):
+            with attempt:
+                found = endpoints.health(connections.production_url(given), bypass=None)
+                if found.maintenance is not on:
+                    raise _NotYet(found.detail)
+    except _NotYet as error:
+        raise RollbackFailed(
+            f"maintenance mode is switched {'on' if on else 'off'}, but the application at "
+            f"{connections.production_url(given)} did not follow within {PROPAGATION_S:.0f} s: {error}"
+        ) from error
+
+
+class _NotYet(Exception):
+    """The application has not seen the switch yet."""

@@ -1,0 +1,92 @@
+"""Plan: what the release will do to production, as a value, before anything is touched."""
+
+from collections.abc import Sequence
+
+from prefect.artifacts import create_markdown_artifact
+
+from deployments.git.repository import Commit
+from deployments.redaction.redactor import redacted
+from migrations.database.session import reader
+from migrations.errors import ContractBelowExpand
+from migrations.history.project import history_for
+from migrations.history.revisions import current_revisions
+from migrations.lint import Finding
+from migrations.plan.lint import lint_plan, unwaived
+from migrations.plan.planned_revisions import Plan, make_plan
+from migrations.plan.report import render
+from tasks import afterwards, connections
+from tasks.errors import NotReady
+from tasks.record import recorded
+from tasks.step import step
+from tasks.values import Survey
+
+
+@step("plan", timeout_s=600)
+def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
+    """Plan the way from where production stands to the target, recorded beside staging.
+
+    Raises:
+        NotReady: the plan would contract before it expands, or has a hazard that no waiver names.
+    """
+    given = connections.settings()
+    history = connections.history(given, commit)
+    server = connections.owner_dsn(given, connections.staging_branch(given))
+    with recorded(release_id, "plan", target_revision=survey.target_revision) as entry:
+        try:
+            plan = make_plan(
+                server,
+                history,
+                current=survey.production.revisions,
+                target=survey.target_revision,
+                commit=commit.sha,
+            )
+        except ContractBelowExpand as error:
+            raise NotReady(f"the release cannot start: {error}. Nothing was touched.") from error
+        findings = lint_plan(plan, history, connections.owner_dsn(given, connections.production_branch(given)))
+        hazards = [f"{one.revision}: {one.hazard}: {one.message}" for one in unwaived(findings)]
+        entry.result(
+            {
+                "digest": plan.digest,
+                "expand": [one.id for one in plan.expand],
+                "contract": [one.id for one in plan.contract],
+                "source": plan.source,
+                "note": plan.note,
+                "hazards": hazards,
+                "waived": [f"{one.revision}: {one.hazard}" for one in findings if one.waived_by is not None],
+            }
+        )
+        if hazards:
+            raise NotReady(f"the release cannot start: hazards in its plan: {'; '.join(hazards)}. Nothing was touched.")
+    _show(release_id, plan, findings, f"Plan of release {release_id}")
+    return plan
+
+
+@step("plan", timeout_s=600)
+def plan_rehearsal(commit: Commit, target_revision: str) -> Plan:
+    """Plan the way from where production stands to a revision of a commit, without a release.
+
+    Raises:
+        NotReady: the plan would contract before it expands.
+    """
+    given = connections.settings()
+    production = connections.owner_dsn(given, connections.production_branch(given))
+    history = history_for(production, connections.history(given, commit))
+    with reader(production) as connection:
+        current = current_revisions(connection, history.version_table)
+    server = connections.owner_dsn(given, connections.staging_branch(given))
+    try:
+        plan = make_plan(server, history, current=current, target=target_revision, commit=commit.sha)
+    except ContractBelowExpand as error:
+        raise NotReady(f"the rehearsal cannot start: {error}. Nothing was touched.") from error
+    findings = lint_plan(plan, history, production)
+    _show(None, plan, findings, f"Plan of {commit.ref}")
+    return plan
+
+
+def _show(release_id: str | None, plan: Plan, findings: Sequence[Finding], description: str) -> None:
+    """Put the plan into Prefect's UI, where there is one to look at."""
+    afterwards.tried(
+        release_id,
+        "the plan could not be shown in Prefect",
+        lambda: create_markdown_artifact(redacted(render(plan, findings)), key="plan", description=description),
+    )

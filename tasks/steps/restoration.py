@@ -1,0 +1,239 @@
+"""Restoration: the ways back, each walked step by step and each written down before and after."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deployments.errors import DeploymentError
+from deployments.git.repository import Commit
+from deployments.neon.client import Branch
+from deployments.settings import Settings
+from migrations.apply.migrate import downgrade
+from migrations.catalog.contents import Catalog, difference, read_catalog
+from migrations.database.session import reader
+from migrations.errors import MigrationError
+from migrations.restore.receipt_of_writes import Receipt, receipt
+from migrations.restore.reversal import written_to_additions
+from tasks import connections, protection
+from tasks.errors import RollbackFailed
+from tasks.record import recorded
+from tasks.step import step
+from tasks.values import Restoration, RestorePoint
+
+log = logging.getLogger(__name__)
+
+RESTORE = "restore production"
+# As far back as a restore to the newest release's point can lie.
+ROWS = 50
+
+
+def kept_name(undone_id: str) -> str:
+    """The name of the branch that keeps production as it was before the restore to a release's point.
+
+    A release has one point: whoever asks for the restore, and however often, it leaves one branch.
+    """
+    return f"before-rollback-{undone_id}"
+
+
+@step("verify that nothing changed", timeout_s=300)
+def verify_unchanged(release_id: str, point: RestorePoint) -> None:
+    """Compare production's catalogue with the one of the restore point.
+
+    Raises:
+        RollbackFailed: something differs; it is named.
+    """
+    given = connections.settings()
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with recorded(release_id, "verify that nothing changed") as entry:
+        with reader(dsn) as connection:
+            live = read_catalog(connection)
+        found = difference(Catalog.from_json(point.catalog_json), live)
+        if found:
+            raise RollbackFailed(
+                f"the failed revision left something behind in production: {'; '.join(str(one) for one in found[:10])}"
+            )
+        entry.result({"digest": live.digest})
+
+
+def written_since(point: RestorePoint) -> tuple[str, ...] | None:
+    """What users have written to what the release added; None where that could not be told."""
+    try:
+        given = connections.settings()
+        with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+            return written_to_additions(connection, Catalog.from_json(point.catalog_json))
+    except (DeploymentError, MigrationError):
+        log.exception("what was written since the restore point cannot be told")
+        return None
+
+
+@step("take back revisions", timeout_s=1800)
+def take_back_revisions(release_id: str, commit: Commit, point: RestorePoint) -> None:
+    """Run the downgrades that the rehearsal proved lossless, down to where production stood.
+
+    Raises:
+        RollbackFailed: something was written meanwhile to what they drop, or one of them failed.
+    """
+    given = connections.settings()
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with recorded(release_id, "take back revisions", revisions=list(point.revisions)) as entry:
+        written = written_since(point)
+        if written is None or written:
+            raise RollbackFailed(f"the revisions cannot be taken back: {'; '.join(written or ('cannot tell',))}")
+        target = point.revisions[0] if point.revisions else "base"
+        try:
+            gone = downgrade(
+                dsn,
+                connections.history(given, commit),
+                target,
+                release_id=release_id,
+                lock_timeout_ms=given.lock_timeout_ms,
+                budget_s=given.migration_budget_s,
+            )
+        except MigrationError as error:
+            raise RollbackFailed(f"a revision could not be taken back: {error}") from error
+        entry.result({"taken_back": [one.revision for one in gone]})
+
+
+@step("roll back application", timeout_s=600)
+def roll_back_application(release_id: str, deployment_id: str) -> bool:
+    """Let production's address serve the previous deployment again.
+
+    Args:
+        deployment_id: the deployment that served before the release.
+
+    Returns:
+        Whether anything had to be moved.
+    """
+    given = connections.settings()
+    client = connections.vercel(given)
+    serving = client.production_deployment()
+    if serving is not None and serving.id == deployment_id:
+        return False
+    with recorded(release_id, "roll back application", deployment=deployment_id):
+        client.rollback(deployment_id)
+    return True
+
+
+@step("find restore", timeout_s=600)
+def find_restore(undone_id: str, point: RestorePoint) -> Restoration | None:
+    """The restore to a release's point that was done before, whoever asked for it; None where none was.
+
+    It is known by the branch that it left, and by the ledger where somebody has deleted that since.
+
+    Args:
+        undone_id: the release that is undone; its restore point is the one to go back to.
+        point: that point.
+
+    Raises:
+        BranchNameTaken: a branch of the kept name exists, and no restore made it.
+        OperationFailed: Neon is at work for longer than is waited for, so that it cannot be told yet.
+    """
+    given = connections.settings()
+    name = kept_name(undone_id)
+    kept = connections.neon(given).kept_by_restore(point.production_branch_id, name)
+    if kept is not None:
+        return Restoration(name, kept.id, point.seal.lsn, kept.created_at, before=True)
+    with connections.ledger(given) as ledger:
+        for row in ledger.releases(target=given.target, limit=ROWS):
+            for entry in ledger.steps(row.id):
+                if entry.step == RESTORE and entry.event == "done" and entry.details.get("branch") == name:
+                    gone = str(entry.details.get("branch_id"))
+                    return Restoration(name, gone, point.seal.lsn, entry.at, before=True)
+    return None
+
+
+@step("look before restore", timeout_s=300)
+def refuse_unrestorable(undone_id: str, point: RestorePoint) -> None:
+    """Find out, before anything is changed, whether all is there that a restore needs.
+
+    Raises:
+        RollbackFailed: production is not the branch that was sealed, or there is no room for its state before.
+        ServiceRefused: the build to go back to is gone.
+    """
+    given = connections.settings()
+    client = connections.neon(given)
+    production = client.branch(given.neon_production_branch)
+    if production.id != point.production_branch_id:
+        raise RollbackFailed(
+            f"production's branch {production.name} is {production.id} now, "
+            f"but {point.production_branch_id} was sealed: restore by hand"
+        )
+    if point.serving_deployment_id is not None:
+        connections.vercel(given).deployment(point.serving_deployment_id)
+    if lacking := _lacking(given, client.branches(), production):
+        raise RollbackFailed(
+            f"production cannot be restored: {lacking}, then run `pilotage rollback {undone_id} --way data`. "
+            "Its data were not touched."
+        )
+
+
+def _lacking(given: Settings, branches: Sequence[Branch], production: Branch) -> str:
+    """The room that the state before a restore needs and that the plan has not; empty where there is enough."""
+    roots = [branch.name for branch in branches if branch.parent_id is None]
+    if production.parent_id is None and len(roots) >= given.neon_root_branch_limit:
+        return (
+            f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
+            f"delete a kept state that is no longer needed ({', '.join(sorted({*roots} - {production.name}))}), or set "
+            "PILOTAGE_NEON_ROOT_BRANCH_LIMIT where the plan has more"
+        )
+    if len(branches) >= given.neon_branch_limit:
+        names = {branch.name for branch in branches} - {production.name, given.neon_staging_branch}
+        return (
+            f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a restore leaves one more: "
+            f"delete one that is no longer needed ({', '.join(sorted(names))}), or set "
+            "PILOTAGE_NEON_BRANCH_LIMIT where the plan has more"
+        )
+    return ""
+
+
+@step(RESTORE, timeout_s=1800)
+def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> Restoration:
+    """Bring production back to the sealed point of its own history, under its own name and address.
+
+    The state before the restore stays as a branch, named after the release that is undone: so a second try finds it. A
+    protected branch refuses a restore: the protection is lifted, and given back by `protection.give_back`.
+
+    Args:
+        release_id: the ledger's row that the act is written to.
+        undone_id: the release that sealed the point.
+        point: where to.
+
+    Raises:
+        LeaseLost: the release was closed meanwhile; nothing was restored.
+        BranchNameTaken: a branch of the kept name exists, and no restore made it.
+    """
+    given = connections.settings()
+    client = connections.neon(given)
+    production = client.branch_by_id(point.production_branch_id)
+    kept = kept_name(undone_id)
+    with recorded(release_id, RESTORE, branch=kept, lsn=point.seal.lsn) as entry:
+        protection.lift(release_id, client, production)
+        with connections.ledger(given) as ledger:
+            # A process that was stopped for long may have been given up: then production is no longer its own.
+            ledger.renew_lease(release_id, given.lease_s)
+        client.restore(
+            production.id, source_branch_id=production.id, source_lsn=point.seal.lsn, preserve_under_name=kept
+        )
+        done = Restoration(kept, client.branch(kept).id, point.seal.lsn, datetime.now(UTC))
+        entry.result({"branch": kept, "branch_id": done.kept_branch_id, "lsn": done.lsn})
+    return done
+
+
+@step("receipt", timeout_s=1800)
+def make_receipt(release_id: str, point: RestorePoint, restoration: Restoration) -> Receipt:
+    """List every row that was written since the restore point, by table and key.
+
+    The kept branch gets a compute for as long as it is read.
+    """
+    given = connections.settings()
+    client = connections.neon(given)
+    folder = given.cache_folder / "receipts"
+    folder.mkdir(parents=True, exist_ok=True)
+    file: Path = folder / f"{release_id}.jsonl"
+    with recorded(release_id, "receipt", file=str(file)) as entry:
+        restored = connections.owner_dsn(given, client.branch(given.neon_production_branch))
+        with client.compute(restoration.kept_branch_id) as branch:
+            made = receipt(restored, connections.owner_dsn(given, branch), point.seal, to=file)
+        entry.result({"inserted": made.inserted, "updated": made.updated, "deleted": made.deleted, "file": str(file)})
+    return made

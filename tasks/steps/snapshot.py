@@ -1,0 +1,95 @@
+"""Snapshot: a branch of production kept beside it, before anything is changed."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from deployments.errors import DeploymentError
+from deployments.neon.client import Branch
+from deployments.settings import Settings
+from tasks import connections
+from tasks.past import FORWARD, Past
+from tasks.record import note, recorded
+from tasks.step import step
+
+log = logging.getLogger(__name__)
+
+PREFIX = "release-"
+# What a release makes at most: its snapshot, and a branch to rehearse on or the state before a restore.
+BRANCHES_NEEDED = 2
+# Their end was decided; a release that is held for a person may still need its snapshot.
+_DECIDED = {"succeeded", "failed", "rolled_back"}
+
+
+def snapshot_name(release_id: str) -> str:
+    """The name of the branch that a release keeps of production."""
+    return f"{PREFIX}{release_id}"
+
+
+@step("snapshot", timeout_s=600)
+def take_snapshot(release_id: str) -> str:
+    """Make a branch of production without compute, named after the release and expiring by itself.
+
+    Where the plan has no room left, the oldest snapshots of releases that are over are deleted first.
+
+    Returns:
+        The id of the branch.
+    """
+    given = connections.settings()
+    production = connections.production_branch(given)
+    name = snapshot_name(release_id)
+    expires_at = datetime.now(UTC) + timedelta(hours=given.snapshot_hours)
+    client = connections.neon(given)
+    if name not in {branch.name for branch in client.branches()}:
+        for branch in to_delete(given, client.branches()) or ():
+            client.delete_branch(branch.id)
+            note(release_id, "old snapshot deleted", branch_name=branch.name)
+    with recorded(release_id, "snapshot", branch=name, expires_at=expires_at.isoformat(timespec="seconds")) as entry:
+        branch = client.create_branch(name, parent_id=production.id, compute=False, expires_at=expires_at)
+        entry.result({"branch": name, "branch_id": branch.id, "lsn": branch.parent_lsn})
+    return branch.id
+
+
+@step("drop snapshot", timeout_s=300)
+def drop_snapshot(release_id: str) -> None:
+    """Delete the snapshot of a release that never touched production; one that cannot be deleted expires by itself."""
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        taken = [entry for entry in ledger.steps(release_id) if entry.step == "snapshot" and entry.event == "done"]
+    name = snapshot_name(release_id)
+    try:
+        client = connections.neon(given)
+        for branch in client.branches() if taken else ():
+            if branch.name == name:
+                client.delete_branch(branch.id)
+                note(release_id, "snapshot deleted", branch_deleted=name)
+    except DeploymentError as error:
+        log.warning("%s could not be deleted, and expires by itself: %s", name, error)
+
+
+def to_delete(given: Settings, branches: Sequence[Branch]) -> tuple[Branch, ...] | None:
+    """The snapshots that have to go so that a release has room, oldest first.
+
+    Returns:
+        The branches; none where there is room; None where there is too little room even without the old snapshots.
+    """
+    missing = len(branches) + BRANCHES_NEEDED - given.neon_branch_limit
+    if missing <= 0:
+        return ()
+    with connections.ledger(given) as ledger:
+        over = _over(Past.read(ledger, given.target))
+    named = {branch.name: branch for branch in branches}
+    old = [named[snapshot_name(each)] for each in over if snapshot_name(each) in named][given.snapshots_kept :]
+    return tuple(reversed(old))[:missing] if len(old) >= missing else None
+
+
+def _over(past: Past) -> list[str]:
+    """The releases that need their snapshot no more, newest first: nobody will go back to before them."""
+    over: list[str] = []
+    superseded = False
+    for each in past.releases:
+        untouched = each.state == "abandoned" and not past.begun(each, *FORWARD)
+        if each.state in _DECIDED or untouched or (superseded and each.state != "running"):
+            over.append(each.id)
+        superseded = superseded or (each.state == "succeeded" and past.begun(each, "promote"))
+    return over

@@ -1,0 +1,83 @@
+"""Staging deploy: the same revisions and the same build as production will get, on a copy."""
+
+from deployments.errors import DeploymentError
+from deployments.git.repository import Commit
+from deployments.settings import Settings
+from deployments.vercel.client import Deployment
+from migrations.errors import MigrationError
+from tasks import builds, catalogue, connections, revisions
+from tasks.errors import StagingFailed
+from tasks.record import recorded
+from tasks.step import step
+
+
+@step("reset staging", timeout_s=900)
+def reset_staging(release_id: str) -> None:
+    """Make staging a fresh copy of production. What was in staging is lost."""
+    given = connections.settings()
+    with recorded(release_id, "reset staging", branch_name=given.neon_staging_branch):
+        _reset(given)
+
+
+def _reset(given: Settings) -> None:
+    production = connections.production_branch(given)
+    staging = connections.staging_branch(given)
+    connections.neon(given).restore(staging.id, source_branch_id=production.id)
+    with connections.ledger(given) as ledger:
+        kept = ledger.recorded_catalog(given.target, "production")
+        if kept is not None:
+            ledger.record_catalog(
+                given.target,
+                "staging",
+                release_id=kept.release_id,
+                revision=kept.revision,
+                digest=kept.digest,
+                catalog_json=kept.catalog_json,
+            )
+
+
+@step("migrate staging", timeout_s=1800)
+def migrate_staging(release_id: str, commit: Commit, target_revision: str) -> tuple[str, ...]:
+    """Apply the pending revisions to staging.
+
+    Returns:
+        The revisions applied, in order.
+
+    Raises:
+        StagingFailed: a revision did not go through.
+    """
+    given = connections.settings()
+    dsn = connections.owner_dsn(given, connections.staging_branch(given))
+    with recorded(release_id, "migrate staging", target_revision=target_revision) as entry:
+        with catalogue.followed(given, release_id, "staging", dsn, connections.history(given, commit)):
+            try:
+                done = revisions.apply(given, release_id, commit, dsn, target_revision)
+            except MigrationError as error:
+                raise StagingFailed(f"staging: {error}", transient=error.transient) from error
+        entry.result(revisions.as_json(done))
+    return tuple(one.revision for one in done)
+
+
+@step("deploy staging", timeout_s=1800)
+def deploy_staging(release_id: str, commit: Commit) -> Deployment:
+    """Build the commit's application as a preview over staging's database.
+
+    Raises:
+        StagingFailed: the build did not become ready.
+    """
+    given = connections.settings()
+    with recorded(release_id, "deploy staging", commit=commit.sha) as entry:
+        try:
+            built = builds.build(given, release_id, commit, environment="staging")
+        except DeploymentError as error:
+            raise StagingFailed(f"staging: {error}", transient=error.transient) from error
+        entry.result({"deployment": built.id, "url": built.url})
+    return built
+
+
+@step("roll back staging", timeout_s=900)
+def roll_back_staging(release_id: str) -> None:
+    """Bring staging back to what production is; production itself is not touched."""
+    given = connections.settings()
+    with recorded(release_id, "roll back staging", branch_name=given.neon_staging_branch):
+        _reset(given)

@@ -1,0 +1,174 @@
+"""Status: what stands in each environment, before anything is touched."""
+
+import logging
+from collections.abc import Iterable
+
+from deployments.application import endpoints
+from deployments.errors import DeploymentError
+from deployments.git.repository import Commit
+from deployments.neon.client import Branch
+from deployments.settings import Settings
+from migrations.database.session import reader
+from migrations.drift.comparison import DriftFinding, find_drift
+from migrations.errors import MigrationError
+from migrations.history.revisions import History, state
+from tasks import builds, catalogue, connections
+from tasks.errors import NotReady
+from tasks.step import step
+from tasks.steps.snapshot import to_delete
+from tasks.values import EnvironmentStatus, RestorePoint, Survey
+
+log = logging.getLogger(__name__)
+
+
+@step("resolve ref", timeout_s=120)
+def resolve_ref(ref: str) -> Commit:
+    """Find the commit that a ref names.
+
+    Raises:
+        RefNotFound: no branch, tag or commit of that name.
+        RepositoryUnreachable: the repository cannot be read.
+    """
+    return connections.repository(connections.settings()).resolve(ref)
+
+
+@step("status", timeout_s=300)
+def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Survey:
+    """Look at every environment and refuse what would not end well.
+
+    Args:
+        commit: the commit to release.
+        target_revision: revision to migrate to, or `head`.
+        reset_staging: whether staging will be replaced before it is used, so that its state does not matter.
+
+    Raises:
+        NotReady: drift, edited or unknown revisions, no room for a branch, a target behind production, or a connection
+            string that leads elsewhere.
+        UnknownRevision: the commit has no such revision.
+    """
+    given = connections.settings()
+    history = connections.history(given, commit)
+    target = history.resolve(target_revision)
+    production = look_at(given, given.neon_production_branch, "production", history, target, takes_over=True)
+    staging = look_at(given, given.neon_staging_branch, "staging", history, target, takes_over=True)
+    serving = connections.vercel(given).production_deployment()
+    findings = list(_stopping(production))
+    if not reset_staging:
+        findings += [f"{text} (or start the release with reset_staging)" for text in _stopping(staging)]
+    if target in history.path_ids(production.revisions) and production.revisions != (target,):
+        findings.append(f"production stands at {', '.join(production.revisions)}, beyond the target {target}")
+    if production.branch_id == staging.branch_id:
+        findings.append("NEON_PRODUCTION_BRANCH and NEON_STAGING_BRANCH name one branch")
+    findings += builds.wrong_ways(given, reset_staging=reset_staging)
+    served = serving is not None and serving.commit_sha == commit.sha
+    # What serves already is at most validated again: that needs no branch.
+    findings += () if served and not production.pending else _room(given)
+    health = endpoints.health(connections.production_url(given), bypass=None) if serving else None
+    if health is not None and health.maintenance:
+        findings.append("production is in maintenance mode: finish what it is for, then switch it off")
+    if findings:
+        raise NotReady("the release cannot start: " + "; ".join(findings) + ". Nothing was touched.")
+    return Survey(
+        production=production,
+        staging=staging,
+        target_revision=target,
+        serving_deployment_id=serving.id if serving else None,
+        serving_commit=serving.commit_sha if serving else None,
+        warnings=(
+            *((f"production is not healthy now: {health.detail}",) if health and not health.healthy else ()),
+            *(f"production: {_sentence(finding)}" for finding in production.drift if not finding.stops),
+            *(
+                f"{environment.name}: {name} was changed by hand, and a revision of this release takes it over"
+                for environment in (production, staging)
+                for name in environment.taken_over
+            ),
+        ),
+    )
+
+
+def serving_deployment_id() -> str | None:
+    """The deployment that production's address serves now; None before the first."""
+    serving = connections.vercel(connections.settings()).production_deployment()
+    return serving.id if serving else None
+
+
+def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None:
+    """Revisions that stand in production and did not at the restore point, oldest first; None where it is unknown."""
+    try:
+        given = connections.settings()
+        history = connections.history(given, commit)
+        with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+            stands = state(connection, history).current
+    except (DeploymentError, MigrationError):
+        log.exception("the revisions of production cannot be read")
+        return None
+    before = set(history.path_ids(point.revisions))
+    return tuple(revision for revision in history.path_ids(stands) if revision not in before)
+
+
+def look_at(
+    given: Settings, branch_name: str, name: str, history: History, target: str, *, takes_over: bool = False
+) -> EnvironmentStatus:
+    """Read the state of one environment against a history.
+
+    Args:
+        branch_name: Neon branch of the environment.
+        name: `production` or `staging`.
+        history: revisions to hold it against.
+        target: revision up to which pending ones are counted.
+        takes_over: whether these are about to be released: a change by hand that they promise too is no drift then.
+    """
+    branch = connections.neon(given).branch(branch_name)
+    dsn = connections.owner_dsn(given, branch)
+    with reader(dsn) as connection:
+        stands = state(connection, history, target=target)
+        live = catalogue.Live.read(connection, history)
+    must = catalogue.expected(given, name, history, live)
+    known = () if must.grants else ("grant",)
+    expected = must.catalog and must.catalog.without(*known)
+    over = catalogue.taken_over(given, history, expected, live, target) if takes_over and expected else ()
+    drift = find_drift(
+        live.catalog.without(*known),
+        expected and expected.changed(over),
+        stands,
+        unknown=(must.why, must.advice) if must.why else None,
+    )
+    return EnvironmentStatus(
+        name=name,
+        branch_id=branch.id,
+        revisions=stands.current,
+        pending=tuple(revision.id for revision in stands.pending or ()),
+        drift=tuple(finding for finding in drift if finding.kind != "pending"),
+        taken_over=tuple(f"{one.kind} {one.name}" for one in over),
+    )
+
+
+def _stopping(environment: EnvironmentStatus) -> list[str]:
+    return [f"{environment.name}: {_sentence(finding)}" for finding in environment.drift if finding.stops]
+
+
+def _sentence(finding: DriftFinding) -> str:
+    return f"{finding.kind} {finding.subject}: {finding.detail}; {finding.advice}"
+
+
+def _room(given: Settings) -> list[str]:
+    branches = connections.neon(given).branches()
+    roots = [branch for branch in branches if branch.parent_id is None]
+    found: list[str] = []
+    if to_delete(given, branches) is None:
+        found.append(
+            f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a release with its way back needs 2: "
+            f"delete some ({_deletable(given, branches)})"
+        )
+    if len(roots) + 1 > given.neon_root_branch_limit:
+        found.append(
+            f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
+            f"delete a kept state that is no longer needed ({_deletable(given, roots)})"
+        )
+    return found
+
+
+def _deletable(given: Settings, branches: Iterable[Branch]) -> str:
+    """The branches that somebody may delete: neither environment's, nor protected."""
+    stay = {given.neon_production_branch, given.neon_staging_branch}
+    return ", ".join(branch.name for branch in branches if branch.name not in stay and not branch.protected) or "none"

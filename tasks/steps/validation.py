@@ -1,0 +1,132 @@
+"""Validation: is every row there, is the schema what was promised, and do users get answers?"""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from deployments.application import endpoints
+from deployments.application.address_watch import Observation, watch
+from deployments.git.repository import Commit
+from deployments.settings import Settings
+from deployments.vercel.client import RequestCounts
+from migrations.catalog.contents import Catalog, read_catalog
+from migrations.checks import run_checks
+from migrations.checks.users import users_seen
+from migrations.database.session import reader
+from tasks import catalogue, connections, verdicts
+from tasks.record import recorded
+from tasks.step import step
+from tasks.values import RestorePoint, Verdict
+
+SLICE_S = 5.0
+
+
+@step("validate database", timeout_s=900)
+def validate_database(
+    release_id: str, commit: Commit, revisions: tuple[str, ...], point: RestorePoint, *, unchanged: bool = False
+) -> tuple[Verdict, ...]:
+    """Hold production's catalogue and rows against what they must be and what was there before.
+
+    Args:
+        commit: the commit whose revisions stand in production.
+        revisions: the revisions that production must be at.
+        point: the restore point; its baseline tells what was wrong already.
+        unchanged: compare with the catalogue of the restore point, instead of with the one that was recorded or kept
+            last and what the revisions since have made of it.
+    """
+    given = connections.settings()
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with recorded(release_id, "validate database", revisions=list(revisions)) as entry:
+        with reader(dsn) as connection:
+            live = read_catalog(connection)
+        must = (
+            catalogue.Expected(Catalog.from_json(point.catalog_json))
+            if unchanged
+            else _expected(given, dsn, commit, revisions)
+        )
+        # A check needs to know what there is; where that cannot be told, the catalogue's verdict says so.
+        promised = must.catalog or live
+        found = run_checks(dsn, promised=promised, row_counts=point.seal.row_counts, loss_limit=given.row_loss_limit)
+        # Roles are given their grants outside of releases, so these are compared only where nothing may have changed.
+        ignored = () if unchanged else ("grant",)
+        judged = (
+            verdicts.catalogue(must.catalog and must.catalog.without(*ignored), live.without(*ignored), must.why),
+            *(verdicts.check(point, result) for result in found),
+        )
+        entry.result({"verdicts": [verdicts.as_json(v) for v in judged]})
+    return judged
+
+
+def _expected(given: Settings, dsn: str, commit: Commit, revisions: tuple[str, ...]) -> catalogue.Expected:
+    history = connections.history(given, commit)
+    with reader(dsn) as connection:
+        live = catalogue.Live.read(connection, history)
+    return catalogue.expected(given, "production", history, replace(live, revisions=revisions))
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a watch window measures.
+
+    Attributes:
+        seconds: its length.
+        since: users active after this moment are counted, where they are expected; by the clock of the database.
+        deployment_id: the deployment whose real requests are counted.
+        expect_users: whether users must have been seen; a first release has none yet.
+    """
+
+    seconds: float
+    since: datetime
+    deployment_id: str
+    commit_sha: str | None
+    expect_users: bool
+
+
+@step("watch production", timeout_s=4000, retries=0)
+def watch_production(release_id: str, window: Window) -> tuple[Verdict, ...]:
+    """Watch production until the window closes, or until it is plain that the build is not fit."""
+    given = connections.settings()
+    with recorded(release_id, "watch production", seconds=window.seconds, deployment=window.deployment_id) as entry:
+        health = endpoints.health(connections.production_url(given), bypass=None)
+        observed, counted = _observe(given, window)
+        users = _users(given, window) if window.expect_users else None
+        judged = (
+            verdicts.health(health, window.commit_sha),
+            verdicts.latency(given, observed),
+            verdicts.errors(given, observed, counted, expect_traffic=window.expect_users),
+            *((verdicts.users_seen(given, users),) if window.expect_users else ()),
+        )
+        entry.result({"verdicts": [verdicts.as_json(v) for v in judged]})
+    return judged
+
+
+def _observe(given: Settings, window: Window) -> tuple[Observation, RequestCounts | None]:
+    """Probe from outside in slices while the platform's log of real requests is read beside it."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        counting = pool.submit(
+            connections.vercel(given).runtime_requests, window.deployment_id, seconds=window.seconds + 1, stop=stop
+        )
+        try:
+            observed = Observation()
+            ends = time.monotonic() + window.seconds
+            while (left := ends - time.monotonic()) > 0 and not _hopeless(given, observed):
+                observed = observed.plus(
+                    watch(connections.production_url(given), seconds=min(SLICE_S, left), rate=given.watch_rate)
+                )
+        finally:
+            stop.set()
+        return observed, counting.result()
+
+
+def _hopeless(given: Settings, observed: Observation) -> bool:
+    """A build whose errors can no longer come under the limit within the window is not watched to its end."""
+    return observed.errors >= 10 and observed.errors > observed.requests * given.error_rate_limit * 10
+
+
+def _users(given: Settings, window: Window) -> int | None:
+    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    with reader(dsn) as connection:
+        return users_seen(connection, window.since)

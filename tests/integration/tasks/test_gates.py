@@ -1,0 +1,298 @@
+"""What may be rolled back, kept, or counts as good, over a real ledger and every state that production may be in."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from deployments.ledger import EndState, Ledger, Release, ReleaseNotFound, ReleaseRunning
+from deployments.settings import Settings
+from migrations.restore.restore_point import Seal
+from tasks import gates, present, record
+from tasks.errors import NotReady
+from tasks.past import KEPT, WATCHED, Standing
+from tasks.values import RestorePoint
+from tests.integration.deployments.ledger.test_ledger_commands import SETTINGS
+
+TARGET = "production"
+
+
+class Story:
+    """Releases as the ledger has them, and what stands in production."""
+
+    def __init__(self, ledger: Ledger, patch: pytest.MonkeyPatch) -> None:
+        self.ledger = ledger
+        self.patch = patch
+
+    def begin(self, *, undoes: Release | None = None, ref: str = "v2") -> Release:
+        return self.ledger.begin_release(
+            target=TARGET,
+            ref=ref,
+            commit_sha="5d1c" * 10,
+            target_revision="head",
+            requested_by=record.asked_back(undoes.id, "a test") if undoes else "flow run brave-fox",
+            flow_run_id=None,
+            lease_s=60,
+        )
+
+    def end(self, release: Release, state: EndState | None) -> Release:
+        if state is None:
+            self.die()
+            return self.ledger.abandon(release.id, reason="a test", by="ana")
+        return self.ledger.end_release(release.id, state, f"{state} by a test")
+
+    def release(self, state: EndState | None, *acts: str, serving: str | None = "dpl_0") -> Release:
+        """A release that sealed a restore point, did some acts, and ended; abandoned where no state is given."""
+        begun = self.begin()
+        self.ledger.note(begun.id, "plan")
+        if acts:
+            self.seal(begun, serving)
+        self.act(begun, *acts)
+        return self.end(begun, state)
+
+    def act(self, release: Release, *acts: str) -> None:
+        for act in acts:
+            with self.ledger.step(release.id, act, {"deployment": f"dpl_{release.id}"}):
+                pass
+
+    def seal(self, release: Release, serving: str | None) -> None:
+        at = datetime(2026, 11, 27, tzinfo=UTC)
+        point = RestorePoint(
+            production_branch_id="br_1",
+            snapshot_branch_id="br_2",
+            seal=Seal("0/1", "1:1:", (), at, 1, {}),
+            catalog_digest="",
+            catalog_json="[]",
+            revisions=("a",),
+            serving_deployment_id=serving,
+            baseline=(),
+            target_revision="b",
+        )
+        with self.ledger.step(release.id, record.RESTORE_POINT) as entry:
+            entry.result(record.restore_point_json(point))
+
+    def rollback(self, of: Release, state: EndState | None, *acts: str) -> Release:
+        begun = self.begin(undoes=of)
+        self.act(begun, *acts)
+        return self.end(begun, state)
+
+    def die(self) -> None:
+        """Let every process that held a release be gone."""
+
+        def gone(_: str) -> str:
+            return "gone"
+
+        self.patch.setattr("deployments.ledger.releases.holder_state", gone)
+
+    def stands(self, found: Standing) -> None:
+        def read(_: Settings) -> Standing:
+            return found
+
+        self.patch.setattr(Standing, "read", read)
+
+    def production(self, *, schema_of: Release | None = None, build_of: Release | None = None) -> None:
+        """Say what stands in production."""
+        releases = frozenset({schema_of.id} if schema_of else ())
+        serving = f"dpl_{build_of.id}" if build_of else "dpl_0"
+        self.stands(Standing(releases, serving))
+
+    def down(self) -> None:
+        """Neither production's database nor what it serves can be asked."""
+        self.stands(Standing(None, None))
+
+
+MOVED = ("migrate production", "promote", WATCHED)
+
+
+@pytest.fixture
+def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    for name, value in {**SETTINGS, "LEDGER_URL": url, "PILOTAGE_TARGET": TARGET}.items():
+        monkeypatch.setenv(name, value)
+    with Ledger.open(url) as opened:
+        yield Story(opened, monkeypatch)
+
+
+def test_what_changed_nothing_since_bars_no_rollback(story: Story) -> None:
+    wanted = story.release("undecided", *MOVED)
+    story.release("succeeded")
+    story.release("failed")
+    story.release("rolled_back", "migrate production")
+    story.rollback(wanted, "undecided")
+    story.rollback(wanted, None, "roll back application")
+    story.production(schema_of=wanted, build_of=wanted)
+    for way in ("application", "data"):
+        assert gates.to_undo(wanted.id, way).nothing == ""
+    story.down()
+    assert gates.to_undo(wanted.id, "data").nothing == ""
+
+
+@pytest.mark.parametrize("state", ["succeeded", "undecided", None])
+@pytest.mark.parametrize("stands", ["schema", "build"])
+@pytest.mark.parametrize("down", [False, True])
+def test_a_later_release_that_stands_bars_it_and_is_named(
+    story: Story, state: EndState | None, stands: str, down: bool
+) -> None:
+    wanted = story.release("succeeded", *MOVED)
+    later = story.release(state, "migrate production" if stands == "schema" else "promote")
+    if down:
+        story.down()
+    elif stands == "schema":
+        story.production(schema_of=later, build_of=wanted)
+    else:
+        story.production(schema_of=wanted, build_of=later)
+    with pytest.raises(NotReady, match=f"{later.id} came after it.*`pilotage rollback {later.id}`"):
+        gates.to_undo(wanted.id, "data")
+    assert gates.to_undo(later.id, "data").nothing == ""
+
+
+def test_the_data_are_restored_after_the_application_was_rolled_back_and_once(story: Story) -> None:
+    wanted = story.release("succeeded", *MOVED)
+    first = story.rollback(wanted, "rolled_back", "roll back application")
+    story.production(schema_of=wanted)
+    assert first.id in gates.to_undo(wanted.id, "application").nothing
+    assert f"`pilotage rollback {wanted.id} --way data`" in gates.to_undo(wanted.id, "application").nothing
+    assert gates.to_undo(wanted.id, "data").nothing == ""
+    story.rollback(wanted, "rolled_back", "restore production", "receipt")
+    story.production()
+    assert "has taken" in gates.to_undo(wanted.id, "data").nothing
+    assert "has taken" in gates.to_undo(wanted.id, "application").nothing
+
+
+@pytest.mark.parametrize("left", ["nothing", "receipt", "protection", "maintenance"])
+@pytest.mark.parametrize("way", ["application", "data"])
+def test_what_a_way_back_has_left_is_done_by_the_next_try(
+    story: Story, way: Literal["application", "data"], left: str
+) -> None:
+    def refused(_: Settings) -> bool:
+        return left == "maintenance"
+
+    wanted = story.release("succeeded", *MOVED)
+    acts = ("restore production", "roll back application", *(("receipt",) if left != "receipt" else ()))
+    back = story.rollback(wanted, "rolled_back", *acts)
+    story.ledger.note(back.id, "protection lifted", {"branch_id": "br_1", "protection_lifted": True})
+    if left != "protection":
+        story.ledger.note(back.id, "protection set", {"protection_lifted": False})
+    story.patch.setattr(present, "maintenance", refused)
+    story.production()
+    assert (gates.to_undo(wanted.id, way).nothing != "") is (left == "nothing")
+
+
+def test_what_restores_to_later_points_have_taken_is_on_branches_of_theirs(story: Story) -> None:
+    def restore(release: Release, branch: str) -> None:
+        with story.ledger.step(release.id, "restore production", {"branch": branch}) as entry:
+            entry.result({"branch": branch})
+
+    wanted = story.release("succeeded", *MOVED)
+    assert gates.kept_since(wanted.id) == ()
+    itself = story.begin()
+    restore(itself, "before-rollback-b")
+    story.end(itself, "rolled_back")
+    later = story.release("succeeded", *MOVED)
+    undone = story.begin(undoes=later)
+    restore(undone, "before-rollback-a")
+    story.end(undone, "rolled_back")
+    own = story.begin(undoes=wanted)
+    restore(own, "before-rollback-own")
+    story.end(own, "undecided")
+    assert gates.kept_since(wanted.id) == ("before-rollback-a", "before-rollback-b")
+    assert gates.kept_since(later.id) == ("before-rollback-own",)
+
+
+@pytest.mark.parametrize("state", ["undecided", None])
+@pytest.mark.parametrize("way", ["application", "data"])
+def test_a_rollback_that_broke_off_is_run_again_even_where_nothing_of_the_release_stands(
+    story: Story, state: EndState | None, way: str
+) -> None:
+    wanted = story.release("succeeded", *MOVED)
+    broken = story.rollback(wanted, state, "restore production", "roll back application")
+    story.production()
+    assert gates.to_undo(wanted.id, "data").nothing == ""
+    with pytest.raises(NotReady, match=f"`pilotage rollback {wanted.id}`"):
+        gates.to_undo(broken.id, "data")
+
+
+def test_what_cannot_be_rolled_back_says_what_can(story: Story) -> None:
+    first = story.release("succeeded", *MOVED, serving=None)
+    story.production(schema_of=first, build_of=first)
+    with pytest.raises(NotReady, match="is the first one"):
+        gates.to_undo(first.id, "application")
+    nothing = story.release("succeeded")
+    with pytest.raises(NotReady, match=r"sealed no restore point.*There is no release to roll back"):
+        gates.to_undo(nothing.id, "application")
+    wanted = story.release("undecided", *MOVED)
+    story.production(schema_of=wanted, build_of=wanted)
+    with pytest.raises(NotReady, match=f"sealed no restore point.*`pilotage rollback {wanted.id}`"):
+        gates.to_undo(nothing.id, "application")
+    back = story.rollback(wanted, "rolled_back", "roll back application")
+    with pytest.raises(NotReady, match=r"is a rollback of .*`pilotage release start v2`"):
+        gates.to_undo(back.id, "application")
+    with pytest.raises(ReleaseNotFound):
+        gates.to_undo("nobody", "application")
+
+
+@pytest.mark.parametrize("way", ["application", "data"])
+def test_what_rolled_itself_back_has_nothing_left_to_roll_back(story: Story, way: str) -> None:
+    wanted = story.release("rolled_back", "migrate production")
+    story.production()
+    assert f"{wanted.id} has taken" in gates.to_undo(wanted.id, "data").nothing
+
+
+def test_a_dead_run_in_the_way_is_to_be_abandoned(story: Story) -> None:
+    wanted = story.release("succeeded", *MOVED)
+    dead = story.begin(undoes=wanted)
+    story.die()
+    story.production(build_of=wanted)
+    for refused in (wanted, dead):
+        with pytest.raises(ReleaseRunning, match=f"`pilotage release abandon {dead.id}`"):
+            gates.to_undo(refused.id, "data")
+        with pytest.raises(ReleaseRunning, match=f"`pilotage release abandon {dead.id}`"):
+            gates.to_keep(refused.id)
+
+
+def test_a_build_is_good_once_it_was_watched_to_the_end_of_a_release_that_succeeded_or_kept(story: Story) -> None:
+    held = story.release("undecided", *MOVED)
+    story.release("succeeded")
+    build = f"dpl_{held.id}"
+    found = gates.served(build)
+    assert (found.good, found.release_id, found.contracted) == (False, held.id, False)
+    assert found.point is not None
+    again = story.begin()
+    with story.ledger.step(again.id, WATCHED, {"deployment": build}):
+        pass
+    assert not gates.served(build).good
+    story.end(again, "succeeded")
+    assert gates.served(build).good
+    kept = story.release("undecided", *MOVED)
+    story.ledger.note(kept.id, KEPT, {"deployment": f"dpl_{kept.id}"})
+    assert gates.served(f"dpl_{kept.id}").good
+    assert gates.served("dpl_of_nobody") == gates.Served(good=False)
+
+
+@pytest.mark.parametrize("state", ["undecided", None])
+def test_what_was_left_open_is_kept_where_nothing_changed_production_since(
+    story: Story, state: EndState | None
+) -> None:
+    held = story.release(state, *MOVED)
+    story.release("failed")
+    story.rollback(held, "undecided")
+    assert gates.to_keep(held.id).id == held.id
+    broken = story.rollback(held, "undecided", "restore production")
+    with pytest.raises(NotReady, match=f"`pilotage release keep {broken.id}`"):
+        gates.to_keep(held.id)
+    assert gates.to_keep(broken.id).id == broken.id
+    story.ledger.note(broken.id, KEPT)
+    with pytest.raises(NotReady, match="kept already"):
+        gates.to_keep(broken.id)
+
+
+def test_what_leaves_nothing_to_decide_is_not_kept(story: Story) -> None:
+    for ended in ("succeeded", "rolled_back", "failed"):
+        with pytest.raises(NotReady, match=f"ended as {ended}"):
+            gates.to_keep(story.release(ended, *MOVED).id)
+    with pytest.raises(NotReady, match="changed nothing in production"):
+        gates.to_keep(story.release("undecided").id)
+    with pytest.raises(ReleaseNotFound):
+        gates.to_keep("nobody")
