@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from migrations.checks import CheckResult
+from migrations.checks.result import CheckResult
 from migrations.drift.comparison import DriftFinding
 from migrations.restore.restore_point import Seal
 

@@ -5,8 +5,8 @@ from deployments.application.endpoints import Health
 from deployments.settings import Settings
 from deployments.vercel.runtime_log import RequestCounts
 from migrations.catalog.contents import Catalog, difference
-from migrations.checks import CheckResult
 from migrations.checks.counts import NAME as COUNTS
+from migrations.checks.result import CheckResult
 from tasks.values import RestorePoint, Subject, Verdict
 
 

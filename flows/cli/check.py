@@ -14,7 +14,10 @@ from flows.cli.console.database import Environment, owner_dsn
 from flows.cli.console.failing import clearly
 from flows.cli.console.project import AsJson, Config, ScriptLocation, UrlVariable, chosen, revision_folders
 from flows.cli.console.throwaway_server import server_for_throwaways
-from migrations.authoring.consistency import CheckResult, check_live, check_parents, check_revisions
+from migrations.authoring.consistency.finding import CheckResult
+from migrations.authoring.consistency.live import check_live
+from migrations.authoring.consistency.parents import check_parents
+from migrations.authoring.consistency.revision_checks import check_revisions
 from migrations.history.project import history_for
 from migrations.history.revisions import History
 from migrations.models import Base

@@ -20,13 +20,16 @@ from flows.cli.console.throwaway_server import server_for_throwaways
 from migrations.database.session import reader
 from migrations.errors import MigrationError
 from migrations.history.revisions import History, current_revisions
-from migrations.lint import Context, Finding, Thresholds, lint, read_sql
+from migrations.lint.findings import Finding
+from migrations.lint.judging import lint
 from migrations.lint.live import read_context
 from migrations.lint.locations import alembic_config, load
 from migrations.lint.recorded import record_what_runs
 from migrations.lint.revisions import LintReport, lint_history
+from migrations.lint.sql_files import read_sql
 from migrations.plan.report import counted
 from migrations.recording.recorded_statements import RecordedStatement
+from migrations.sql.context import Context, Thresholds
 
 COULD_NOT_TELL = 2
 

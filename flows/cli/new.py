@@ -12,7 +12,7 @@ from flows.cli.console.database import owner_dsn
 from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.console.throwaway_server import server_for_throwaways
 from migrations.apply.migrate import upgrade
-from migrations.authoring.drafting import Draft, draft_revisions, empty_revision, write
+from migrations.authoring.drafting.draft import Draft, draft_revisions, empty_revision, write
 from migrations.errors import MigrationError
 from migrations.history.revisions import History
 from migrations.models import Base

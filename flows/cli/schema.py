@@ -7,7 +7,7 @@ import typer
 
 from flows.cli.console.failing import CommandFailed, clearly, errors
 from migrations.models import Base
-from migrations.prisma import prisma_schema
+from migrations.prisma.document import prisma_schema
 
 
 def schema(

@@ -14,7 +14,8 @@ from deployments.errors import DeploymentError, SettingsError, WrongDatabase
 from deployments.settings import Settings, load_settings
 from flows.cli.console import database, variables
 from flows.cli.console.failing import clearly
-from migrations.checks.security import Application, Finding, State
+from migrations.checks.security.checklist import Application
+from migrations.checks.security.finding import Finding, State
 from migrations.encryption.cipher import KeyRing
 from tasks.builds import application_dsn
 from tasks.connections import production_url

@@ -14,8 +14,9 @@ from flows.cli.console.disposable import refuse_unless_seedable
 from flows.cli.console.failing import CommandFailed, clearly
 from migrations.encryption.cipher import KeyRing
 from migrations.errors import place
-from migrations.seeds import Person, Seeded
-from migrations.seeds import seed as load
+from migrations.seeds.seeding import Seeded
+from migrations.seeds.seeding import seed as load
+from migrations.seeds.strategy_rows import Person
 
 console = Console(highlight=False)
 SEEDED = ("development", "staging")

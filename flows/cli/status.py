@@ -11,7 +11,9 @@ from rich.markup import escape
 from flows.cli.console.database import Environment, owner_dsn
 from flows.cli.console.failing import clearly
 from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen, revision_folders
-from migrations.authoring.consistency import Finding, check_heads, check_parents
+from migrations.authoring.consistency.finding import Finding
+from migrations.authoring.consistency.order import check_heads
+from migrations.authoring.consistency.parents import check_parents
 from migrations.database.session import reader
 from migrations.drift.comparison import CHECKSUMS, revision_findings
 from migrations.errors import place

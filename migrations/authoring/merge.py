@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from migrations.apply.migrate import upgrade
-from migrations.authoring.drafting import Part, next_ids, revision_text
+from migrations.authoring.drafting.draft import next_ids
+from migrations.authoring.drafting.files import revision_text
+from migrations.authoring.drafting.parts import Part
 from migrations.authoring.errors import NotMergeable
 from migrations.catalog.contents import Catalog, Difference, difference, read_catalog
 from migrations.database.session import reader

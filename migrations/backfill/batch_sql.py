@@ -10,6 +10,8 @@ from typing import Literal
 
 from psycopg import sql
 
+from migrations.database.literals import literal
+
 SHOWN_ROWS = 1000
 
 # A type is written with its modifier: `character` alone is character(1), and would cut keys off.
@@ -201,11 +203,6 @@ class Backfill:
 def quoted(name: str) -> str:
     """A name as an identifier."""
     return sql.Identifier(name).as_string(None)
-
-
-def literal(value: str) -> str:
-    """A text as a literal, which every driver sends as it is."""
-    return sql.Literal(value).as_string(None)
 
 
 def compared(left: Sequence[str], sign: Literal["<=", "=", ">"], right: Sequence[str], by: Sequence[KeyColumn]) -> str:

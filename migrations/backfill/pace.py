@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from migrations.backfill.batch_sql import Backfill, literal
+from migrations.backfill.batch_sql import Backfill
+from migrations.database.literals import literal
 
 log = logging.getLogger(__name__)
 

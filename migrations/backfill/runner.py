@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy import Connection
 
-from migrations.backfill.batch_sql import Backfill, KeyColumn, literal
+from migrations.backfill.batch_sql import Backfill, KeyColumn
 from migrations.backfill.errors import (
     BackfillChanged,
     BackfillIncomplete,
@@ -22,6 +22,7 @@ from migrations.backfill.errors import (
 from migrations.backfill.pace import FIRST_ROWS, Look, Looker, Pace, next_rows
 from migrations.backfill.progress import BackfillProgress, Surroundings, tell
 from migrations.backfill.state import Batch, Kept, Position, RawSession, ensure_tables, lock_holder
+from migrations.database.literals import literal
 from migrations.database.session import connect
 from migrations.disclosure.server_messages import worded
 from migrations.errors import DatabaseUnreachable, LockBudgetExceeded, RevisionFailed, is_cut

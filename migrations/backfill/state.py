@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from migrations.backfill.batch_sql import literal
+from migrations.database.literals import literal
 from migrations.database.locks import ADVISORY_KEY
 from migrations.database.raw_statements import own_cursor
 from migrations.database.tools_tables import KEEP_OURS

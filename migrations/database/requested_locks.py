@@ -11,11 +11,11 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
 from migrations.database.trace import Lock
-from migrations.lint.errors import SqlUnreadable
+from migrations.sql.errors import SqlUnreadable
 from migrations.sql.locking import ACCESS_EXCLUSIVE, SHARE_UPDATE, is_concurrent, locks
 from migrations.sql.names import Name, strings
+from migrations.sql.source_statement import LintedStatement
 from migrations.sql.statements import Reader
-from migrations.sql.values import LintedStatement
 
 # Of those that no transaction may hold, none is among these but in its concurrent form.
 _ATOMIC = (

@@ -18,7 +18,7 @@ from typing import Any
 
 import psycopg
 
-from migrations.backfill.batch_sql import literal
+from migrations.database.literals import literal
 from migrations.database.time_limits import asked_past_sqlalchemy
 
 TABLE = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from migrations.lint.hazard import Concern, Hazard
-from migrations.lint.hazards import HAZARDS
+from migrations.lint.hazard_registry import HAZARDS
 from migrations.lint.judging import lint
 from migrations.lint.sql_files import parse_sql
 

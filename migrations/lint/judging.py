@@ -8,15 +8,16 @@ from dataclasses import replace
 from postgast import nodes
 
 from migrations.lint import squawk
+from migrations.lint.findings import Finding, Waiver
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.hazards import HAZARDS
+from migrations.lint.hazard_registry import HAZARDS
 from migrations.lint.hazards.waivers import UNKNOWN, UNUSED, WITHOUT_REASON
 from migrations.sql.context import Context, Table
 from migrations.sql.effects import apply, dropped, is_temporary
 from migrations.sql.locking import locks
 from migrations.sql.names import Name
+from migrations.sql.source_statement import LintedStatement
 from migrations.sql.statements import Reader, Statement
-from migrations.sql.values import Finding, LintedStatement, Waiver
 from migrations.sql.world import World
 
 _SQUAWK = {rule: hazard for hazard in HAZARDS.values() if hazard.rule is None for rule in hazard.squawk}

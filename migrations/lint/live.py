@@ -25,10 +25,10 @@ from migrations.sql.context import (
     Table,
     TableConstraint,
     TableIndex,
+    Thresholds,
 )
 from migrations.sql.names import Name, SqlType
 from migrations.sql.routines import Parameter, Routine
-from migrations.sql.values import Thresholds
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeEngine
 from migrations.database.locks import one_migration
 from migrations.history.environments import run_env
 from migrations.history.revisions import Revision
-from migrations.sql.values import LintedStatement
+from migrations.sql.source_statement import LintedStatement
 
 _TELLING = 10
 _DOUBLES_PERCENT = frozenset({"format", "pyformat"})

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from migrations.history.revisions import Revision
 from migrations.lint.errors import RevisionUnreadable
+from migrations.lint.findings import Finding, Waiver
 from migrations.lint.hazard import Subject
 from migrations.lint.hazards.downgrade import MISSING
 from migrations.lint.offline import shown
-from migrations.sql.values import Finding, Waiver
 
 _NAME = "waivers"
 

@@ -9,6 +9,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from migrations.history.revisions import History, Revision
+from migrations.lint.findings import Finding
 from migrations.lint.hazards.downgrade import LIES
 from migrations.lint.judging import judge, known_after, waived
 from migrations.lint.offline import Written, line_of, shown, write_offline
@@ -16,7 +17,7 @@ from migrations.lint.revision_files import read_file
 from migrations.lint.ways_back import ways_back
 from migrations.recording.recorded_statements import RecordedStatement
 from migrations.sql.context import Context
-from migrations.sql.values import Finding, LintedStatement
+from migrations.sql.source_statement import LintedStatement
 
 # What runs revisions somewhere, and tells what they sent.
 Record = Callable[[], Mapping[str, Sequence[RecordedStatement]]]

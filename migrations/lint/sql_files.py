@@ -11,12 +11,13 @@ import postgast
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from migrations.lint.errors import SqlUnreadable
+from migrations.lint.findings import Waiver
+from migrations.sql.errors import SqlUnreadable
 from migrations.sql.locking import is_concurrent
 from migrations.sql.procedural import commits
 from migrations.sql.psql import without_psql
+from migrations.sql.source_statement import LintedStatement
 from migrations.sql.statements import Reader, Statement
-from migrations.sql.values import LintedStatement, Waiver
 
 _WHOLE = frozenset({int(pb.REINDEX_OBJECT_SCHEMA), int(pb.REINDEX_OBJECT_SYSTEM), int(pb.REINDEX_OBJECT_DATABASE)})
 _SECTION = re.compile(r"^--[ \t]*(\d+[\w.-]*\.sql)[ \t]*$", re.MULTILINE)

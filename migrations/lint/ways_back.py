@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrations.history.revisions import Revision
+from migrations.lint.findings import Finding
 from migrations.lint.hazard import Subject
 from migrations.lint.hazards.downgrade import LIES
 from migrations.lint.offline import shown
@@ -16,8 +17,8 @@ from migrations.sql.context import Column, Context, Table
 from migrations.sql.effects import apply
 from migrations.sql.names import Name
 from migrations.sql.objects import Object, change
+from migrations.sql.source_statement import LintedStatement
 from migrations.sql.statements import Reader, Statement
-from migrations.sql.values import Finding, LintedStatement
 from migrations.sql.world import World
 
 _LONGEST_NAME = 64

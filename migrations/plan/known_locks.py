@@ -9,12 +9,12 @@ from postgast import nodes
 from postgast.nodes.base import AstNode
 
 from migrations.database.trace import STRENGTH, Lock
-from migrations.lint.errors import SqlUnreadable
 from migrations.recording.recorded_statements import RecordedStatement
+from migrations.sql.errors import SqlUnreadable
 from migrations.sql.locking import locks
 from migrations.sql.names import Name
+from migrations.sql.source_statement import LintedStatement
 from migrations.sql.statements import Reader
-from migrations.sql.values import LintedStatement
 
 
 def with_known_locks(statements: Sequence[RecordedStatement]) -> tuple[RecordedStatement, ...]:

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from migrations.history.revisions import History
-from migrations.lint import Context, Finding
+from migrations.lint.findings import Finding
 from migrations.lint.live import read_context
 from migrations.lint.revisions import lint_recorded
 from migrations.plan.planned_revisions import Plan
+from migrations.sql.context import Context
 
 
 def lint_plan(plan: Plan, history: History, dsn: str | None) -> tuple[Finding, ...]:

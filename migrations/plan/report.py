@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from migrations.lint import Finding
+from migrations.lint.findings import Finding
 from migrations.plan.known_locks import strongest
 from migrations.plan.planned_revisions import Plan, PlannedRevision
 from migrations.recording.recorded_statements import RecordedStatement

@@ -8,7 +8,7 @@ from dataclasses import replace
 import psycopg
 
 from migrations.apply.migrate import upgrade
-from migrations.checks import run_checks
+from migrations.checks.integrity import run_checks
 from migrations.database.session import connect
 from migrations.database.trace import Trace
 from migrations.disclosure.statement_shapes import shape

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from pydantic import TypeAdapter, ValidationError
 
-from migrations.checks import CheckResult
+from migrations.checks.result import CheckResult
 from migrations.database.trace import HeldLock, TracedStatement
 from migrations.disclosure.statement_shapes import shape
 from migrations.errors import EvidenceUnreadable

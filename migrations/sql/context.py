@@ -8,7 +8,6 @@ from typing import Literal
 
 from migrations.sql.names import Name, SqlType
 from migrations.sql.routines import Routine
-from migrations.sql.values import Thresholds
 
 RelationKind = Literal["table", "partitioned", "view", "materialized view"]
 ConstraintKind = Literal["check", "foreign key", "unique", "primary key", "exclude", "not null"]
@@ -139,6 +138,25 @@ class SeenStatement:
 
     query: str
     calls: int
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From when on a table is large, or busy.
+
+    Attributes:
+        rows: rows from which on a table is large.
+        size_bytes: bytes from which on a table is large, its indexes included.
+        writes: rows written since the statistics were reset, from which on a table is hot.
+        calls: calls of one statement since the statistics were reset, from which on its tables are hot.
+        key_used: part of an integer key's range from which on it is about to run out.
+    """
+
+    rows: int = 10_000
+    size_bytes: int = 10 * 1024 * 1024
+    writes: int = 10_000
+    calls: int = 10_000
+    key_used: float = 0.6
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from migrations.lint.errors import SqlUnreadable
+from migrations.sql.errors import SqlUnreadable
 
 # A command of psql stands at the beginning of a line; `\.` ends the rows of a COPY.
 _COMMAND = re.compile(r"\\(?P<name>[A-Za-z_!?]+)(?P<rest>.*)")

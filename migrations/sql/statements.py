@@ -10,12 +10,12 @@ import postgast
 from postgast import nodes
 from postgast.nodes.base import AstNode
 
-from migrations.lint.errors import SqlUnreadable
 from migrations.sql import procedural
 from migrations.sql.blocks import Piece
+from migrations.sql.errors import SqlUnreadable
 from migrations.sql.names import Name
 from migrations.sql.routines import Routine, routine
-from migrations.sql.values import LintedStatement
+from migrations.sql.source_statement import LintedStatement
 
 _DEEPEST = 5
 

@@ -10,7 +10,7 @@ from migrations.database.session import reader
 from migrations.errors import ContractBelowExpand
 from migrations.history.project import history_for
 from migrations.history.revisions import current_revisions
-from migrations.lint import Finding
+from migrations.lint.findings import Finding
 from migrations.plan.lint import lint_plan, unwaived
 from migrations.plan.planned_revisions import Plan, make_plan
 from migrations.plan.report import render

@@ -7,7 +7,7 @@ from deployments.errors import DeploymentError
 from deployments.git.repository import Commit
 from deployments.vercel.client import Deployment
 from migrations.catalog.contents import read_catalog
-from migrations.checks import run_checks
+from migrations.checks.integrity import run_checks
 from migrations.checks.users import clock
 from migrations.database.session import reader
 from migrations.errors import MigrationError

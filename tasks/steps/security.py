@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from deployments.application.defence import Defence
 from deployments.application.defences import encrypts_copies, limits_rate, validates_input
 from deployments.git.tracked_secrets import no_secrets_tracked
-from migrations.checks.security import Application, Finding, State, check_database
+from migrations.checks.security.checklist import Application, check_database
+from migrations.checks.security.finding import Finding, State
 from migrations.encryption.cipher import KeyRing
 
 _STATES = {True: State.HOLDS, False: State.BROKEN, None: State.CANNOT_TELL}

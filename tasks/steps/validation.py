@@ -12,7 +12,7 @@ from deployments.git.repository import Commit
 from deployments.settings import Settings
 from deployments.vercel.client import RequestCounts
 from migrations.catalog.contents import Catalog, read_catalog
-from migrations.checks import run_checks
+from migrations.checks.integrity import run_checks
 from migrations.checks.users import users_seen
 from migrations.database.session import reader
 from tasks import catalogue, connections, verdicts

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from migrations.authoring.consistency import check_parents
+from migrations.authoring.consistency.parents import check_parents
 from migrations.errors import HistoryUnreadable
 from migrations.history.project import environment_of
 from migrations.history.revisions import History

@@ -10,7 +10,7 @@ from deployments.application.endpoints import Health
 from deployments.settings import Settings
 from deployments.vercel.runtime_log import RequestCounts
 from migrations.catalog.contents import Catalog, CatalogObject
-from migrations.checks import CheckResult
+from migrations.checks.result import CheckResult
 from migrations.restore.restore_point import Seal
 from tasks import verdicts
 from tasks.values import RestorePoint, Subject

@@ -14,7 +14,7 @@ import pytest
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import Progress, downgrade, upgrade
 from migrations.catalog.contents import read_catalog
-from migrations.checks import run_checks
+from migrations.checks.integrity import run_checks
 from migrations.database.session import reader
 from migrations.errors import RevisionFailed
 from migrations.history.revisions import History

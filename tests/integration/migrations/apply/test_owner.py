@@ -15,7 +15,7 @@ from deployments.local.postgres.provisioning import Login, ProvisionedDatabase, 
 from flows.cli import app
 from migrations.apply.errors import OwnerLacksRight
 from migrations.apply.migrate import downgrade, upgrade
-from migrations.authoring.consistency import check_live
+from migrations.authoring.consistency.live import check_live
 from migrations.authoring.reset import rebuild
 from migrations.catalog.contents import Catalog, difference, read_catalog
 from migrations.database.session import reader

@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import downgrade, upgrade
 from migrations.catalog.contents import difference, read_catalog
-from migrations.checks import run_checks
+from migrations.checks.integrity import run_checks
 from migrations.database.session import connect, reader
 from migrations.history.environments import ForeignEnvironment
 from migrations.history.revisions import History, state

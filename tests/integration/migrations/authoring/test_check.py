@@ -28,8 +28,9 @@ from typer.testing import CliRunner
 from deployments.local.postgres.cluster import Cluster
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from flows.cli import app
-from migrations.authoring.consistency import CheckResult, check_revisions
+from migrations.authoring.consistency.finding import CheckResult
 from migrations.authoring.consistency.models import check_models
+from migrations.authoring.consistency.revision_checks import check_revisions
 from migrations.authoring.modelled import modelled_catalog
 from migrations.catalog.contents import Catalog
 from migrations.database.session import connect

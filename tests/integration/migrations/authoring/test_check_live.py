@@ -12,7 +12,7 @@ from deployments.local.supervisor.running import RunningPlatform
 from flows.cli import app
 from flows.cli.console.database import owner_dsn
 from migrations.apply.migrate import upgrade
-from migrations.authoring.consistency import check_live
+from migrations.authoring.consistency.live import check_live
 from migrations.history.revisions import History
 
 THINGS = '''

@@ -32,8 +32,9 @@ from sqlalchemy.schema import SchemaItem
 
 from deployments.local.postgres.cluster import Cluster
 from migrations.authoring.consistency.naming import check_names
-from migrations.authoring.drafting import Draft, Part, draft_revisions, revision_text, write
-from migrations.authoring.drafting.parts import parts_of
+from migrations.authoring.drafting.draft import Draft, draft_revisions, write
+from migrations.authoring.drafting.files import revision_text
+from migrations.authoring.drafting.parts import Part, parts_of
 from migrations.authoring.drafting.source_text import sources
 from migrations.authoring.drafting.units import Comparison
 from migrations.authoring.errors import DraftUnproven

@@ -7,7 +7,8 @@ import pytest
 
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.catalog.contents import Catalog, difference, read_catalog
-from migrations.checks import CheckResult, run_checks
+from migrations.checks.integrity import run_checks
+from migrations.checks.result import CheckResult
 from migrations.database.session import reader
 from migrations.errors import CatalogUnreadable, DatabaseUnreachable
 

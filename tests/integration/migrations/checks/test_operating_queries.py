@@ -14,12 +14,13 @@ from deployments.local.postgres.provisioning import Login, ProvisionedDatabase, 
 from flows.cli import app
 from migrations.apply.migrate import upgrade
 from migrations.catalog.contents import read_catalog
-from migrations.checks import run_checks
+from migrations.checks.integrity import run_checks
 from migrations.database.session import reader
 from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History
 from migrations.models import Base
-from migrations.seeds import Person, seed
+from migrations.seeds.seeding import seed
+from migrations.seeds.strategy_rows import Person
 
 ENUMS = 15
 

@@ -12,11 +12,12 @@ from sqlalchemy import Column, MetaData, Table, Text
 from deployments.local.hosting.processes import Spawner
 from deployments.local.postgres.cluster import Cluster, data_root, free_port, remove_data_root
 from deployments.local.postgres.provisioning import Login, ProvisionedDatabase, provision
-from migrations.checks.security import Application, State, areas, check_database
+from migrations.checks.security import areas
 from migrations.checks.security.application_role import check_application_role, check_rows_seen
 from migrations.checks.security.audit import check_audit
+from migrations.checks.security.checklist import Application, check_database
 from migrations.checks.security.encrypted import check_encrypted, check_masked
-from migrations.checks.security.finding import Gathered
+from migrations.checks.security.finding import Gathered, State
 from migrations.checks.security.row_security import check_row_security
 from migrations.checks.security.tls import Way, judge, plain_accepted, way
 from migrations.database.session import reader

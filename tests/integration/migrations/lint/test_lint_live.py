@@ -7,9 +7,12 @@ import psycopg
 import pytest
 
 from deployments.local.postgres.provisioning import ProvisionedDatabase
-from migrations.lint import Finding, LintedStatement, Thresholds, lint
+from migrations.lint.findings import Finding
+from migrations.lint.judging import lint
 from migrations.lint.live import read_context
+from migrations.sql.context import Thresholds
 from migrations.sql.names import Name
+from migrations.sql.source_statement import LintedStatement
 
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('glad', 'sad');

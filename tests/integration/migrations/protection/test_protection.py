@@ -7,7 +7,9 @@ import pytest
 
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import upgrade
-from migrations.checks.security import Application, State, areas, check_database
+from migrations.checks.security import areas
+from migrations.checks.security.checklist import Application, check_database
+from migrations.checks.security.finding import State
 from migrations.encryption.cipher import KeyRing
 from migrations.history.revisions import History
 from migrations.protection.encrypted_columns import encrypted_tables

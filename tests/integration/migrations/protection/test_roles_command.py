@@ -14,7 +14,7 @@ from deployments.local.postgres.provisioning import ProvisionedDatabase
 from deployments.local.supervisor.running import RunningPlatform
 from flows.cli import app
 from migrations.apply.migrate import upgrade
-from migrations.authoring.consistency import check_live
+from migrations.authoring.consistency.live import check_live
 from migrations.catalog.contents import Catalog, difference, read_catalog
 from migrations.checks.security.tools import check_tools_tables
 from migrations.database.session import reader

@@ -7,7 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import upgrade
 from migrations.catalog.contents import difference, read_catalog
-from migrations.checks import run_checks
+from migrations.checks.integrity import run_checks
 from migrations.database.session import reader
 from migrations.drift.comparison import drift_digest, find_drift
 from migrations.errors import DatabaseRefused

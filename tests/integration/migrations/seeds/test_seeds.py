@@ -20,7 +20,8 @@ from flows.cli import app
 from flows.cli.console.database import owner_dsn
 from migrations.apply.migrate import upgrade
 from migrations.catalog.contents import read_catalog
-from migrations.checks import CheckResult, run_checks
+from migrations.checks.integrity import run_checks
+from migrations.checks.result import CheckResult
 from migrations.database.session import reader
 from migrations.encryption.cipher import KeyRing
 from migrations.history.revisions import History

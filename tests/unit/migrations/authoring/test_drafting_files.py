@@ -2,9 +2,9 @@
 
 import pytest
 
-from migrations.authoring.drafting import Part, revision_text
+from migrations.authoring.drafting.files import revision_text
 from migrations.authoring.drafting.names import unqualified
-from migrations.authoring.drafting.parts import parts_of
+from migrations.authoring.drafting.parts import Part, parts_of
 from migrations.authoring.drafting.source_text import sources
 from migrations.authoring.drafting.units import Comparison
 from migrations.catalog.contents import Catalog, CatalogObject

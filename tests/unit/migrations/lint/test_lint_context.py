@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.lint import Context, lint, parse_sql
-from migrations.sql.context import Column, SeenStatement, Table, TableConstraint, TableIndex
+from migrations.lint.judging import lint
+from migrations.lint.sql_files import parse_sql
+from migrations.sql.context import Column, Context, SeenStatement, Table, TableConstraint, TableIndex
 from migrations.sql.names import Name, SqlType
 
 ORDERS = Table(

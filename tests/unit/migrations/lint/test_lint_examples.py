@@ -2,9 +2,13 @@
 
 import pytest
 
-from migrations.lint import HAZARDS, Context, Finding, lint, parse_sql
 from migrations.lint.documentation import PAGE, page
+from migrations.lint.findings import Finding
 from migrations.lint.hazard import Hazard
+from migrations.lint.hazard_registry import HAZARDS
+from migrations.lint.judging import lint
+from migrations.lint.sql_files import parse_sql
+from migrations.sql.context import Context
 
 BY_SQL = [hazard for hazard in HAZARDS.values() if hazard.language == "sql"]
 

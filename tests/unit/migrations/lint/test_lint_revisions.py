@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from migrations.lint import HAZARDS, Context, Finding
 from migrations.lint.documentation import said
-from migrations.lint.errors import RevisionUnreadable, SqlUnreadable
+from migrations.lint.errors import RevisionUnreadable
+from migrations.lint.findings import Finding
+from migrations.lint.hazard_registry import HAZARDS
 from migrations.lint.locations import alembic_config, load
 from migrations.lint.revisions import LintReport, lint_history, lint_recorded
 from migrations.recording.recorded_statements import RecordedStatement
+from migrations.sql.context import Context
+from migrations.sql.errors import SqlUnreadable
 
 HEAD = '''"""{slug}."""
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from migrations.lint import lint, parse_sql, read_sql
-from migrations.lint.errors import SqlUnreadable
+from migrations.lint.judging import lint
+from migrations.lint.sql_files import parse_sql, read_sql
+from migrations.sql.errors import SqlUnreadable
 
 
 def lines(text: str) -> list[tuple[int, str]]:

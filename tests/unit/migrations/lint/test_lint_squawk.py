@@ -5,9 +5,13 @@ import subprocess
 
 import pytest
 
-from migrations.lint import HAZARDS, LintedStatement, lint, parse_sql, squawk
+from migrations.lint import squawk
 from migrations.lint.errors import SquawkUnavailable
 from migrations.lint.hazard import Hazard
+from migrations.lint.hazard_registry import HAZARDS
+from migrations.lint.judging import lint
+from migrations.lint.sql_files import parse_sql
+from migrations.sql.source_statement import LintedStatement
 from migrations.sql.statements import Reader
 
 RULES = sorted({rule for hazard in HAZARDS.values() for rule in hazard.squawk})

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from migrations.lint import HAZARDS, lint, parse_sql
+from migrations.lint.hazard_registry import HAZARDS
+from migrations.lint.judging import lint
 from migrations.lint.locations import alembic_config, load
 from migrations.lint.revisions import lint_history
+from migrations.lint.sql_files import parse_sql
 
 CASES = Path(__file__).parent / "lint_variants"
 TIMEOUT = "SET lock_timeout = '2s';\n"

@@ -2,7 +2,9 @@
 
 import pytest
 
-from migrations.lint import Context, lint, parse_sql
+from migrations.lint.judging import lint
+from migrations.lint.sql_files import parse_sql
+from migrations.sql.context import Context
 
 TIMEOUT = "SET lock_timeout = '2s';\n"
 

@@ -31,7 +31,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from migrations.models import Base
-from migrations.prisma import PrismaSchema, prisma_schema
+from migrations.prisma.document import PrismaSchema, prisma_schema
 
 
 class Small(DeclarativeBase):

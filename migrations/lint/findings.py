@@ -1,36 +1,8 @@
-"""What the lint takes and gives."""
+"""What the lint gives: hazards that it saw, and those that somebody takes knowingly."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class LintedStatement:
-    """SQL that will be sent at once.
-
-    Attributes:
-        sql: one or several statements.
-        revision: the revision, or section of a file, that sends it; None where the file is all there is.
-        file: where it was read.
-        line: the line of `file` at which `sql` begins, from 1.
-        transaction: the transaction that it runs in, by a number of the caller's; None outside of one.
-        phase: expand or contract; None where it does not say.
-        existing_type: the type that the revision says a column has whose type it changes; empty where it does not say.
-    """
-
-    sql: str
-    revision: str | None = None
-    file: str = ""
-    line: int = 1
-    transaction: int | None = None
-    phase: str | None = None
-    existing_type: str = ""
-
-    @property
-    def step(self) -> tuple[str, str]:
-        """The revision, or the part of a file, that is released as one."""
-        return self.file, self.revision or ""
 
 
 @dataclass(frozen=True)
@@ -88,22 +60,3 @@ class Finding:
     message: str
     table: str = ""
     waived_by: str | None = None
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """From when on a table is large, or busy.
-
-    Attributes:
-        rows: rows from which on a table is large.
-        size_bytes: bytes from which on a table is large, its indexes included.
-        writes: rows written since the statistics were reset, from which on a table is hot.
-        calls: calls of one statement since the statistics were reset, from which on its tables are hot.
-        key_used: part of an integer key's range from which on it is about to run out.
-    """
-
-    rows: int = 10_000
-    size_bytes: int = 10 * 1024 * 1024
-    writes: int = 10_000
-    calls: int = 10_000
-    key_used: float = 0.6
