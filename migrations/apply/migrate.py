@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import psycopg
 
+from migrations.apply._request import Applied, Order
+from migrations.apply._run import Patience, Run
 from migrations.apply.blockers import END_IDLE_AFTER_S, Policy
 from migrations.apply.owner_rights import refuse_without_rights
 from migrations.apply.progress import OnEvent, Progress
-from migrations.apply.request import Applied, Order
 from migrations.apply.resume_notes import Keeping, tidy
-from migrations.apply.run import Patience, Run
 from migrations.database.locks import migration_lock, one_migration
 from migrations.database.time_limits import STATEMENT_TIMEOUT_S
 from migrations.database.trace import Trace

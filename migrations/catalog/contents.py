@@ -10,7 +10,7 @@ from typing import Literal
 import psycopg
 from pydantic import TypeAdapter, ValidationError
 
-from migrations.catalog.queries import QUERIES
+from migrations.catalog._queries import QUERIES
 from migrations.errors import CatalogUnreadable
 
 Change = Literal["added", "removed", "changed"]

@@ -7,10 +7,10 @@ from functools import partial
 import psycopg
 
 from migrations.catalog.contents import Catalog
+from migrations.checks._foreign_keys import check_foreign_keys
+from migrations.checks._indexes import check_indexes
+from migrations.checks._orphans import check_orphans
 from migrations.checks.counts import check_counts
-from migrations.checks.foreign_keys import check_foreign_keys
-from migrations.checks.indexes import check_indexes
-from migrations.checks.orphans import check_orphans
 from migrations.checks.queries import check_query, critical_queries
 from migrations.checks.result import CheckResult
 from migrations.database.session import reader

@@ -12,8 +12,8 @@ import psycopg
 from postgast import nodes
 
 from migrations.database.session import reader
-from migrations.lint import live_queries
-from migrations.lint.usage import words
+from migrations.lint import _live_queries
+from migrations.lint._usage import words
 from migrations.sql.alterations import not_null_columns
 from migrations.sql.context import (
     Column,
@@ -61,15 +61,15 @@ def read_context(dsn: str, thresholds: Thresholds | None = None) -> Context:
         return Context(
             tables=_with_traffic(_tables(session), statements),
             complete=True,
-            enums={Name.of(one[1], one[0]): tuple(one[2]) for one in _rows(session, live_queries.ENUMS)},
-            domains={Name.of(one[1], one[0]): bool(one[2]) for one in _rows(session, live_queries.DOMAINS)},
+            enums={Name.of(one[1], one[0]): tuple(one[2]) for one in _rows(session, _live_queries.ENUMS)},
+            domains={Name.of(one[1], one[0]): bool(one[2]) for one in _rows(session, _live_queries.DOMAINS)},
             sequences=tuple(
                 SequencePosition(Name.of(table, schema), column, type_, last, largest)
-                for schema, table, column, type_, last, largest in _rows(session, live_queries.SEQUENCES)
+                for schema, table, column, type_, last, largest in _rows(session, _live_queries.SEQUENCES)
             ),
             statements=statements,
-            functions={Name.of(one[1], one[0]): _routine(*one[2:]) for one in _rows(session, live_queries.FUNCTIONS)},
-            steady_functions=frozenset(str(one[0]) for one in _rows(session, live_queries.STEADY_FUNCTIONS)),
+            functions={Name.of(one[1], one[0]): _routine(*one[2:]) for one in _rows(session, _live_queries.FUNCTIONS)},
+            steady_functions=frozenset(str(one[0]) for one in _rows(session, _live_queries.STEADY_FUNCTIONS)),
             server_version=session.info.server_version // 10_000,
             thresholds=thresholds or Thresholds(),
         )
@@ -85,7 +85,7 @@ def _rows(session: psycopg.Connection, query: str) -> Iterable[Sequence[Any]]:
 
 def _tables(session: psycopg.Connection) -> dict[Name, Table]:
     tables: dict[Name, Table] = {}
-    for schema, name, kind, secured, rows, size, writes, policies in _rows(session, live_queries.TABLES):
+    for schema, name, kind, secured, rows, size, writes, policies in _rows(session, _live_queries.TABLES):
         table = Name.of(name, schema)
         tables[table] = Table(
             table,
@@ -112,7 +112,7 @@ def _tables(session: psycopg.Connection) -> dict[Name, Table]:
 def _columns(session: psycopg.Connection) -> Mapping[Name, list[Column]]:
     types: dict[str, SqlType | None] = {}
     found: dict[Name, list[Column]] = {}
-    for schema, table, name, type_, not_null, has_default, generated in _rows(session, live_queries.COLUMNS):
+    for schema, table, name, type_, not_null, has_default, generated in _rows(session, _live_queries.COLUMNS):
         if type_ not in types:
             types[type_] = SqlType.named(type_)
         one = Column(name, types[type_], not_null=not_null, has_default=has_default, generated=generated)
@@ -122,7 +122,7 @@ def _columns(session: psycopg.Connection) -> Mapping[Name, list[Column]]:
 
 def _constraints(session: psycopg.Connection) -> Mapping[Name, list[TableConstraint]]:
     found: dict[Name, list[TableConstraint]] = {}
-    rows = _rows(session, live_queries.CONSTRAINTS)
+    rows = _rows(session, _live_queries.CONSTRAINTS)
     for schema, table, name, kind, validated, text, columns, other_schema, other in rows:
         one = TableConstraint(
             name,
@@ -147,7 +147,7 @@ def _proven(definition: str) -> tuple[str, ...]:
 
 def _indexes(session: psycopg.Connection) -> Mapping[Name, list[TableIndex]]:
     found: dict[Name, list[TableIndex]] = {}
-    for schema, table, name, unique, valid, partial, columns in _rows(session, live_queries.INDEXES):
+    for schema, table, name, unique, valid, partial, columns in _rows(session, _live_queries.INDEXES):
         one = TableIndex(name, tuple(columns), unique=unique, valid=valid, partial=partial)
         found.setdefault(Name.of(table, schema), []).append(one)
     return found
@@ -156,10 +156,10 @@ def _indexes(session: psycopg.Connection) -> Mapping[Name, list[TableIndex]]:
 def _statements(session: psycopg.Connection) -> tuple[SeenStatement, ...]:
     try:
         with session.transaction():
-            there = session.execute(live_queries.HAS_STATEMENTS.encode()).fetchone()
+            there = session.execute(_live_queries.HAS_STATEMENTS.encode()).fetchone()
             if there is None or not there[0]:
                 return ()
-            return tuple(SeenStatement(query, calls) for query, calls in _rows(session, live_queries.STATEMENTS))
+            return tuple(SeenStatement(query, calls) for query, calls in _rows(session, _live_queries.STATEMENTS))
     except psycopg.Error as error:
         log.info("pg_stat_statements cannot be read (%s): what the application runs is not known", error)
         return ()

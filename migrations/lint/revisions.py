@@ -9,12 +9,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from migrations.history.revisions import History, Revision
+from migrations.lint._revision_files import read_file
+from migrations.lint._ways_back import ways_back
 from migrations.lint.findings import Finding
 from migrations.lint.hazards.downgrade import LIES
 from migrations.lint.judging import judge, known_after, waived
 from migrations.lint.offline import Written, line_of, shown, write_offline
-from migrations.lint.revision_files import read_file
-from migrations.lint.ways_back import ways_back
 from migrations.recording.recorded_statements import RecordedStatement
 from migrations.sql.context import Context
 from migrations.sql.source_statement import LintedStatement

@@ -9,8 +9,8 @@ from psycopg import sql
 
 from migrations.database.tools_tables import OF_A_TOOL, take_writes, writable_by
 from migrations.errors import DatabaseRefused, place
+from migrations.protection._role_names import refuse_unfit
 from migrations.protection.role_errors import RoleKeepsRight
-from migrations.protection.role_names import refuse_unfit
 
 SERVICES: Final = "pilotage_service"
 """The role whose members the policies of protected tables take for services."""

@@ -16,10 +16,10 @@ from migrations.errors import DatabaseRefused
 from migrations.history.project import history_for
 from migrations.history.revisions import History
 from migrations.plan.planned_revisions import Plan, PlannedRevision
+from migrations.rehearsal._rehearsed_return import NAME, Seen, all_rows, catalogue_of, go_back
 from migrations.rehearsal.compatibility.observed_statements import Application, ProductionStatement
 from migrations.rehearsal.compatibility.verdict import Compatibility, Look, compare, look
 from migrations.rehearsal.evidence import Evidence, RehearsedRevision
-from migrations.rehearsal.rehearsed_return import NAME, Seen, all_rows, catalogue_of, go_back
 
 _FILES = """
 SELECT c.oid::bigint, CASE WHEN n.nspname = 'public' THEN '' ELSE quote_ident(n.nspname) || '.' END

@@ -19,11 +19,11 @@ from typing import TextIO
 import psycopg
 
 from migrations.database.session import reader
+from migrations.restore._receipt_tables import Pair, Table, read_tables
+from migrations.restore._writers import Writers
 from migrations.restore.receipt_rows import Window, WrittenRow, count, count_restored, rows_deleted, rows_since
-from migrations.restore.receipt_tables import Pair, Table, read_tables
 from migrations.restore.restore_point import Seal
 from migrations.restore.transaction_snapshot import Snapshot
-from migrations.restore.writers import Writers
 
 __all__ = ["Receipt", "TableReceipt", "WrittenRow", "receipt"]
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
-from migrations.restore.receipt_buckets import differing
-from migrations.restore.receipt_tables import Pair, Table, by_key, digest_of, key_of
+from migrations.restore._receipt_buckets import differing
+from migrations.restore._receipt_tables import Pair, Table, by_key, digest_of, key_of
+from migrations.restore._writers import Writers
 from migrations.restore.transaction_snapshot import Snapshot, full_xid
-from migrations.restore.writers import Writers
 
 Change = Literal["inserted", "updated", "deleted"]
 BATCH = 1000

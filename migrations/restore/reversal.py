@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from migrations.catalog.contents import Catalog, difference, read_catalog
-from migrations.restore.writers import Writers
+from migrations.restore._writers import Writers
 
 # Each column by its name in the catalogue, with its default.
 _COLUMNS = """

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final, Literal, NamedTuple
 
-from migrations.seeds.distributions import (
+from migrations.seeds._distributions import (
     END_MS,
     dice,
     moments,
@@ -15,7 +15,7 @@ from migrations.seeds.distributions import (
     shared,
     zipf,
 )
-from migrations.seeds.texts import FIRST_NAMES, LAST_NAMES, LONGEST, POOL, dialogue
+from migrations.seeds._texts import FIRST_NAMES, LAST_NAMES, LONGEST, POOL, dialogue
 
 Size = Literal["small", "medium", "large"]
 

@@ -7,9 +7,9 @@ from migrations.database.locks import migration_lock
 from migrations.database.session import reader
 from migrations.encryption.cipher import KeyRing
 from migrations.errors import place
+from migrations.seeds._generated_rows import generated
+from migrations.seeds._loading import Loaded, live_columns, load, needs_keys
 from migrations.seeds.errors import NoKeysToSeedWith, NothingToSeed
-from migrations.seeds.generated_rows import generated
-from migrations.seeds.loading import Loaded, live_columns, load, needs_keys
 from migrations.seeds.plan import Size
 from migrations.seeds.strategy_rows import Person, strategy_data, taken
 

@@ -11,8 +11,8 @@ from typing import Final
 
 import psycopg
 
-from migrations.seeds.copy_format import Value, fields
-from migrations.seeds.loading import Row, TableRows
+from migrations.seeds._copy_format import Value, fields
+from migrations.seeds._loading import Row, TableRows
 
 SPACE: Final = uuid.UUID("6f2b7c0e-5f0e-5d8a-9f4b-2c1d8e7a9b30")
 """What the ids of seeded rows are made from."""

@@ -10,6 +10,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
+from migrations.sql._timeouts import set_by, set_by_function
 from migrations.sql.alterations import (
     SERIALS,
     AddedConstraint,
@@ -27,7 +28,6 @@ from migrations.sql.locking import locks
 from migrations.sql.names import Name, SqlType, strings
 from migrations.sql.objects import change
 from migrations.sql.statements import Statement
-from migrations.sql.timeouts import set_by, set_by_function
 from migrations.sql.world import World
 
 _RELATIONS = frozenset({int(pb.OBJECT_TABLE), int(pb.OBJECT_VIEW), int(pb.OBJECT_MATVIEW)})

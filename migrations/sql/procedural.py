@@ -9,7 +9,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
-from migrations.sql.blocks import Piece, pieces_of
+from migrations.sql._blocks import Piece, pieces_of
 from migrations.sql.locking import option
 from migrations.sql.names import Name
 from migrations.sql.routines import Routine, calls, routine

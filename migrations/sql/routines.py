@@ -11,7 +11,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
-from migrations.sql.dynamic_text import texts
+from migrations.sql._dynamic_text import texts
 from migrations.sql.names import strings
 
 _ATOMIC = re.compile(r"\bBEGIN\s+ATOMIC\b(.*)\bEND\b", re.IGNORECASE | re.DOTALL)

@@ -11,7 +11,7 @@ from postgast import nodes
 from postgast.nodes.base import AstNode
 
 from migrations.sql import procedural
-from migrations.sql.blocks import Piece
+from migrations.sql._blocks import Piece
 from migrations.sql.errors import SqlUnreadable
 from migrations.sql.names import Name
 from migrations.sql.routines import Routine, routine

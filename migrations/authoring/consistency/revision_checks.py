@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import MetaData
 
+from migrations.authoring.consistency._round_trip import walk
 from migrations.authoring.consistency.finding import CheckResult
 from migrations.authoring.consistency.models import CHECK as MODELS
 from migrations.authoring.consistency.models import check_foreign_models, check_models
 from migrations.authoring.consistency.naming import check_names, check_phases_declared
 from migrations.authoring.consistency.order import check_heads, check_order
 from migrations.authoring.consistency.parents import check_parents
-from migrations.authoring.consistency.round_trip import walk
 from migrations.history.revisions import History
 from migrations.recording.throwaway import throwaway_database
 

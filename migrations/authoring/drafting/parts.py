@@ -4,18 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from migrations.authoring.drafting.attached import constraint_units, index_units, policy_units, trigger_units
-from migrations.authoring.drafting.enums import enum_units
-from migrations.authoring.drafting.names import last, plain
-from migrations.authoring.drafting.remarks import comment_units, grant_units
-from migrations.authoring.drafting.standing import (
+from migrations.authoring.drafting._attached import constraint_units, index_units, policy_units, trigger_units
+from migrations.authoring.drafting._enums import enum_units
+from migrations.authoring.drafting._remarks import comment_units, grant_units
+from migrations.authoring.drafting._standing import (
     domain_units,
     function_units,
     schema_units,
     sequence_units,
     view_units,
 )
-from migrations.authoring.drafting.tables import column_units, table_units
+from migrations.authoring.drafting._tables import column_units, table_units
+from migrations.authoring.drafting.names import last, plain
 from migrations.authoring.drafting.units import Comparison, Phase, Rank, Unit
 
 _MAKERS = (

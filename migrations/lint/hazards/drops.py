@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
+from migrations.lint._usage import is_used
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.hazards.index_builds import table_of
-from migrations.lint.usage import is_used
 from migrations.sql.alterations import added_constraints, commands
 from migrations.sql.effects import dropped
 from migrations.sql.names import Name

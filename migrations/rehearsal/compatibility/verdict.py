@@ -9,17 +9,11 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from migrations.rehearsal.compatibility.demands import Demands, read_demands
-from migrations.rehearsal.compatibility.new_demands import doubts, filters, refusals
-from migrations.rehearsal.compatibility.observed_statements import (
-    Application,
-    ProductionStatement,
-    is_planned,
-    run_by_functions,
-)
-from migrations.rehearsal.compatibility.preparation import GENERIC_PLAN_SINCE, Understanding, understand
-from migrations.rehearsal.compatibility.statement_usage import Usage, usage
-from migrations.rehearsal.compatibility.trials import (
+from migrations.rehearsal.compatibility._demands import Demands, read_demands
+from migrations.rehearsal.compatibility._new_demands import doubts, filters, refusals
+from migrations.rehearsal.compatibility._preparation import GENERIC_PLAN_SINCE, Understanding, understand
+from migrations.rehearsal.compatibility._statement_usage import Usage, usage
+from migrations.rehearsal.compatibility._trials import (
     Outcome,
     Sample,
     Values,
@@ -27,6 +21,12 @@ from migrations.rehearsal.compatibility.trials import (
     newly_refused,
     sample,
     values_for,
+)
+from migrations.rehearsal.compatibility.observed_statements import (
+    Application,
+    ProductionStatement,
+    is_planned,
+    run_by_functions,
 )
 
 # A plan is named from this cost on, where it costs so many times what it did.

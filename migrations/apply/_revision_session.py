@@ -12,11 +12,11 @@ import psycopg
 from alembic.runtime.migration import MigrationInfo, RevisionStep
 from sqlalchemy import Connection, event
 
-from migrations.apply.autocommit import NOTHING, Outside
+from migrations.apply._autocommit import NOTHING, Outside
+from migrations.apply._request import Attempt, Order
+from migrations.apply._resending import Pause, send_until_locked
 from migrations.apply.blocking_monitor import Watching
 from migrations.apply.repeatability import repeating
-from migrations.apply.request import Attempt, Order
-from migrations.apply.resending import Pause, send_until_locked
 from migrations.backfill.operation import SURROUNDINGS, Surroundings
 from migrations.database.bookkeeping import is_bookkeeping
 from migrations.database.locks import MIGRATING

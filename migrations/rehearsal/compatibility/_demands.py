@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from migrations.rehearsal.compatibility.demand_queries import COLUMNS, CONSTRAINTS, PRIVILEGES, ROW_SECURITY, THERE
+from migrations.rehearsal.compatibility._demand_queries import COLUMNS, CONSTRAINTS, PRIVILEGES, ROW_SECURITY, THERE
 
 _COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 

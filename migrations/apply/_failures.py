@@ -8,8 +8,8 @@ from pathlib import Path
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from migrations.apply._request import Attempt
 from migrations.apply.errors import StatementTooLong
-from migrations.apply.request import Attempt
 from migrations.disclosure.raised_exceptions import raised
 from migrations.disclosure.server_messages import sqlstate_of, worded
 from migrations.disclosure.statement_shapes import shape

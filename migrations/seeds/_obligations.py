@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
-from migrations.seeds.copy_format import FALSE, NULL, TRUE
-from migrations.seeds.distributions import DAY_MS, END_MS, LAST_DAY, date, log_normal, money, one_of, stamp
-from migrations.seeds.finance import REGULAR, regular_payments, users_with_accounts
-from migrations.seeds.loading import Row, TableRows
+from migrations.seeds._copy_format import FALSE, NULL, TRUE
+from migrations.seeds._distributions import DAY_MS, END_MS, LAST_DAY, date, log_normal, money, one_of, stamp
+from migrations.seeds._finance import REGULAR, regular_payments, users_with_accounts
+from migrations.seeds._loading import Row, TableRows
 from migrations.seeds.plan import Plan
 
 _RECURRING = (

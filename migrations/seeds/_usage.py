@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
-from migrations.seeds.agents import answered_at, model_of
-from migrations.seeds.copy_format import FALSE, NULL, TRUE, field
-from migrations.seeds.distributions import DAY_MS, date, money, one_of, shared, stamp
-from migrations.seeds.loading import Row, TableRows
+from migrations.seeds._agents import answered_at, model_of
+from migrations.seeds._copy_format import FALSE, NULL, TRUE, field
+from migrations.seeds._distributions import DAY_MS, date, money, one_of, shared, stamp
+from migrations.seeds._loading import Row, TableRows
 from migrations.seeds.plan import Plan
 
 _LOGS = (

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from migrations.authoring.drafting._tables import is_inline
 from migrations.authoring.drafting.names import last, parent, table_of_index, table_of_reference, unqualified
-from migrations.authoring.drafting.tables import is_inline
 from migrations.authoring.drafting.units import Comparison, Phase, Rank, Unit, paired, reverse, unit
 from migrations.catalog.contents import Difference
 

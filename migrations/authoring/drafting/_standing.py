@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from migrations.authoring.drafting._tables import serial_sequences
 from migrations.authoring.drafting.names import unqualified
-from migrations.authoring.drafting.tables import serial_sequences
 from migrations.authoring.drafting.units import Comparison, Rank, Unit, paired, reverse, unit
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from migrations.authoring.drafting.enums import rebuilt_enums
+from migrations.authoring.drafting._enums import rebuilt_enums
 from migrations.authoring.drafting.names import ColumnDefinition, last, parent, parts, plain
 from migrations.authoring.drafting.units import Comparison, Phase, Rank, Unit, columns_of, reverse, unit
 from migrations.catalog.contents import Catalog, Difference

@@ -6,9 +6,9 @@ import re
 from collections.abc import Generator
 from typing import Literal
 
-from migrations.rehearsal.compatibility.demands import Column, Demands, Rule, Table
-from migrations.rehearsal.compatibility.statement_usage import Relation, Usage
-from migrations.rehearsal.compatibility.trials import Rows, Sample
+from migrations.rehearsal.compatibility._demands import Column, Demands, Rule, Table
+from migrations.rehearsal.compatibility._statement_usage import Relation, Usage
+from migrations.rehearsal.compatibility._trials import Rows, Sample
 
 Refusal = Literal["required column", "default", "privilege", "uniqueness"]
 

@@ -5,7 +5,7 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
-from migrations.seeds.distributions import one_of
+from migrations.seeds._distributions import one_of
 
 POOL: Final = 2_048
 """How many pairs of question and answer there are in a language."""

@@ -14,7 +14,7 @@ from migrations.database.session import connect
 from migrations.encryption.cipher import Context, KeyRing
 from migrations.errors import DatabaseRefused
 from migrations.protection.encrypted_columns import encrypted_tables
-from migrations.seeds.copy_format import NULL
+from migrations.seeds._copy_format import NULL
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
-from migrations.seeds.copy_format import FALSE, NULL, TRUE, field
-from migrations.seeds.distributions import DAY_MS, END_MS, log_normal, one_of, shared, stamp
-from migrations.seeds.loading import Row, TableRows
+from migrations.seeds._copy_format import FALSE, NULL, TRUE, field
+from migrations.seeds._distributions import DAY_MS, END_MS, log_normal, one_of, shared, stamp
+from migrations.seeds._loading import Row, TableRows
 from migrations.seeds.plan import Plan
 
 _FOLDERS = ("id", "userId", "parentId", "name", "createdAt", "updatedAt")

@@ -1,8 +1,8 @@
 """All generated rows of a size and a seed, parents first."""
 
 from migrations.models import Base
-from migrations.seeds import agents, finance, health, identity, mcp, obligations, rag, storage, support, usage
-from migrations.seeds.loading import TableRows
+from migrations.seeds import _agents, _finance, _health, _identity, _mcp, _obligations, _rag, _storage, _support, _usage
+from migrations.seeds._loading import TableRows
 from migrations.seeds.plan import Plan, Size
 
 
@@ -14,6 +14,6 @@ def generated(size: Size, seed: int) -> tuple[TableRows, ...]:
         seed: another one makes other rows.
     """
     plan = Plan(size, seed)
-    areas = (identity, agents, usage, support, storage, health, finance, obligations, rag, mcp)
+    areas = (_identity, _agents, _usage, _support, _storage, _health, _finance, _obligations, _rag, _mcp)
     made = {one.table: one for area in areas for one in area.tables(plan)}
     return tuple(made[table.name] for table in Base.metadata.sorted_tables if table.name in made)

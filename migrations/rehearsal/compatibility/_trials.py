@@ -10,8 +10,8 @@ import psycopg
 from psycopg import sql
 
 from migrations.disclosure.server_messages import worded
+from migrations.rehearsal.compatibility._statement_usage import Place, Relation, Usage
 from migrations.rehearsal.compatibility.observed_statements import ProductionStatement
-from migrations.rehearsal.compatibility.statement_usage import Place, Relation, Usage
 
 # The newest rows are what the application writes today; they stand in the last blocks, as a rule.
 SAMPLED, BLOCKS = 200, 50

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from migrations.seeds.copy_format import FALSE, NULL, TRUE, field
-from migrations.seeds.distributions import DAY_MS, END_MS, one_of, shared, stamp
-from migrations.seeds.identity import address
-from migrations.seeds.loading import Row, TableRows
+from migrations.seeds._copy_format import FALSE, NULL, TRUE, field
+from migrations.seeds._distributions import DAY_MS, END_MS, one_of, shared, stamp
+from migrations.seeds._identity import address
+from migrations.seeds._loading import Row, TableRows
 from migrations.seeds.plan import Plan
 
 _INTEGRATIONS = (

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from functools import partial
 from unicodedata import combining, normalize
 
-from migrations.seeds.copy_format import FALSE, NULL, TRUE, field
-from migrations.seeds.distributions import DAY_MS, END_MS, START, one_of, shared, stamp
-from migrations.seeds.loading import Row, TableRows
+from migrations.seeds._copy_format import FALSE, NULL, TRUE, field
+from migrations.seeds._distributions import DAY_MS, END_MS, START, one_of, shared, stamp
+from migrations.seeds._loading import Row, TableRows
+from migrations.seeds._usage import months
 from migrations.seeds.plan import Person, Plan
-from migrations.seeds.usage import months
 
 _USERS = (
     "id", "email", "emailVerified", "name", "displayName", "dateOfBirth", "timezone", "language", "bio", "role",

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import ForeignKeyConstraint, Table
 from sqlalchemy.orm import MANYTOONE, Mapper
 
-from migrations.prisma.indexes import primary_key, unique_columns
-from migrations.prisma.words import Field, Unexpressed, identifier, lower_first, quoted
+from migrations.prisma._indexes import primary_key, unique_columns
+from migrations.prisma._words import Field, Unexpressed, identifier, lower_first, quoted
 
 _ACTIONS = {
     "CASCADE": "Cascade",

@@ -5,9 +5,9 @@ from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
-from migrations.seeds.copy_format import FALSE, NULL, TRUE
-from migrations.seeds.distributions import DAY_MS, END_MS, LAST_DAY, date, one_of, shared, stamp
-from migrations.seeds.loading import Row, TableRows
+from migrations.seeds._copy_format import FALSE, NULL, TRUE
+from migrations.seeds._distributions import DAY_MS, END_MS, LAST_DAY, date, one_of, shared, stamp
+from migrations.seeds._loading import Row, TableRows
 from migrations.seeds.plan import Plan
 
 _PROFILES = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from migrations.restore.receipt_tables import Pair, key_of
+from migrations.restore._receipt_tables import Pair, key_of
 
 BUCKETS = 1 << 14
 

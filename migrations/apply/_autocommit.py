@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
+from migrations.apply._concurrent_index import ConcurrentIndexes
 from migrations.apply.blocking_monitor import Watching
-from migrations.apply.concurrent_index import ConcurrentIndexes
 from migrations.apply.detached_partition import detaching
 from migrations.apply.repeatability import Repeating, repeating
 from migrations.apply.resume_notes import Unfinished, has_written, is_idle

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from migrations.apply.autocommit import Outside
-from migrations.apply.failures import is_contended
+from migrations.apply._autocommit import Outside
+from migrations.apply._failures import is_contended
 from migrations.database.time_limits import asked_past_sqlalchemy
 
 Pause = Callable[[Exception, int], None]

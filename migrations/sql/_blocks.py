@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import postgast
 
-from migrations.sql.dynamic_text import columns, elements, expression, is_sql, possible, texts
+from migrations.sql._dynamic_text import columns, elements, expression, is_sql, possible, texts
 from migrations.sql.names import quoted
 from migrations.sql.routines import Routine
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import psycopg
 
-from migrations.apply.autocommit import Outside
+from migrations.apply._autocommit import Outside
+from migrations.apply._failures import cut, failed, failed_before_any, is_contended
+from migrations.apply._request import Applied, Order
+from migrations.apply._revision_session import MigratingSession
 from migrations.apply.blockers import END_IDLE_AFTER_S, Approach, Holder, KeptBack, Policy, first_look
 from migrations.apply.blocking_monitor import Watching
-from migrations.apply.failures import cut, failed, failed_before_any, is_contended
 from migrations.apply.progress import Kind, OnEvent, Progress
-from migrations.apply.request import Applied, Order
 from migrations.apply.resume_notes import Unfinished
-from migrations.apply.revision_session import MigratingSession
 from migrations.database.requested_locks import Wanted
 from migrations.database.trace import Trace
 from migrations.disclosure.statement_shapes import shape
