@@ -74,7 +74,7 @@ def parts_of(dsn: str) -> dict[str, str] | None:
     return given if is_clear and not (in_address and re.search(r"[\s#]", in_address[1])) else None
 
 
-def place(dsn: str) -> str:
+def describe_database(dsn: str) -> str:
     """Name the database of a connection string without its password."""
     given = parts_of(dsn)
     if given is None:
@@ -96,8 +96,8 @@ class DatabaseUnreachable(MigrationError):
     def of(cls, dsn: str, error: BaseException) -> DatabaseUnreachable:
         """Translate a driver's error; the connection string's secrets stay out."""
         if (limit := _LIMITS.get(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")) is not None:
-            return SessionLimited(place(dsn), limit)
-        return cls(place(dsn), worded(error))
+            return SessionLimited(describe_database(dsn), limit)
+        return cls(describe_database(dsn), worded(error))
 
 
 class SessionLimited(DatabaseUnreachable):
@@ -127,7 +127,7 @@ class DatabaseRefused(MigrationError):
         """Translate a driver's error into the one of this tree that fits."""
         if is_cut(error):
             return DatabaseUnreachable.of(dsn, error)
-        return cls(place(dsn), doing, error.sqlstate, worded(error))
+        return cls(describe_database(dsn), doing, error.sqlstate, worded(error))
 
 
 def is_cut(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from flows.cli.console.database import Environment, owner_dsn
 from flows.cli.console.failing import clearly
 from migrations.checks.metrics import Metric, read_metrics
 from migrations.database.session import reader
-from migrations.errors import place
+from migrations.errors import describe_database
 
 console = Console(highlight=False)
 
@@ -28,7 +28,9 @@ def metrics(
         with reader(dsn) as connection:
             found = read_metrics(connection)
     if as_json:
-        typer.echo(json.dumps({"database": place(dsn), "metrics": [_document(one) for one in found]}, indent=2))
+        typer.echo(
+            json.dumps({"database": describe_database(dsn), "metrics": [_document(one) for one in found]}, indent=2)
+        )
         return
     for one in found:
         _show(one)

@@ -14,7 +14,7 @@ from flows.cli.console.disposable import refuse_unless_disposable
 from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.seed import Size
 from migrations.authoring.reset import rebuild
-from migrations.errors import place
+from migrations.errors import describe_database
 from migrations.history.revisions import History
 
 console = Console(highlight=False)
@@ -39,12 +39,14 @@ def reset(
         if not yes:
             if as_json:
                 raise CommandFailed("--json asks nothing: say --yes as well")
-            if not typer.confirm(f"Drop everything in {place(dsn)}?"):
+            if not typer.confirm(f"Drop everything in {describe_database(dsn)}?"):
                 raise CommandFailed("nothing was dropped")
         done = rebuild(there, History.load())
-    told: dict[str, object] = {"database": place(dsn), "applied": [one.revision for one in done]}
+    told: dict[str, object] = {"database": describe_database(dsn), "applied": [one.revision for one in done]}
     if not as_json:
-        console.print(f"{place(dsn)} was made anew: {len(done)} revisions applied", markup=False, soft_wrap=True)
+        console.print(
+            f"{describe_database(dsn)} was made anew: {len(done)} revisions applied", markup=False, soft_wrap=True
+        )
     if seed is not None:
         told["seeded"] = _seeded(dsn, seed, as_json=as_json)
     if as_json:

@@ -11,7 +11,7 @@ from rich.table import Table
 from flows.cli.console import variables
 from flows.cli.console.database import Environment, owner_dsn
 from flows.cli.console.failing import CommandFailed, clearly
-from migrations.errors import place
+from migrations.errors import describe_database
 from migrations.protection.role_grants import SERVICES, RoleGiven
 from tasks.steps.roles import Roles, give_roles
 
@@ -35,14 +35,14 @@ def roles(
         released = None if database_url or environment == "development" else environment
         given = give_roles(dsn, Roles(name, read_only or f"{name}_reader", service), environment=released)
     if as_json:
-        document = {"database": place(dsn), "roles": [dataclasses.asdict(one) for one in given]}
+        document = {"database": describe_database(dsn), "roles": [dataclasses.asdict(one) for one in given]}
         typer.echo(json.dumps(document, indent=2))
     else:
         _show(dsn, given)
 
 
 def _show(dsn: str, given: tuple[RoleGiven, ...]) -> None:
-    table = Table(title=place(dsn), title_justify="left", box=None)
+    table = Table(title=describe_database(dsn), title_justify="left", box=None)
     for heading in ("Role", "Tables to read", "to write", "Logs in"):
         table.add_column(heading)
     for one in given:

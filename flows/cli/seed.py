@@ -13,7 +13,7 @@ from flows.cli.console.database import owner_dsn
 from flows.cli.console.disposable import refuse_unless_seedable
 from flows.cli.console.failing import CommandFailed, clearly
 from migrations.encryption.cipher import KeyRing
-from migrations.errors import place
+from migrations.errors import describe_database
 from migrations.seeds.seeding import Seeded
 from migrations.seeds.seeding import seed as load
 from migrations.seeds.strategy_rows import Person
@@ -71,7 +71,7 @@ def _document(dsn: str, size: str, number: int, done: Seeded) -> dict[str, objec
         for one in done.loaded
     ]
     return {
-        "database": place(dsn),
+        "database": describe_database(dsn),
         "size": size,
         "seed": number,
         "added": done.added,
@@ -87,4 +87,4 @@ def _show(dsn: str, done: Seeded) -> None:
     console.print(shown)
     if done.left_out:
         console.print(f"not in this database, and left out: {', '.join(done.left_out)}", markup=False, soft_wrap=True)
-    console.print(f"{place(dsn)}: {done.added:,} new rows", markup=False, soft_wrap=True)
+    console.print(f"{describe_database(dsn)}: {done.added:,} new rows", markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from migrations.authoring.consistency.order import check_heads
 from migrations.authoring.consistency.parents import check_parents
 from migrations.database.session import reader
 from migrations.drift.comparison import CHECKSUMS, revision_findings
-from migrations.errors import place
+from migrations.errors import describe_database
 from migrations.history.project import history_for
 from migrations.history.revisions import HistoryState, state
 
@@ -63,7 +63,7 @@ def look(dsn: str, config: Path | None, script_location: Path | None, url_variab
     """
     parents = check_parents(revision_folders(config, script_location))
     if parents.findings:
-        return Standing(place(dsn), None, parents.findings)
+        return Standing(describe_database(dsn), None, parents.findings)
     history = history_for(dsn, chosen(config, script_location, url_variable))
     with reader(dsn) as connection:
         stands = state(connection, history)
@@ -72,7 +72,7 @@ def look(dsn: str, config: Path | None, script_location: Path | None, url_variab
         for one in revision_findings(stands)
         if one.kind != "pending" and one.subject != CHECKSUMS
     ]
-    return Standing(place(dsn), stands, (*check_heads(history).findings, *wrong))
+    return Standing(describe_database(dsn), stands, (*check_heads(history).findings, *wrong))
 
 
 def as_document(found: Standing) -> dict[str, object]:

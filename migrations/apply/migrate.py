@@ -16,7 +16,7 @@ from migrations.apply.resume_notes import Keeping, tidy
 from migrations.database.locks import migration_lock, one_migration
 from migrations.database.time_limits import STATEMENT_TIMEOUT_S
 from migrations.database.trace import Trace
-from migrations.errors import DatabaseRefused, HistoryUnreadable, NotKept, OutOfStep, place
+from migrations.errors import DatabaseRefused, HistoryUnreadable, NotKept, OutOfStep, describe_database
 from migrations.history import applied
 from migrations.history.project import history_for
 from migrations.history.revisions import History, current_revisions
@@ -97,7 +97,7 @@ def upgrade(
             done += Run(dsn, watch, order, patience, on_event, trace).walk()
             stands = _standing(watch, dsn, history)
         if missing := history.path_to(targets, stands):
-            raise NotKept(place(dsn), [one.id for one in missing])
+            raise NotKept(describe_database(dsn), [one.id for one in missing])
         _tidy(watch, keeping, done)
     return done
 
@@ -143,7 +143,7 @@ def downgrade(
             _tidy(watch, _keeping(history, kept=False, record=True), ())
             return ()
         if resolved != "base" and resolved not in history.path_ids(stands):
-            raise OutOfStep(place(dsn), stands, f"{resolved} is not below it")
+            raise OutOfStep(describe_database(dsn), stands, f"{resolved} is not below it")
         kept = _records(watch, dsn, record=history.environment is None)
         keeping = _keeping(history, kept=kept, record=True)
         order = Order(history, resolved, False, release_id, kept, lock_timeout_ms, 0, budget_s, keeping)
@@ -169,7 +169,9 @@ def _standing(session: psycopg.Connection, dsn: str, history: History) -> tuple[
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "reading alembic_version", error) from error
     if unknown := [revision for revision in stands if revision not in history]:
-        raise OutOfStep(place(dsn), stands, f"this history has no {', '.join(unknown)}; take the commit that has it")
+        raise OutOfStep(
+            describe_database(dsn), stands, f"this history has no {', '.join(unknown)}; take the commit that has it"
+        )
     return stands
 
 
@@ -181,5 +183,7 @@ def _records(session: psycopg.Connection, dsn: str, *, record: bool) -> bool:
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "making the table of applied revisions", error) from error
     if not kept:
-        log.warning("no record of applied revisions is kept on %s: the role may not create a schema", place(dsn))
+        log.warning(
+            "no record of applied revisions is kept on %s: the role may not create a schema", describe_database(dsn)
+        )
     return kept

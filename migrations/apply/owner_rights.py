@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import psycopg
 
 from migrations.apply.errors import OwnerLacksRight
-from migrations.errors import DatabaseRefused, place
+from migrations.errors import DatabaseRefused, describe_database
 from migrations.history.revision_file import Revision
 
 _FORCES = re.compile(r"(?<!NO\s)\bFORCE\s+ROW\s+LEVEL\s+SECURITY", re.IGNORECASE)
@@ -49,7 +49,7 @@ def refuse_without_rights(connection: psycopg.Connection, dsn: str, pending: Seq
     role, bypasses, schema, makes = row
     if schema is None:
         raise OwnerLacksRight(
-            place(dsn),
+            describe_database(dsn),
             role,
             "no schema of its search_path is there, or it may use none",
             "make one that stands in its search_path (CREATE SCHEMA public), or let that lead to one that is there:"
@@ -57,7 +57,7 @@ def refuse_without_rights(connection: psycopg.Connection, dsn: str, pending: Seq
         )
     if not makes:
         raise OwnerLacksRight(
-            place(dsn),
+            describe_database(dsn),
             role,
             f"it may make nothing in the schema {schema}",
             f'connect as the database\'s owner, or GRANT CREATE ON SCHEMA "{schema}" TO "{role}"',
@@ -65,7 +65,7 @@ def refuse_without_rights(connection: psycopg.Connection, dsn: str, pending: Seq
     forcing = [one.id for one in pending if _FORCES.search(one.path.read_text(encoding="utf-8"))]
     if forcing and not bypasses:
         raise OwnerLacksRight(
-            place(dsn),
+            describe_database(dsn),
             role,
             f"it has no BYPASSRLS, and {', '.join(forcing)} would hold it to row-level security",
             f'connect as the role that Neon made, or let a role that has it say ALTER ROLE "{role}" BYPASSRLS',

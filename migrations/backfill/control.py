@@ -10,7 +10,7 @@ import psycopg
 from migrations.backfill.errors import BackfillUnknown
 from migrations.backfill.state import KEPT
 from migrations.database.session import connect
-from migrations.errors import DatabaseRefused, place
+from migrations.errors import DatabaseRefused, describe_database
 
 
 @dataclass(frozen=True)
@@ -122,5 +122,7 @@ def _change(dsn: str, revision: str | None, assignment: str, condition: str) -> 
             except psycopg.Error as error:
                 raise DatabaseRefused.of(dsn, "setting a backfill", error) from error
     if not changed:
-        raise BackfillUnknown(place(dsn), revision, sorted({one.revision for one in known if not one.finished}))
+        raise BackfillUnknown(
+            describe_database(dsn), revision, sorted({one.revision for one in known if not one.finished})
+        )
     return tuple(sorted(set(changed)))

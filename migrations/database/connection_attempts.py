@@ -1,4 +1,4 @@
-"""Where a foreign env.py has tried to connect to and did not get in, whatever driver it takes and wherever it goes."""
+"""Which database a project's own env.py tried to connect to and could not, whatever driver it uses."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 
 from migrations.disclosure.server_messages import sqlstate_of, worded
-from migrations.errors import DatabaseUnreachable, MigrationError, place
+from migrations.errors import DatabaseUnreachable, MigrationError, describe_database
 
 
 @contextmanager
-def knocks_told(told: str) -> Generator[None]:
-    """Let an error that ends the block be told as a database that is not reached, where nothing was let in before.
+def explaining_failed_connections(configured_dsn: str) -> Generator[None]:
+    """Raise DatabaseUnreachable where the block fails before any of its connections was established.
 
     Args:
-        told: connection string that env.py was told.
+        configured_dsn: connection string that env.py was given.
 
     Raises:
-        DatabaseUnreachable: names the database that env.py went to, and what to do.
+        DatabaseUnreachable: names the database that env.py tried to connect to, and what to do.
     """
     thread = threading.get_ident()
-    tried: list[Mapping[str, Any]] = []
-    let_in: list[bool] = []
+    attempted: list[Mapping[str, Any]] = []
+    connected: list[bool] = []
 
-    def knocks(dialect: object, record: object, given: object, parameters: Mapping[str, Any]) -> None:
+    def on_connection_attempt(dialect: object, record: object, given: object, parameters: Mapping[str, Any]) -> None:
         del dialect, record, given
         if threading.get_ident() == thread:
-            tried.append(parameters)
+            attempted.append(parameters)
 
-    def is_in(connection: object) -> None:
+    def on_connected(connection: object) -> None:
         del connection
         if threading.get_ident() == thread:
-            let_in.append(True)
+            connected.append(True)
 
-    event.listen(Engine, "do_connect", knocks)
-    event.listen(Engine, "engine_connect", is_in)
+    event.listen(Engine, "do_connect", on_connection_attempt)
+    event.listen(Engine, "engine_connect", on_connected)
     try:
         yield
     except MigrationError:
         raise
     except Exception as error:
         why = next((one for one in _chain(error) if _is_of_a_driver(one)), None)
-        if not tried or let_in or why is None:
+        if not attempted or connected or why is None:
             # A revision may open connections of its own, and fails as one.
             raise
-        went_to = _place(tried[-1])
+        target = _database_of(attempted[-1])
         # Its words alone: a traceback would quote what was sent.
-        raise DatabaseUnreachable(went_to, _reason(why, told, went_to)) from None
+        raise DatabaseUnreachable(target, _reason(why, configured_dsn, target)) from None
     finally:
-        event.remove(Engine, "do_connect", knocks)
-        event.remove(Engine, "engine_connect", is_in)
+        event.remove(Engine, "do_connect", on_connection_attempt)
+        event.remove(Engine, "engine_connect", on_connected)
 
 
-def _reason(why: BaseException, told: str, went_to: str) -> str:
+def _reason(why: BaseException, configured_dsn: str, target: str) -> str:
     advice = (
         "check that it runs, and its address, role and password"
-        if went_to == place(told)
-        else f"the project's env.py connects there, though it was told {place(told)}: let it read sqlalchemy.url of its"
-        " configuration, or name the environment variable that it reads (--url-variable)"
+        if target == describe_database(configured_dsn)
+        else f"the project's env.py connects there, though it was told {describe_database(configured_dsn)}: let it read"
+        " sqlalchemy.url of its configuration, or name the environment variable that it reads (--url-variable)"
     )
     return f"{' '.join(worded(why).split())}; {advice}"
 
 
-def _place(parameters: Mapping[str, Any]) -> str:
+def _database_of(parameters: Mapping[str, Any]) -> str:
     """The database that a driver was to connect to; drivers call it by two names."""
     name = parameters.get("dbname") or parameters.get("database") or ""
     return f"{name} on {parameters.get('host') or 'localhost'}:{parameters.get('port') or 5432}"

@@ -20,7 +20,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from migrations.database.errors import NoSessionLeft, ThroughPooler
-from migrations.errors import MALFORMED, DatabaseRefused, DatabaseUnreachable, parts_of, place
+from migrations.errors import MALFORMED, DatabaseRefused, DatabaseUnreachable, describe_database, parts_of
 
 CONNECT_TIMEOUT_S = 10
 ANSWER_TIMEOUT_S = 10.0
@@ -54,7 +54,7 @@ def opened(dsn: str, application_name: str) -> psycopg.Connection:
     except psycopg.OperationalError as error:
         raise DatabaseUnreachable.of(dsn, error) from error
     connection.close()
-    raise NoSessionLeft(place(dsn), ANSWER_TIMEOUT_S)
+    raise NoSessionLeft(describe_database(dsn), ANSWER_TIMEOUT_S)
 
 
 def _answers(connection: pq.abc.PGconn, within_s: float) -> bool:
@@ -127,7 +127,7 @@ def refuse_pooler(dsn: str) -> None:
         DatabaseUnreachable, DatabaseRefused: it could not be told.
     """
     if is_named_pooler(_parts(dsn).get("host") or os.environ.get("PGHOST", "")):
-        raise ThroughPooler(place(dsn), "its name says so")
+        raise ThroughPooler(describe_database(dsn), "its name says so")
     _look(dsn)
 
 
@@ -141,9 +141,11 @@ def _look(dsn: str) -> None:
                     # Two in a row: of two backends that take turns, each connection would have one to itself otherwise.
                     backends |= {_backend(connection), _backend(connection)}
                 if answered[0] & answered[1]:
-                    raise ThroughPooler(place(dsn), "two connections that were open at once were the same backend's")
+                    raise ThroughPooler(
+                        describe_database(dsn), "two connections that were open at once were the same backend's"
+                    )
                 if len(answered[0] | answered[1]) > len(answered):
-                    raise ThroughPooler(place(dsn), "one connection was answered by several backends")
+                    raise ThroughPooler(describe_database(dsn), "one connection was answered by several backends")
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "looking for a pooler", error) from error
 
@@ -156,5 +158,5 @@ def _backend(connection: psycopg.Connection) -> int:
 def _parts(dsn: str) -> dict[str, str]:
     parts = parts_of(dsn)
     if parts is None:
-        raise DatabaseUnreachable(place(dsn), MALFORMED)
+        raise DatabaseUnreachable(describe_database(dsn), MALFORMED)
     return parts

@@ -12,7 +12,7 @@ import psycopg
 
 from migrations.database.session import connect
 from migrations.database.session_settings import CATALOG_FIRST, OWN
-from migrations.errors import AdvisoryLockHeld, DatabaseRefused, MigrationRunning, Session, place
+from migrations.errors import AdvisoryLockHeld, DatabaseRefused, MigrationRunning, Session, describe_database
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def _acquire(session: psycopg.Connection, dsn: str, wait_s: float) -> None:
         else:
             others = _sessions(session, _HOLDERS, key)
         if time.monotonic() >= ends:
-            raise AdvisoryLockHeld(place(dsn), others)
+            raise AdvisoryLockHeld(describe_database(dsn), others)
         time.sleep(POLL_S)
 
 

@@ -8,7 +8,7 @@ from psycopg import pq
 
 from migrations.database.direct_connections import CONNECT_TIMEOUT_S
 from migrations.database.session import reader
-from migrations.errors import DatabaseUnreachable, MigrationError, place
+from migrations.errors import DatabaseUnreachable, MigrationError, describe_database
 
 # Source: pg_locks is of one running server and may be read by every role; it has the database of an advisory lock, and
 # splits the lock's key into classid and objid. A copy of the data has the same system identifier, but not the lock.
@@ -49,7 +49,7 @@ def refuse_another_database(given: str, owner: str) -> None:
     with reader(owner) as mine:
         mine.execute("SELECT pg_advisory_xact_lock(%s::bigint)", (high << 32 | low,))
         if not _sees(given, high, low):
-            raise LeadsElsewhere(place(_for_libpq(given)), place(owner))
+            raise LeadsElsewhere(describe_database(_for_libpq(given)), describe_database(owner))
 
 
 def _sees(given: str, high: int, low: int) -> bool:
@@ -61,7 +61,7 @@ def _sees(given: str, high: int, low: int) -> bool:
             row = theirs.execute(_IS_HELD, (high, low)).fetchone()
     except psycopg.ProgrammingError:
         # libpq's message would quote the string, and the password with it.
-        raise DatabaseUnreachable(place(known), "check how it is written") from None
+        raise DatabaseUnreachable(describe_database(known), "check how it is written") from None
     except psycopg.Error as error:
         raise DatabaseUnreachable.of(known, error) from error
     return row is not None and bool(row[0])

@@ -23,7 +23,7 @@ from alembic.script import ScriptDirectory
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, pool
 
-from migrations.database.connection_attempts import knocks_told
+from migrations.database.connection_attempts import explaining_failed_connections
 from migrations.database.direct_connections import refuse_pooler
 from migrations.database.locks import MIGRATING
 from migrations.database.session import connect
@@ -168,7 +168,7 @@ class ForeignRunner:
                 chdir(self.environment.folder),
                 _logging_left_alone(),
                 redirect_stdout(sys.stderr),
-                knocks_told(self.dsn),
+                explaining_failed_connections(self.dsn),
                 self._pools(),
             ):
                 yield

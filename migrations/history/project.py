@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from migrations.database.errors import ThroughPooler
 from migrations.database.locks import one_migration
 from migrations.database.session import reader
-from migrations.errors import DatabaseUnreachable, HistoryUnreadable, WorksElsewhere, place
+from migrations.errors import DatabaseUnreachable, HistoryUnreadable, WorksElsewhere, describe_database
 from migrations.history.environments import ForeignEnvironment, ForeignRunner, run_env
 from migrations.history.revisions import History
 
@@ -89,5 +89,5 @@ def history_for(dsn: str, history: History) -> History:
         # As the catalogue writes names: quoted where they need it.
         table = [connection.execute("SELECT quote_ident(%s)", (part,)).fetchall()[0][0] for part in found[0]]
     if any(one != named for one in reached):
-        raise WorksElsewhere(place(dsn))
+        raise WorksElsewhere(describe_database(dsn))
     return replace(history, version_table=".".join(table))

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from migrations.database.tools_tables import OF_A_TOOL, take_writes, writable_by
-from migrations.errors import DatabaseRefused, place
+from migrations.errors import DatabaseRefused, describe_database
 from migrations.protection._role_names import refuse_unfit
 from migrations.protection.role_errors import RoleKeepsRight
 
@@ -92,7 +92,7 @@ def ensure_roles(connection: psycopg.Connection, *, application: str, read_only:
             take_writes(connection, application, service, read_only)
             for role in (application, service, read_only):
                 if held := writable_by(connection, role):
-                    raise RoleKeepsRight(place(connection.info.dsn), role, held)
+                    raise RoleKeepsRight(describe_database(connection.info.dsn), role, held)
     except psycopg.Error as error:
         raise DatabaseRefused.of(connection.info.dsn, "making roles", error) from error
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from migrations.database.session import connect
-from migrations.errors import DatabaseRefused, place
+from migrations.errors import DatabaseRefused, describe_database
 from migrations.protection.super_admin_errors import AnotherRole, NotAnAddress
 
 ACTION: Final = "user.create_super_admin"
@@ -62,7 +62,7 @@ def create_super_admin(dsn: str, *, email: str, name: str, requested_by: str) ->
         raise DatabaseRefused.of(dsn, "creating the super admin", error) from error
     # Somebody may have taken the address away between the insert and the second look.
     if found is None or found[1] != "SUPER_ADMIN":
-        raise AnotherRole(email, found[1] if found else "unknown", place(dsn))
+        raise AnotherRole(email, found[1] if found else "unknown", describe_database(dsn))
     return found[0]
 
 

@@ -22,7 +22,7 @@ from psycopg import sql
 
 from migrations.database.session import STATEMENT_TIMEOUT_MS, connect
 from migrations.database.session_settings import CATALOG_ALONE, OWN
-from migrations.errors import DatabaseRefused, NoQuietMoment, place
+from migrations.errors import DatabaseRefused, NoQuietMoment, describe_database
 from migrations.restore.transaction_snapshot import Snapshot, full_xid
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ def _find(
         if moment.agrees(marker, quiet=spent < quiet_s):
             return moment, attempts
         if spent >= budget_s:
-            raise NoQuietMoment(place(dsn), attempts, budget_s, moment.running)
+            raise NoQuietMoment(describe_database(dsn), attempts, budget_s, moment.running)
         if spent >= quiet_s and moment.before == moment.after:
             # Only transactions younger than the marker are in the way: a new one lies above them.
             marker = _mark(asking, "sealing")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from migrations.database.locks import migration_lock
 from migrations.database.session import reader
 from migrations.encryption.cipher import KeyRing
-from migrations.errors import place
+from migrations.errors import describe_database
 from migrations.seeds._generated_rows import generated
 from migrations.seeds._loading import Loaded, live_columns, load, needs_keys
 from migrations.seeds.errors import NoKeysToSeedWith, NothingToSeed
@@ -61,7 +61,7 @@ def seed(
         with reader(dsn) as connection:
             live = live_columns(connection)
             if not {"users", "agents"} <= live.keys():
-                raise NothingToSeed(place(dsn))
+                raise NothingToSeed(describe_database(dsn))
             standing = taken(connection, super_admin)
         first = strategy_data(super_admin, standing)
         more = generated(size, number) if size else ()

@@ -11,7 +11,7 @@ from deployments.settings import NeonSettings, is_placeholder, load_neon_setting
 from flows.cli.console import variables
 from migrations.authoring.errors import ResetRefused
 from migrations.authoring.reset import Identity, identify
-from migrations.errors import MigrationError, place
+from migrations.errors import MigrationError, describe_database
 from migrations.seeds.errors import SeedRefused
 
 
@@ -56,7 +56,7 @@ def _let_through(dsn: str, done: str, refused: type[MigrationError], *, staging:
     try:
         settings = _settings()
     except SettingsError as error:
-        why = f"whether {place(dsn)} is production's cannot be told, so that it is not {done}: {error}"
+        why = f"whether {describe_database(dsn)} is production's cannot be told, so that it is not {done}: {error}"
         raise refused(why) from error
     found = identify(dsn)
     if settings is None:
@@ -85,10 +85,10 @@ def _by_branch(dsn: str, found: Identity, branch: Branch | None, settings: NeonS
     if branch.name in {settings.neon_production_branch, settings.neon_staging_branch}:
         asked = done == "seeded" and _is_staging(branch, settings)
         hint = " as development: say --environment staging" if asked else ""
-        return f"{place(dsn)} is {branch.name}'s database, which is never {done}{hint}"
+        return f"{describe_database(dsn)} is {branch.name}'s database, which is never {done}{hint}"
     if branch.default or branch.protected:
         kind = "the project's default branch" if branch.default else "a protected branch"
-        return f"{place(dsn)} is on {branch.name}, {kind}, which is never {done}"
+        return f"{describe_database(dsn)} is on {branch.name}, {kind}, which is never {done}"
     return None
 
 
@@ -98,7 +98,7 @@ def _by_environments(
     """Why the databases of the environments have it that a database is left alone; None where they have not."""
     for name, uri in _environments(client, settings):
         if not (wanted and name == settings.neon_staging_branch) and found.is_same_database(identify(uri)):
-            return f"{place(dsn)} leads to {name}'s database, which is never {done}"
+            return f"{describe_database(dsn)} leads to {name}'s database, which is never {done}"
     return None
 
 
@@ -108,20 +108,20 @@ def _by_itself(dsn: str, found: Identity, done: str) -> str | None:
         return None
     if found.releases is None:
         return (
-            f"{place(dsn)} keeps a record of releases that this role may not read, so that it cannot be told whose "
-            f"it is: it is not {done}"
+            f"{describe_database(dsn)} keeps a record of releases that this role may not read, so that it"
+            f" cannot be told whose it is: it is not {done}"
         )
     if found.releases:
         return (
-            f"{place(dsn)} has revisions that releases applied ({', '.join(found.releases[-3:])}): it is an "
-            f"environment, or a copy of one, and is not {done}; drop it by hand if it is yours"
+            f"{describe_database(dsn)} has revisions that releases applied ({', '.join(found.releases[-3:])}): it is"
+            f" an environment, or a copy of one, and is not {done}; drop it by hand if it is yours"
         )
     return None
 
 
 def _anybodys(dsn: str, done: str) -> str:
     return (
-        f"{place(dsn)} is neither on this machine nor on a branch of the project that the settings name, "
+        f"{describe_database(dsn)} is neither on this machine nor on a branch of the project that the settings name, "
         f"so that it could be anybody's: it is not {done}"
     )
 

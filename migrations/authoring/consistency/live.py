@@ -7,7 +7,7 @@ from migrations.catalog.contents import Catalog, read_catalog
 from migrations.catalog.default_privileges import DefaultPrivilege, read_default_privileges, set_default_privileges
 from migrations.database.session import connect, reader
 from migrations.drift.comparison import CHECKSUMS, DriftFinding, find_drift
-from migrations.errors import DatabaseRefused, place
+from migrations.errors import DatabaseRefused, describe_database
 from migrations.history.revisions import History, HistoryState, state
 from migrations.recording.throwaway import built_catalog, throwaway_database
 
@@ -50,7 +50,7 @@ def check_live(live: str, server: str, history: History) -> tuple[CheckResult, H
     drift = find_drift(found, promised, stands)
     findings = tuple(_finding(one) for one in drift if one.kind != "pending" and one.subject != CHECKSUMS)
     pending = "what is pending cannot be told" if stands.pending is None else f"{len(stands.pending)} pending"
-    notes = [f"{place(live)} at {', '.join(stands.current) or 'base'}, {pending}"]
+    notes = [f"{describe_database(live)} at {', '.join(stands.current) or 'base'}, {pending}"]
     if promised is not None and not comparable:
         notes.append("grants were not compared: the server of the throwaway database has other roles")
     if stands.edited is None:

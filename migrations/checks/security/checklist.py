@@ -23,7 +23,7 @@ from migrations.checks.security.tools import check_tools_tables
 from migrations.database.session import reader
 from migrations.disclosure.server_messages import worded
 from migrations.encryption.cipher import KeyRing
-from migrations.errors import DatabaseUnreachable, place
+from migrations.errors import DatabaseUnreachable, describe_database
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Application:
             user = conninfo_to_dict(dsn).get("user")
         except psycopg.ProgrammingError:
             # libpq's message would quote the string, and the password with it.
-            raise DatabaseUnreachable(place(dsn), "check how it is written") from None
+            raise DatabaseUnreachable(describe_database(dsn), "check how it is written") from None
         return cls(str(user) if user else None, dsn)
 
 

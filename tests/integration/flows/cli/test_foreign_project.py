@@ -20,7 +20,7 @@ from migrations.errors import (
     NotKept,
     RevisionFailed,
     WorksElsewhere,
-    place,
+    describe_database,
 )
 from migrations.history.environments import ForeignEnvironment
 from migrations.history.project import history_for
@@ -293,7 +293,7 @@ def test_a_database_of_its_own_that_env_py_does_not_reach_is_named_with_the_way_
     assert code == 1
     assert "gone on 127.0.0.1:9 does not answer" in said
     assert why in said
-    assert f"though it was told {place(database.owner_dsn)}: let it read sqlalchemy.url" in said
+    assert f"though it was told {describe_database(database.owner_dsn)}: let it read sqlalchemy.url" in said
     assert "cannot be read" not in said
     assert "c4n4ry" not in said
     with pytest.raises(DatabaseUnreachable, match=r"gone on 127.0.0.1:9 does not answer"):
