@@ -16,6 +16,8 @@ from flows.cli.console.failing import CommandFailed
 
 POLL_S = 0.4
 DEADLINE_S = 3 * 3600.0
+# Flows that leave something open in the ledger when they are cut off.
+CHANGING = {"release", "rollback"}
 MARKS = {"COMPLETED": "[green]✔[/]", "FAILED": "[red]✘[/]", "CRASHED": "[red]✘[/]", "CANCELLED": "[yellow]■[/]"}
 
 
@@ -26,6 +28,7 @@ class FollowedRun:
     Attributes:
         run_id: id of the flow run.
         succeeded: whether it completed.
+        cut_off: whether its process ended before the flow did, so that nothing was closed.
         message: the last state's message.
         seconds: from its start to its end.
         steps: name, state and seconds of each step, in order.
@@ -33,6 +36,7 @@ class FollowedRun:
 
     run_id: UUID
     succeeded: bool
+    cut_off: bool
     message: str
     seconds: float
     steps: tuple[tuple[str, str, float], ...]
@@ -95,8 +99,21 @@ def run_to_end(deployment: str, parameters: dict[str, object]) -> None:
     console.print(f"{deployment}: {ui_address(run.id)}", soft_wrap=True)
     followed = follow(run, console, deadline_s=DEADLINE_S)
     if not followed.succeeded:
-        raise CommandFailed(followed.message)
+        raise CommandFailed(why_not(followed, deployment))
     console.print(followed.message or "completed", soft_wrap=True)
+
+
+def why_not(followed: FollowedRun, deployment: str) -> str:
+    """Why a run did not complete, and what leads on where its process ended before the flow did."""
+    if not followed.cut_off:
+        return followed.message
+    ended = f"the run's process ended before the flow did ({followed.message.rstrip('.') or 'no reason was given'})"
+    if deployment.partition("/")[0] not in CHANGING:
+        return f"{ended}: run it again"
+    return (
+        f"{ended}, and nothing was closed: `pilotage ledger` shows the release, and `pilotage release abandon ID` "
+        "closes it once its process is gone, says what stands and what leads on from there"
+    )
 
 
 def ui_address(run_id: UUID) -> str:
@@ -142,6 +159,7 @@ def _ended(run: FlowRun, steps: list[TaskRun]) -> FollowedRun:
     return FollowedRun(
         run_id=run.id,
         succeeded=bool(state and state.is_completed()),
+        cut_off=bool(state and (state.is_crashed() or state.is_cancelled())),
         message=(state.message if state else None) or "",
         seconds=run.total_run_time.total_seconds(),
         steps=tuple((s.name, s.state.type.value if s.state else "", s.total_run_time.total_seconds()) for s in steps),

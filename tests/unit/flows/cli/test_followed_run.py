@@ -1,0 +1,36 @@
+"""What a terminal says of a run that did not complete."""
+
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Cancelled, Completed, Crashed, Failed
+
+from flows.cli.console.checklist import _ended, why_not  # pyright: ignore[reportPrivateUsage]
+
+KILLED = "Process exited with status code: -9."
+
+
+def told(state: State, deployment: str) -> str:
+    followed = _ended(FlowRun(flow_id=uuid4(), state=state), [])
+    assert followed.succeeded == state.is_completed()
+    return why_not(followed, deployment)
+
+
+@pytest.mark.parametrize("deployment", ["release/release", "rollback/rollback"])
+@pytest.mark.parametrize("state", [Crashed(message=KILLED), Cancelled(message=KILLED)], ids=["killed", "cancelled"])
+def test_a_release_that_was_cut_off_names_the_command_that_closes_it(state: State, deployment: str) -> None:
+    said = told(state, deployment)
+    assert KILLED.rstrip(".") in said
+    assert "`pilotage release abandon ID`" in said
+    assert "`pilotage ledger`" in said
+
+
+def test_what_changes_nothing_is_run_again() -> None:
+    assert told(Crashed(message=KILLED), "drift-check/drift-check").endswith("run it again")
+    assert "no reason was given" in told(Crashed(message=""), "drift-check/drift-check")
+
+
+def test_a_run_that_ended_by_itself_says_what_it_says() -> None:
+    assert told(Failed(message="rolled back: latency"), "release/release") == "rolled back: latency"
+    assert told(Completed(message="done"), "release/release") == "done"
