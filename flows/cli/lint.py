@@ -29,7 +29,7 @@ from migrations.lint.revisions import LintReport, lint_history
 from migrations.lint.sql_files import read_sql
 from migrations.plan.report import counted
 from migrations.recording.recorded_statements import RecordedStatement
-from migrations.sql.context import Context, Thresholds
+from migrations.sql.database_context import DatabaseContext, Thresholds
 
 COULD_NOT_TELL = 2
 
@@ -118,15 +118,15 @@ def show(report: LintReport, console: Console) -> None:
     console.print(f"{what}, {len(report.unknown)} cannot be told" if report.unknown else what)
 
 
-def _of_files(files: Sequence[Path], context: Context | None) -> LintReport:
+def _of_files(files: Sequence[Path], context: DatabaseContext | None) -> LintReport:
     history = read_sql(files)
     findings = lint(history.statements, context, history.waivers)
     return LintReport(findings, tuple(str(file) for file in files), {})
 
 
-def _looked_at(database_url: str | None, limits: Thresholds) -> Context:
+def _looked_at(database_url: str | None, limits: Thresholds) -> DatabaseContext:
     if database_url is None:
-        return Context(thresholds=limits)
+        return DatabaseContext(thresholds=limits)
     return read_context(owner_dsn("development", database_url), limits)
 
 
@@ -135,7 +135,7 @@ def _of_revisions(
 ) -> LintReport:
     history = load(place)
     current: tuple[str, ...] = () if since in {None, "base"} else (history.resolve(str(since)),)
-    context: Context | None = None
+    context: DatabaseContext | None = None
     if database_url is not None:
         dsn = owner_dsn("development", database_url)
         context = dataclasses.replace(read_context(dsn, limits), one_plan=True, lock_timeout_set=True)

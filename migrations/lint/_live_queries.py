@@ -72,7 +72,7 @@ WHERE l.lanname IN ('plpgsql', 'sql') AND p.prosrc <> '' AND {_USERS}
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
 """
 
-STEADY_FUNCTIONS = """
+NON_VOLATILE_FUNCTIONS = """
 SELECT proname FROM pg_proc WHERE prokind = 'f' GROUP BY proname HAVING bool_and(provolatile <> 'v')
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from migrations.sql.context import Context
+from migrations.sql.database_context import DatabaseContext
 from migrations.sql.names import Name
 
 _WORD = re.compile(r'"(?:[^"]|"")+"|[A-Za-z_][\w$]*')
@@ -17,7 +17,7 @@ def words(query: str) -> frozenset[str]:
     )
 
 
-def is_used(context: Context, table: Name, column: str = "") -> bool | None:
+def is_used(context: DatabaseContext, table: Name, column: str = "") -> bool | None:
     """Whether a statement names a table, and the column where one is given.
 
     Returns:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from migrations.sql.context import Context
+from migrations.sql.database_context import DatabaseContext
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 Concern = Literal["large", "live", "any"]
 
@@ -43,8 +43,8 @@ class Subject:
         return text.format_map(_Spoken({key: given for key, given in named.items() if given}))
 
 
-Rule = Callable[[Statement, World], Iterable[Subject]]
-Unless = Callable[[Statement, World], bool]
+Rule = Callable[[Statement, DatabaseState], Iterable[Subject]]
+Unless = Callable[[Statement, DatabaseState], bool]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Hazard:
     squawk: tuple[str, ...] = ()
     unless: Unless | None = None
     language: Literal["sql", "python"] = "sql"
-    known: Context | None = None
+    known: DatabaseContext | None = None
     example: Subject | None = None
 
     def message(self, subject: Subject) -> str:

@@ -12,19 +12,19 @@ from migrations.lint.findings import Finding, Waiver
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.hazard_registry import HAZARDS
 from migrations.lint.hazards.waivers import UNKNOWN, UNUSED, WITHOUT_REASON
-from migrations.sql.context import Context, Table
+from migrations.sql.database_context import DatabaseContext, Table
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import apply, dropped, is_temporary
 from migrations.sql.locking import locks
 from migrations.sql.names import Name
 from migrations.sql.source_statement import LintedStatement
 from migrations.sql.statements import Reader, Statement
-from migrations.sql.world import World
 
 _SQUAWK = {rule: hazard for hazard in HAZARDS.values() if hazard.rule is None for rule in hazard.squawk}
 
 
 def lint(
-    statements: Sequence[LintedStatement], context: Context | None = None, waivers: Sequence[Waiver] = ()
+    statements: Sequence[LintedStatement], context: DatabaseContext | None = None, waivers: Sequence[Waiver] = ()
 ) -> tuple[Finding, ...]:
     """Judge statements before they run.
 
@@ -40,23 +40,23 @@ def lint(
         SqlUnreadable: a statement is no SQL that PostgreSQL knows.
         SquawkUnavailable: squawk did not answer.
     """
-    return waived(judge(statements, context or Context()), waivers)
+    return waived(judge(statements, context or DatabaseContext()), waivers)
 
 
-def judge(statements: Sequence[LintedStatement], context: Context) -> tuple[Finding, ...]:
+def judge(statements: Sequence[LintedStatement], context: DatabaseContext) -> tuple[Finding, ...]:
     """Judge statements as `lint` does, without regard to waivers."""
     return tuple(_judge(Reader.knowing(context.functions).read(statements), context))
 
 
-def known_after(context: Context, statements: Sequence[LintedStatement]) -> Context:
+def known_after(context: DatabaseContext, statements: Sequence[LintedStatement]) -> DatabaseContext:
     """What is known once statements have happened, as far as they tell; what they made is in use by then."""
     reader = Reader.knowing(context.functions)
-    world = World(context)
+    state = DatabaseState(context)
     for one in reader.read(statements):
-        world.enter(one, ())
-        apply(world, one)
-    tables = {name: _settled(one) for name, one in world.tables.items()}
-    return replace(context, tables=tables, enums=world.enums, domains=world.domains, functions=dict(reader.functions))
+        state.advance_to(one, ())
+        apply(state, one)
+    tables = {name: _settled(one) for name, one in state.tables.items()}
+    return replace(context, tables=tables, enums=state.enums, domains=state.domains, functions=dict(reader.functions))
 
 
 def _settled(table: Table) -> Table:
@@ -105,48 +105,48 @@ def _mistake(waiver: Waiver, used: Collection[Waiver]) -> Hazard | None:
     return UNUSED if waiver not in used else None
 
 
-def _judge(statements: Sequence[Statement], context: Context) -> Iterator[Finding]:
-    world = World(context)
-    world.every = tuple(one for one in statements if isinstance(one.node, nodes.IndexStmt))
+def _judge(statements: Sequence[Statement], context: DatabaseContext) -> Iterator[Finding]:
+    state = DatabaseState(context)
+    state.index_builds = tuple(one for one in statements if isinstance(one.node, nodes.IndexStmt))
     seen = squawk.ask(statements, _SQUAWK)
     steps: dict[tuple[str, str], list[Statement]] = {}
     for one in statements:
         steps.setdefault(one.origin.step, []).append(one)
     told: set[tuple[str, tuple[str, str], int, str, str]] = set()
     for number, statement in enumerate(statements):
-        world.enter(statement, tuple(steps[statement.origin.step]))
-        for hazard, subject in _hazards(statement, world, seen.get(number, frozenset())):
+        state.advance_to(statement, tuple(steps[statement.origin.step]))
+        for hazard, subject in _hazards(statement, state, seen.get(number, frozenset())):
             found = _finding(hazard, subject, statement)
             key = (hazard.id, statement.origin.step, found.line, found.statement, found.message)
             if key not in told:
                 told.add(key)
                 yield found
-        apply(world, statement)
+        apply(state, statement)
 
 
-def _hazards(statement: Statement, world: World, seen: Collection[str]) -> Iterator[tuple[Hazard, Subject]]:
+def _hazards(statement: Statement, state: DatabaseState, seen: Collection[str]) -> Iterator[tuple[Hazard, Subject]]:
     if isinstance(statement.node, nodes.CreateStmt) and is_temporary(statement.node.relation):
         return
     for hazard in _BY_RULE:
-        for subject in hazard.rule(statement, world) if hazard.rule else ():
-            if _concerns(hazard, subject, world):
+        for subject in hazard.rule(statement, state) if hazard.rule else ():
+            if _concerns(hazard, subject, state):
                 yield hazard, subject
     for hazard in {_SQUAWK[rule].id: _SQUAWK[rule] for rule in sorted(seen)}.values():
-        if hazard.unless is None or not hazard.unless(statement, world):
+        if hazard.unless is None or not hazard.unless(statement, state):
             for subject in _subjects(statement):
-                if _concerns(hazard, subject, world):
+                if _concerns(hazard, subject, state):
                     yield hazard, subject
 
 
 _BY_RULE = tuple(hazard for hazard in HAZARDS.values() if hazard.rule is not None)
 
 
-def _concerns(hazard: Hazard, subject: Subject, world: World) -> bool:
-    if subject.table is not None and world.table(subject.table).temporary:
+def _concerns(hazard: Hazard, subject: Subject, state: DatabaseState) -> bool:
+    if subject.table is not None and state.table(subject.table).temporary:
         return False
     if subject.table is None or hazard.concern == "any":
         return True
-    return world.is_large(subject.table) if hazard.concern == "large" else world.is_live(subject.table)
+    return state.is_large(subject.table) if hazard.concern == "large" else state.is_live(subject.table)
 
 
 def _subjects(statement: Statement) -> tuple[Subject, ...]:

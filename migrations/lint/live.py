@@ -15,10 +15,10 @@ from migrations.database.session import reader
 from migrations.lint import _live_queries
 from migrations.lint._usage import words
 from migrations.sql.alterations import not_null_columns
-from migrations.sql.context import (
+from migrations.sql.database_context import (
     Column,
     ConstraintKind,
-    Context,
+    DatabaseContext,
     RelationKind,
     SeenStatement,
     SequencePosition,
@@ -43,7 +43,7 @@ _KINDS: Mapping[str, ConstraintKind] = {
 }
 
 
-def read_context(dsn: str, thresholds: Thresholds | None = None) -> Context:
+def read_context(dsn: str, thresholds: Thresholds | None = None) -> DatabaseContext:
     """Look at a database.
 
     Args:
@@ -58,7 +58,7 @@ def read_context(dsn: str, thresholds: Thresholds | None = None) -> Context:
     with reader(dsn) as session:
         session.execute("SET LOCAL lock_timeout = '5s'")
         statements = _statements(session)
-        return Context(
+        return DatabaseContext(
             tables=_with_traffic(_tables(session), statements),
             complete=True,
             enums={Name.of(one[1], one[0]): tuple(one[2]) for one in _rows(session, _live_queries.ENUMS)},
@@ -69,7 +69,9 @@ def read_context(dsn: str, thresholds: Thresholds | None = None) -> Context:
             ),
             statements=statements,
             functions={Name.of(one[1], one[0]): _routine(*one[2:]) for one in _rows(session, _live_queries.FUNCTIONS)},
-            steady_functions=frozenset(str(one[0]) for one in _rows(session, _live_queries.STEADY_FUNCTIONS)),
+            non_volatile_functions=frozenset(
+                str(one[0]) for one in _rows(session, _live_queries.NON_VOLATILE_FUNCTIONS)
+            ),
             server_version=session.info.server_version // 10_000,
             thresholds=thresholds or Thresholds(),
         )

@@ -27,7 +27,7 @@ _DOUBLES_PERCENT = frozenset({"format", "pyformat"})
 
 
 @dataclass(frozen=True)
-class Written:
+class OfflineStatements:
     """What revisions would send.
 
     Attributes:
@@ -39,9 +39,9 @@ class Written:
     unknown: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def write_offline(
-    config: Config, revisions: Sequence[Revision], *, back: bool = False, script: ScriptDirectory | None = None
-) -> Written:
+def offline_statements(
+    config: Config, revisions: Sequence[Revision], *, downgrades: bool = False, script: ScriptDirectory | None = None
+) -> OfflineStatements:
     """Run revisions without a database, and keep what they would send.
 
     The history's own env.py sets the run up, since it may bring operations of its own; where it cannot run here, plain
@@ -50,20 +50,20 @@ def write_offline(
     Args:
         config: Alembic's configuration.
         revisions: the whole history, oldest first.
-        back: whether their way back is written, instead of their way up.
+        downgrades: whether their downgrades are written, instead of their upgrades.
         script: the history as Alembic has it; it is read afresh without.
     """
     with one_migration():
         script = script or ScriptDirectory.from_config(config)
-        run = _Run(config, script, revisions, back=back)
+        run = _Run(config, script, revisions, downgrades=downgrades)
         try:
-            run.by(_by_env)
+            run.run_with(_by_env)
         except Exception as error:  # env.py is code of the release: it may raise anything.
             if run.begun:
                 return run.written(f"{type(error).__name__}: {error}")
             # An env.py may have turned the history to folders of its own.
-            run = _Run(config, ScriptDirectory.from_config(config), revisions, back=back)
-            run.by(_plainly)
+            run = _Run(config, ScriptDirectory.from_config(config), revisions, downgrades=downgrades)
+            run.run_with(_plainly)
     return run.written("it was not reached")
 
 
@@ -77,12 +77,12 @@ def _plainly(_script: ScriptDirectory, environment: EnvironmentContext) -> None:
         environment.run_migrations()
 
 
-def _no_way_back() -> None:
+def _raise_no_downgrade() -> None:
     raise NotImplementedError("it has no downgrade")
 
 
 @dataclass
-class _Sent:
+class _SentText:
     """A text that a revision wrote.
 
     Attributes:
@@ -113,11 +113,11 @@ class _Buffer(io.StringIO):
     def __init__(self) -> None:
         super().__init__()
         self.path = ""
-        self.sent: list[_Sent] = []
+        self.sent: list[_SentText] = []
 
     def write(self, text: str, /) -> int:
         if self.path and text.strip():
-            self.sent.append(_Sent(text, *self._place()))
+            self.sent.append(_SentText(text, *self._place()))
         return len(text)
 
     def _place(self) -> tuple[int, bool, str]:
@@ -135,13 +135,15 @@ class _Buffer(io.StringIO):
 class _Run:
     """One run of a history."""
 
-    def __init__(self, config: Config, script: ScriptDirectory, revisions: Sequence[Revision], *, back: bool) -> None:
+    def __init__(
+        self, config: Config, script: ScriptDirectory, revisions: Sequence[Revision], *, downgrades: bool
+    ) -> None:
         self._config = config
         self._script = script
-        self._back = back
+        self._downgrades = downgrades
         self._revisions = {one.id: one for one in revisions}
         self._buffer = _Buffer()
-        self._sent: dict[str, list[_Sent]] = {}
+        self._sent: dict[str, list[_SentText]] = {}
         self._unknown: dict[str, str] = {}
         self._doubled = False
 
@@ -150,8 +152,8 @@ class _Run:
         """Whether a revision has run."""
         return bool(self._sent)
 
-    def by(self, way: Callable[[ScriptDirectory, EnvironmentContext], None]) -> None:
-        """Run them all."""
+    def run_with(self, runner: Callable[[ScriptDirectory, EnvironmentContext], None]) -> None:
+        """Run all revisions, and keep what each writes."""
         script = self._script
         self._config.output_buffer = self._buffer
 
@@ -164,16 +166,16 @@ class _Run:
                 step.migration_fn = self._guarded(step)
                 yield step
 
-        ends = {"starting_rev": script.get_heads(), "destination_rev": "base"} if self._back else {}
+        ends = {"starting_rev": script.get_heads(), "destination_rev": "base"} if self._downgrades else {}
         with EnvironmentContext(self._config, script, fn=steps, as_sql=True, **ends) as environment:
-            way(script, environment)
+            runner(script, environment)
 
     def _steps(self, script: ScriptDirectory, at: Any) -> Sequence[RevisionStep]:
         # Source: Alembic's documentation of EnvironmentContext shows these two as the way to make a `fn`.
-        if self._back:
+        if self._downgrades:
             for one in script.walk_revisions():
                 # Alembic makes all steps at once, and would stop at the first that has none.
-                vars(one.module).setdefault("downgrade", _no_way_back)
+                vars(one.module).setdefault("downgrade", _raise_no_downgrade)
             return script._downgrade_revs("base", script.get_heads())  # noqa: SLF001  # pyright: ignore
         return script._upgrade_revs("heads", at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
@@ -194,7 +196,7 @@ class _Run:
 
         return run
 
-    def written(self, missing: str) -> Written:
+    def written(self, missing: str) -> OfflineStatements:
         """What came of it; revisions that did not run are unknown for that reason."""
         unknown = {one: missing for one in self._revisions if one not in self._sent} | self._unknown
         statements = {
@@ -202,9 +204,9 @@ class _Run:
             for one, sent in self._sent.items()
             if one not in unknown and one in self._revisions
         }
-        return Written(statements, unknown)
+        return OfflineStatements(statements, unknown)
 
-    def _statements(self, revision: Revision, sent: Sequence[_Sent]) -> Iterator[LintedStatement]:
+    def _statements(self, revision: Revision, sent: Sequence[_SentText]) -> Iterator[LintedStatement]:
         transaction: int | None = 0
         source = revision.path.read_text(encoding="utf-8", errors="replace")
         for number, one in enumerate(sent):

@@ -9,14 +9,14 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from migrations.history.revisions import History, Revision
+from migrations.lint._downgrades import unfaithful_downgrades
 from migrations.lint._revision_files import read_file
-from migrations.lint._ways_back import ways_back
 from migrations.lint.findings import Finding
 from migrations.lint.hazards.downgrade import LIES
 from migrations.lint.judging import judge, known_after, waived
-from migrations.lint.offline import Written, line_of, shown, write_offline
+from migrations.lint.offline import OfflineStatements, line_of, offline_statements, shown
 from migrations.recording.recorded_statements import RecordedStatement
-from migrations.sql.context import Context
+from migrations.sql.database_context import DatabaseContext
 from migrations.sql.source_statement import LintedStatement
 
 # What runs revisions somewhere, and tells what they sent.
@@ -43,7 +43,7 @@ def lint_history(
     history: History,
     judged: Sequence[Revision],
     *,
-    context: Context | None = None,
+    context: DatabaseContext | None = None,
     one_plan: bool = False,
     record: Record | None = None,
 ) -> LintReport:
@@ -62,16 +62,18 @@ def lint_history(
         RevisionUnreadable: a revision's waivers cannot be read.
     """
     script = ScriptDirectory.from_config(config)
-    written = write_offline(config, history.revisions, script=script)
+    written = offline_statements(config, history.revisions, script=script)
     ids = {one.id for one in judged}
     if record is not None and ids & written.unknown.keys():
         written = _completed(written, history, record())
     before = [one for one in history.revisions if one.id not in ids]
-    assumed = known_after(Context(lock_timeout_set=True, one_plan=one_plan), _in_order(before, written))
-    back = write_offline(config, history.revisions, back=True, script=script)
-    lies = tuple(ways_back(history.revisions, written.statements, back.statements, frozenset(ids)))
+    assumed = known_after(DatabaseContext(lock_timeout_set=True, one_plan=one_plan), _in_order(before, written))
+    downgrades = offline_statements(config, history.revisions, downgrades=True, script=script)
+    downgrade_findings = tuple(
+        unfaithful_downgrades(history.revisions, written.statements, downgrades.statements, frozenset(ids))
+    )
     sent = _in_order(judged, written)
-    findings = lint_revisions(judged, sent, context or assumed, assumed, lies, written.unknown.keys())
+    findings = lint_revisions(judged, sent, context or assumed, assumed, downgrade_findings, written.unknown.keys())
     unknown = {one.id: written.unknown[one.id] for one in judged if one.id in written.unknown}
     return LintReport(findings, tuple(one.id for one in judged), unknown)
 
@@ -79,9 +81,9 @@ def lint_history(
 def lint_revisions(
     revisions: Sequence[Revision],
     statements: Sequence[LintedStatement],
-    context: Context,
-    assumed: Context | None = None,
-    lies: Sequence[Finding] | None = None,
+    context: DatabaseContext,
+    assumed: DatabaseContext | None = None,
+    downgrade_findings: Sequence[Finding] | None = None,
     unknown: Collection[str | None] = (),
 ) -> tuple[Finding, ...]:
     """Judge the statements of revisions, with the waivers and the downgrade that their files have.
@@ -90,7 +92,7 @@ def lint_revisions(
         revisions: what is judged, in order.
         statements: all that they send.
         context: the database that they will run on.
-        lies: downgrades that were seen not to return; None where nobody looked.
+        downgrade_findings: downgrades that do not bring back what stood before; None where nobody looked.
         unknown: revisions whose statements cannot be told, and whose waivers so may cover what nobody sees.
         assumed: what is known of any database that they may run on; a waiver may cover what is a hazard there alone.
 
@@ -101,21 +103,21 @@ def lint_revisions(
     missing = [finding for file in files for finding in file.findings]
     # A downgrade that is not there tells no lie.
     absent = {one.revision for one in missing}
-    told = [one for one in lies or () if one.revision not in absent]
+    told = [one for one in downgrade_findings or () if one.revision not in absent]
     found = [*judge(statements, context), *missing, *told]
     place = {revision.id: number for number, revision in enumerate(revisions)}
     waivers = [waiver for file in files for waiver in file.waivers]
     marked = waived(
         found,
         waivers,
-        elsewhere=lambda: judge(statements, assumed or Context(lock_timeout_set=True)),
-        unjudged=lambda waiver: waiver.revision in unknown or (lies is None and waiver.hazard == LIES.id),
+        elsewhere=lambda: judge(statements, assumed or DatabaseContext(lock_timeout_set=True)),
+        unjudged=lambda waiver: waiver.revision in unknown or (downgrade_findings is None and waiver.hazard == LIES.id),
     )
     return tuple(sorted(marked, key=lambda one: (place.get(one.revision or "", -1), one.line, one.hazard)))
 
 
 def lint_recorded(
-    revisions: Sequence[Revision], recorded: Mapping[str, Sequence[RecordedStatement]], context: Context
+    revisions: Sequence[Revision], recorded: Mapping[str, Sequence[RecordedStatement]], context: DatabaseContext
 ) -> tuple[Finding, ...]:
     """Judge what revisions were recorded to send, as a plan has it.
 
@@ -147,14 +149,16 @@ def as_linted(revision: Revision, recorded: Iterable[RecordedStatement]) -> tupl
     return tuple(result)
 
 
-def _completed(written: Written, history: History, recorded: Mapping[str, Sequence[RecordedStatement]]) -> Written:
+def _completed(
+    written: OfflineStatements, history: History, recorded: Mapping[str, Sequence[RecordedStatement]]
+) -> OfflineStatements:
     statements = dict(written.statements)
     for one in written.unknown:
         if one in recorded:
             statements[one] = as_linted(history.revision(one), recorded[one])
     unknown = {one: why for one, why in written.unknown.items() if one not in recorded}
-    return Written(statements, unknown)
+    return OfflineStatements(statements, unknown)
 
 
-def _in_order(revisions: Iterable[Revision], written: Written) -> list[LintedStatement]:
+def _in_order(revisions: Iterable[Revision], written: OfflineStatements) -> list[LintedStatement]:
     return [statement for one in revisions for statement in written.statements.get(one.id, ())]

@@ -7,7 +7,7 @@ from migrations.lint.findings import Finding
 from migrations.lint.live import read_context
 from migrations.lint.revisions import lint_recorded
 from migrations.plan.planned_revisions import Plan
-from migrations.sql.context import Context
+from migrations.sql.database_context import DatabaseContext
 
 
 def lint_plan(plan: Plan, history: History, dsn: str | None) -> tuple[Finding, ...]:
@@ -26,7 +26,7 @@ def lint_plan(plan: Plan, history: History, dsn: str | None) -> tuple[Finding, .
 
     Locks: as `read_context` does.
     """
-    known = Context() if dsn is None else read_context(dsn)
+    known = DatabaseContext() if dsn is None else read_context(dsn)
     context = replace(known, one_plan=True, lock_timeout_set=True)
     revisions = [history.revision(one.id) for one in plan.revisions]
     return lint_recorded(revisions, {one.id: one.statements for one in plan.revisions}, context)

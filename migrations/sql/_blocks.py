@@ -48,7 +48,7 @@ Values = dict[str, list[str] | None]
 
 
 @dataclass(frozen=True)
-class Piece:
+class BodyStatement:
     """SQL inside a block.
 
     Attributes:
@@ -68,7 +68,7 @@ class Piece:
     dynamic: bool = False
 
 
-def pieces_of(called: Routine, given: Mapping[str, list[str] | None], within: str) -> Iterator[Piece]:
+def statements_of_body(called: Routine, given: Mapping[str, list[str] | None], within: str) -> Iterator[BodyStatement]:
     """The SQL that a body runs.
 
     Args:
@@ -77,14 +77,14 @@ def pieces_of(called: Routine, given: Mapping[str, list[str] | None], within: st
         within: what it is to be called.
     """
     if called.language == "sql":
-        yield Piece(called.source, 0, within)
+        yield BodyStatement(called.source, 0, within)
     elif called.language == "plpgsql":
         yield from _of_plpgsql(called, given, within)
     else:
-        yield Piece(f"{within} in {called.language}", 0, within, dynamic=True)
+        yield BodyStatement(f"{within} in {called.language}", 0, within, dynamic=True)
 
 
-def _of_plpgsql(called: Routine, given: Mapping[str, list[str] | None], within: str) -> Iterator[Piece]:
+def _of_plpgsql(called: Routine, given: Mapping[str, list[str] | None], within: str) -> Iterator[BodyStatement]:
     source = called.source
     tag = next(f"$b{number}$" for number in itertools.count() if f"$b{number}$" not in source)
     parameters = ", ".join(f"{quoted(one.name)} text".strip() for one in called.parameters if one.name)
@@ -96,7 +96,7 @@ def _of_plpgsql(called: Routine, given: Mapping[str, list[str] | None], within: 
         for one in parsed:
             yield from _Block(within, one, dict(given)).statements(one, looped=False, batched=False)
         return
-    yield Piece(f"the body of {within}", 0, within, dynamic=True)
+    yield BodyStatement(f"the body of {within}", 0, within, dynamic=True)
 
 
 @dataclass
@@ -153,7 +153,7 @@ class _Block:
             before = self.values.get(name, [])
             self.values[name] = None if found is None or before is None else list(dict.fromkeys([*before, *found]))
 
-    def statements(self, tree: object, *, looped: bool, batched: bool) -> Iterator[Piece]:
+    def statements(self, tree: object, *, looped: bool, batched: bool) -> Iterator[BodyStatement]:
         """Every statement below, in order."""
         if isinstance(tree, list):
             for one in cast("list[object]", tree):
@@ -167,25 +167,25 @@ class _Block:
                     commits = loop and _commits(cast("Json", one))
                     yield from self.statements(cast("object", one), looped=looped or loop, batched=batched or commits)
 
-    def _of(self, kind: str, one: Json, *, looped: bool, batched: bool) -> Iterator[Piece]:
+    def _of(self, kind: str, one: Json, *, looped: bool, batched: bool) -> Iterator[BodyStatement]:
         line = max(int(one.get("lineno", 1)) - 1, 0)
         if kind in _STATIC and (sql := _query(one, _STATIC[kind])):
-            yield Piece(sql, line, self.within, looped, batched)
+            yield BodyStatement(sql, line, self.within, looped, batched)
         elif kind in _COMPUTED:
             text = _query(one, _COMPUTED[kind])
             text = _ASSIGNED.sub("", text, count=1) if kind == "PLpgSQL_stmt_assign" else text
             # Without a call or a subquery nothing happens beside it.
             if "(" in text and is_sql(f"SELECT {text}"):
-                yield Piece(f"SELECT {text.strip()}", line, self.within, looped, batched)
+                yield BodyStatement(f"SELECT {text.strip()}", line, self.within, looped, batched)
         elif kind in _DYNAMIC or (kind == "PLpgSQL_stmt_return_query" and "dynquery" in one):
             text = _query(one, _DYNAMIC.get(kind, "dynquery"))
             found = possible(expression(text), self.values)
             # A text that is put together in steps is no SQL before the last one.
             whole = [each for each in found or [] if is_sql(each)] or found
             for each in whole or []:
-                yield Piece(each, line, self.within, looped, batched)
+                yield BodyStatement(each, line, self.within, looped, batched)
             if found is None:
-                yield Piece(text, line, self.within, looped, batched, dynamic=True)
+                yield BodyStatement(text, line, self.within, looped, batched, dynamic=True)
 
 
 def _query(one: Json, key: str) -> str:

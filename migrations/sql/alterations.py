@@ -11,7 +11,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
-from migrations.sql.context import ConstraintKind
+from migrations.sql.database_context import ConstraintKind
 from migrations.sql.names import Name, SqlType, strings
 
 KINDS: dict[int, ConstraintKind] = {

@@ -10,16 +10,16 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name, strings
 from migrations.sql.procedural import limited, limited_ctes
-from migrations.sql.world import World
 
 _LOWER, _UPPER = frozenset({">", ">="}), frozenset({"<", "<="})
 
 
 def is_bounded(
     node: nodes.UpdateStmt | nodes.DeleteStmt,
-    world: World,
+    state: DatabaseState,
     *,
     in_block: bool = False,
     around: frozenset[str] = frozenset(),
@@ -31,7 +31,7 @@ def is_bounded(
 
     Args:
         node: the statement.
-        world: what is known of keys.
+        state: what is known of keys.
         in_block: whether a name that it compares with can be a variable of a block.
         around: common table expressions around it that end after a number of rows.
     """
@@ -45,7 +45,7 @@ def is_bounded(
     target = _Target(
         Name.of_range(relation),
         relation.alias.aliasname if relation is not None and relation.alias is not None else "",
-        world,
+        state,
         ctes,
         variables=in_block and not joined,
     )
@@ -60,14 +60,14 @@ class _Target:
     Attributes:
         table: its name.
         alias: what the statement calls it; empty where it calls it by its name.
-        world: what is known of it.
+        state: what is known of it.
         limited_ctes: common table expressions that end after a number of rows.
         variables: whether a name can be a variable.
     """
 
     table: Name
     alias: str
-    world: World
+    state: DatabaseState
     limited_ctes: frozenset[str]
     variables: bool
 
@@ -127,16 +127,16 @@ class _Target:
 
     def _orders(self, column: str | None) -> bool:
         """Whether a range of a column is one of a key, or of an index that goes by it."""
-        known = self.world.table(self.table)
+        known = self.state.table(self.table)
         led = any(one.columns[:1] == (column,) for one in known.indexes.values())
         by_name = not known.complete and column is not None and column.lower().endswith("id")
-        return column is not None and (led or by_name or _is_unique(column, self.table, self.world))
+        return column is not None and (led or by_name or _is_unique(column, self.table, self.state))
 
     def _is_key(self, node: AstNode | None) -> bool:
         if isinstance(node, nodes.RowExpr):
             return any(self._is_key(one) for one in node.args)
         column = self._own(node)
-        return column is not None and _is_unique(column, self.table, self.world)
+        return column is not None and _is_unique(column, self.table, self.state)
 
     def _is_fixed(self, node: AstNode | None) -> bool:
         """Whether an expression is one value, known before the rows are looked at."""
@@ -156,10 +156,10 @@ class _Target:
         )
 
 
-def lets_few_through(relation: nodes.RangeVar, condition: AstNode | None, world: World) -> bool:
+def lets_few_through(relation: nodes.RangeVar, condition: AstNode | None, state: DatabaseState) -> bool:
     """Whether a condition on one table lets a known number of its rows through."""
     alias = relation.alias.aliasname if relation.alias is not None else ""
-    target = _Target(Name.of_range(relation), alias, world, frozenset(), variables=False)
+    target = _Target(Name.of_range(relation), alias, state, frozenset(), variables=False)
     conditions = list(conjuncts(condition))
     return any(target.bounds(one) for one in conditions) or target.is_range(conditions)
 
@@ -192,8 +192,8 @@ def _bare(node: AstNode | None) -> AstNode | None:
     return node
 
 
-def _is_unique(column: str, table: Name, world: World) -> bool:
-    known = world.table(table)
+def _is_unique(column: str, table: Name, state: DatabaseState) -> bool:
+    known = state.table(table)
     keys = {one.columns for one in known.constraints if one.kind in {"unique", "primary key"}}
     keys |= {one.columns for one in known.indexes.values() if one.unique and not one.partial}
     if (column,) in keys:

@@ -23,52 +23,52 @@ from migrations.sql.alterations import (
     not_null_columns,
     type_of,
 )
-from migrations.sql.context import Column, Table, TableConstraint, TableIndex
+from migrations.sql.database_context import Column, Table, TableConstraint, TableIndex
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.locking import locks
 from migrations.sql.names import Name, SqlType, strings
 from migrations.sql.objects import change
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 _RELATIONS = frozenset({int(pb.OBJECT_TABLE), int(pb.OBJECT_VIEW), int(pb.OBJECT_MATVIEW)})
 
 
-def apply(world: World, statement: Statement) -> None:
+def apply(state: DatabaseState, statement: Statement) -> None:
     """Let a statement have happened."""
     node = statement.node
     if statement.transaction is not None:
-        held = ((one, statement) for one in locks(node) if one.stops_writes and world.is_live(one.table))
-        world.transaction.locks += held
+        held = ((one, statement) for one in locks(node) if one.stops_writes and state.is_live(one.table))
+        state.transaction.locks += held
     if isinstance(node, nodes.AlterTableStmt):
-        _alter(world, statement)
-    _relations(world, node)
-    change(world.objects, node)
-    _types_and_settings(world, statement, node)
+        _alter(state, statement)
+    _relations(state, node)
+    change(state.objects, node)
+    _types_and_settings(state, statement, node)
 
 
-def _relations(world: World, node: AstNode) -> None:
+def _relations(state: DatabaseState, node: AstNode) -> None:
     match node:
         case nodes.CreateStmt():
-            _create(world, node)
+            _create(state, node)
         case nodes.CreateTableAsStmt() if node.into is not None:
             kind = "materialized view" if node.objtype == pb.OBJECT_MATVIEW else "table"
             temporary = is_temporary(node.into.rel)
-            _put(world, Table(Name.of_range(node.into.rel), is_new=True, kind=kind, temporary=temporary))
+            _put(state, Table(Name.of_range(node.into.rel), is_new=True, kind=kind, temporary=temporary))
         case nodes.SelectStmt() if node.into_clause is not None:
             rel = node.into_clause.rel
-            _put(world, Table(Name.of_range(rel), is_new=True, temporary=is_temporary(rel)))
+            _put(state, Table(Name.of_range(rel), is_new=True, temporary=is_temporary(rel)))
         case nodes.ViewStmt():
             name = Name.of_range(node.view)
-            world.tables.setdefault(name, Table(name, is_new=True, kind="view"))
+            state.tables.setdefault(name, Table(name, is_new=True, kind="view"))
         case nodes.IndexStmt():
-            _index(world, node)
+            _index(state, node)
         case nodes.RenameStmt():
-            _rename(world, node)
+            _rename(state, node)
         case nodes.DropStmt():
-            _drop(world, node)
+            _drop(state, node)
         case nodes.CreatePolicyStmt():
-            table = world.table(Name.of_range(node.table))
-            _put(world, replace(table, policies=table.policies | {node.policy_name}))
+            table = state.table(Name.of_range(node.table))
+            _put(state, replace(table, policies=table.policies | {node.policy_name}))
         case _:
             return
 
@@ -78,36 +78,36 @@ def is_temporary(relation: nodes.RangeVar | None) -> bool:
     return relation is not None and (relation.relpersistence == "t" or relation.schemaname == "pg_temp")
 
 
-def _put(world: World, table: Table) -> None:
-    world.tables[table.name] = table
+def _put(state: DatabaseState, table: Table) -> None:
+    state.tables[table.name] = table
 
 
-def _types_and_settings(world: World, statement: Statement, node: AstNode) -> None:
+def _types_and_settings(state: DatabaseState, statement: Statement, node: AstNode) -> None:
     match node:
         case nodes.CreateEnumStmt():
-            world.enums[Name.of_parts(node.type_name)] = strings(node.vals)
-            world.transaction.types.add(Name.of_parts(node.type_name))
+            state.enums[Name.of_parts(node.type_name)] = strings(node.vals)
+            state.transaction.types.add(Name.of_parts(node.type_name))
         case nodes.AlterEnumStmt():
             name = Name.of_parts(node.type_name)
             if not node.old_val:
-                world.enums[name] = (*world.enums.get(name, ()), node.new_val)
-                if statement.transaction is not None and name not in world.transaction.types:
-                    world.transaction.enum_values.add((name, node.new_val))
+                state.enums[name] = (*state.enums.get(name, ()), node.new_val)
+                if statement.transaction is not None and name not in state.transaction.types:
+                    state.transaction.enum_values.add((name, node.new_val))
         case nodes.CreateDomainStmt():
-            world.domains[Name.of_parts(node.domainname)] = bool(node.constraints)
+            state.domains[Name.of_parts(node.domainname)] = bool(node.constraints)
         case nodes.VariableSetStmt():
-            set_by(world, node)
+            set_by(state, node)
         case nodes.SelectStmt():
             for _, one in postgast.walk_typed(node):
                 if isinstance(one, nodes.FuncCall):
-                    set_by_function(world, one)
+                    set_by_function(state, one)
         case _:
             return
 
 
-def _create(world: World, node: nodes.CreateStmt) -> None:
+def _create(state: DatabaseState, node: nodes.CreateStmt) -> None:
     name = Name.of_range(node.relation)
-    if name in world.tables and node.if_not_exists:
+    if name in state.tables and node.if_not_exists:
         return
     table = Table(
         name,
@@ -119,7 +119,7 @@ def _create(world: World, node: nodes.CreateStmt) -> None:
     )
     for one in created_constraints(node):
         table = _with_constraint(table, one, None)
-    _put(world, table)
+    _put(state, table)
 
 
 def made_column(node: nodes.ColumnDef) -> Column:
@@ -166,17 +166,17 @@ def _with_constraint(table: Table, added: AddedConstraint, transaction: int | No
     return replace(table, columns=columns, constraints=(*table.constraints, one), indexes=indexes)
 
 
-def _alter(world: World, statement: Statement) -> None:
+def _alter(state: DatabaseState, statement: Statement) -> None:
     for name, command in commands(statement.node):
-        table = world.table(name)
-        _put(world, _commanded(table, command))
+        table = state.table(name)
+        _put(state, _commanded(table, command))
     for added in added_constraints(statement.node):
-        serial = world.transaction.serial if statement.transaction is not None else None
-        _put(world, _with_constraint(world.table(added.table), added, serial))
+        serial = state.transaction.serial if statement.transaction is not None else None
+        _put(state, _with_constraint(state.table(added.table), added, serial))
     # A command after the ADD of the same statement may validate it.
     for name, command in commands(statement.node):
         if command.subtype == pb.AT_ValidateConstraint:
-            _put(world, _validated(world.table(name), command.name))
+            _put(state, _validated(state.table(name), command.name))
 
 
 def _commanded(table: Table, command: nodes.AlterTableCmd) -> Table:
@@ -236,33 +236,33 @@ def index_columns(node: nodes.IndexStmt) -> tuple[str, ...]:
     return tuple(one.name for one in node.index_params if isinstance(one, nodes.IndexElem) and one.name)
 
 
-def _index(world: World, node: nodes.IndexStmt) -> None:
-    table = world.table(Name.of_range(node.relation))
+def _index(state: DatabaseState, node: nodes.IndexStmt) -> None:
+    table = state.table(Name.of_range(node.relation))
     made = TableIndex(index_name(node), index_columns(node), node.unique, partial=node.where_clause is not None)
-    _put(world, replace(table, indexes={**table.indexes, made.name: made}))
+    _put(state, replace(table, indexes={**table.indexes, made.name: made}))
 
 
-def _rename(world: World, node: nodes.RenameStmt) -> None:
+def _rename(state: DatabaseState, node: nodes.RenameStmt) -> None:
     name = Name.of_range(node.relation)
-    table = world.tables.get(name)
+    table = state.tables.get(name)
     if node.rename_type in _RELATIONS and table is not None:
-        del world.tables[name]
-        _put(world, replace(table, name=Name(node.newname, name.schema)))
+        del state.tables[name]
+        _put(state, replace(table, name=Name(node.newname, name.schema)))
     elif node.rename_type == pb.OBJECT_COLUMN and table is not None and node.subname in table.columns:
         columns = dict(table.columns)
         columns[node.newname] = replace(columns.pop(node.subname), name=node.newname)
-        _put(world, replace(table, columns=columns))
+        _put(state, replace(table, columns=columns))
     elif node.rename_type == pb.OBJECT_TABCONSTRAINT and table is not None:
         renamed = tuple(
             replace(one, name=node.newname) if one.name == node.subname else one for one in table.constraints
         )
-        _put(world, replace(table, constraints=renamed))
+        _put(state, replace(table, constraints=renamed))
     elif node.rename_type == pb.OBJECT_INDEX:
-        for one in tuple(world.tables.values()):
+        for one in tuple(state.tables.values()):
             if name.name in one.indexes and one.name.schema == name.schema:
                 indexes = dict(one.indexes)
                 indexes[node.newname] = replace(indexes.pop(name.name), name=node.newname)
-                _put(world, replace(one, indexes=indexes))
+                _put(state, replace(one, indexes=indexes))
 
 
 def dropped(node: nodes.DropStmt) -> Iterator[Name]:
@@ -278,18 +278,18 @@ def dropped(node: nodes.DropStmt) -> Iterator[Name]:
         yield Name.of_parts(parts)
 
 
-def _drop(world: World, node: nodes.DropStmt) -> None:
+def _drop(state: DatabaseState, node: nodes.DropStmt) -> None:
     for name in dropped(node):
         if node.remove_type in _RELATIONS:
-            world.tables.pop(name, None)
+            state.tables.pop(name, None)
         elif node.remove_type == pb.OBJECT_INDEX:
-            world.dropped_indexes.add(name)
-            for table in tuple(world.tables.values()):
+            state.dropped_indexes.add(name)
+            for table in tuple(state.tables.values()):
                 if name.name in table.indexes and table.name.schema == name.schema:
                     kept = {key: one for key, one in table.indexes.items() if key != name.name}
-                    _put(world, replace(table, indexes=kept))
+                    _put(state, replace(table, indexes=kept))
     if node.remove_type == pb.OBJECT_POLICY:
         for one in node.objects:
             parts = strings([one])
-            table = world.table(Name.of("", "") if len(parts) < 2 else Name.of(parts[-2], "".join(parts[-3:-2])))
-            _put(world, replace(table, policies=table.policies - set(parts[-1:])))
+            table = state.table(Name.of("", "") if len(parts) < 2 else Name.of(parts[-2], "".join(parts[-3:-2])))
+            _put(state, replace(table, policies=table.policies - set(parts[-1:])))

@@ -9,7 +9,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
-from migrations.sql._blocks import Piece, pieces_of
+from migrations.sql._blocks import BodyStatement, statements_of_body
 from migrations.sql.locking import option
 from migrations.sql.names import Name
 from migrations.sql.routines import Routine, calls, routine
@@ -24,19 +24,21 @@ _CALLING = (*_WITH, nodes.CallStmt, nodes.CreateTableAsStmt)
 _COMPUTES = frozenset({int(pb.AT_AddColumn), int(pb.AT_AlterColumnType)})
 
 
-def pieces(node: AstNode, functions: Mapping[Name, Routine]) -> Iterator[Piece]:
+def body_statements(node: AstNode, functions: Mapping[Name, Routine]) -> Iterator[BodyStatement]:
     """The SQL that a statement runs beside its own: that of a DO block, or of functions that it calls."""
     if isinstance(node, nodes.DoStmt):
         found = routine(node)
         if found is not None:
-            yield from pieces_of(found, {}, "a DO block")
+            yield from statements_of_body(found, {}, "a DO block")
     elif functions and _calls_now(node):
-        seen: list[Piece] = []
+        seen: list[BodyStatement] = []
         for call in calls(node):
             name = Name.of_parts(call.funcname)
             if name in functions:
                 called = functions[name]
-                seen += [one for one in pieces_of(called, called.bound(call), f"function {name}") if one not in seen]
+                seen += [
+                    one for one in statements_of_body(called, called.bound(call), f"function {name}") if one not in seen
+                ]
         yield from seen
 
 

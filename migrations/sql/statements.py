@@ -11,7 +11,7 @@ from postgast import nodes
 from postgast.nodes.base import AstNode
 
 from migrations.sql import procedural
-from migrations.sql._blocks import Piece
+from migrations.sql._blocks import BodyStatement
 from migrations.sql.errors import SqlUnreadable
 from migrations.sql.names import Name
 from migrations.sql.routines import Routine, routine
@@ -84,7 +84,7 @@ class Reader:
         return tuple(one for origin in given for one in self._parsed(origin.sql, origin, origin.line))
 
     def _parsed(
-        self, sql: str, origin: LintedStatement, line: int, held: Piece | None = None, depth: int = 0
+        self, sql: str, origin: LintedStatement, line: int, held: BodyStatement | None = None, depth: int = 0
     ) -> Iterator[Statement]:
         try:
             parts = _split(sql)
@@ -113,11 +113,11 @@ class Reader:
                 yield from self._inside(one, depth)
 
     def _inside(self, outer: Statement, depth: int) -> Iterator[Statement]:
-        for piece in procedural.pieces(outer.node, self.functions):
-            if piece.dynamic:
-                yield _unknown(piece, outer.origin, outer.line + piece.line)
+        for statement in procedural.body_statements(outer.node, self.functions):
+            if statement.dynamic:
+                yield _unknown(statement, outer.origin, outer.line + statement.line)
             else:
-                yield from self._parsed(piece.sql, outer.origin, outer.line + piece.line, piece, depth + 1)
+                yield from self._parsed(statement.sql, outer.origin, outer.line + statement.line, statement, depth + 1)
 
     def _learn(self, node: nodes.CreateFunctionStmt, text: str) -> None:
         found = routine(node, text)
@@ -125,9 +125,9 @@ class Reader:
             self.functions[Name.of_parts(node.funcname)] = found
 
 
-def _unknown(piece: Piece, origin: LintedStatement, line: int) -> Statement:
+def _unknown(statement: BodyStatement, origin: LintedStatement, line: int) -> Statement:
     nothing = postgast.wrap(postgast.parse(""))
-    return Statement(nothing, piece.sql, origin, line, piece.within, dynamic=piece.sql)
+    return Statement(nothing, statement.sql, origin, line, statement.within, dynamic=statement.sql)
 
 
 def _refused(sql: str, origin: LintedStatement, line: int, error: postgast.PgQueryError) -> SqlUnreadable:

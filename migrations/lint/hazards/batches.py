@@ -7,47 +7,47 @@ from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
 from migrations.sql.bounds import is_bounded, is_catalogue
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name
 from migrations.sql.sources import drawn_from
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _unbounded(statement: Statement, world: World) -> bool:
+def _unbounded(statement: Statement, state: DatabaseState) -> bool:
     node = statement.node
     if statement.batched or not isinstance(node, nodes.UpdateStmt | nodes.DeleteStmt):
         return False
     if is_catalogue(Name.of_range(node.relation)):
         return False
     # A loop that does not commit keeps the locks of all its batches.
-    return statement.looped or not is_bounded(node, world, in_block=bool(statement.within), around=statement.limited)
+    return statement.looped or not is_bounded(node, state, in_block=bool(statement.within), around=statement.limited)
 
 
-def _update(statement: Statement, world: World) -> Iterator[Subject]:
+def _update(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.MergeStmt):
-        if not statement.batched and _merges_many(node, world):
+        if not statement.batched and _merges_many(node, state):
             yield Subject(Name.of_range(node.relation))
-    elif isinstance(node, nodes.UpdateStmt) and _unbounded(statement, world):
+    elif isinstance(node, nodes.UpdateStmt) and _unbounded(statement, state):
         yield Subject(Name.of_range(node.relation))
 
 
-def _merges_many(node: nodes.MergeStmt, world: World) -> bool:
+def _merges_many(node: nodes.MergeStmt, state: DatabaseState) -> bool:
     """Whether a MERGE goes by all rows of a table, its own one included."""
     clauses = [one for one in node.merge_when_clauses if isinstance(one, nodes.MergeWhenClause)]
     by_source = any(one.match_kind == pb.MERGE_WHEN_NOT_MATCHED_BY_SOURCE for one in clauses)
-    return by_source or bool(drawn_from(node.source_relation, world, node.with_clause))
+    return by_source or bool(drawn_from(node.source_relation, state, node.with_clause))
 
 
-def _delete(statement: Statement, world: World) -> Iterator[Subject]:
-    if isinstance(statement.node, nodes.DeleteStmt) and _unbounded(statement, world):
+def _delete(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
+    if isinstance(statement.node, nodes.DeleteStmt) and _unbounded(statement, state):
         yield Subject(Name.of_range(statement.node.relation))
 
 
-def _insert(statement: Statement, world: World) -> Iterator[Subject]:
+def _insert(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.InsertStmt) and not statement.batched:
-        for table in sorted(drawn_from(node.select_stmt, world, node.with_clause)):
+        for table in sorted(drawn_from(node.select_stmt, state, node.with_clause)):
             yield Subject(table, name=str(Name.of_range(node.relation)))
 
 

@@ -20,21 +20,21 @@ from migrations.sql.alterations import (
     is_serial,
     type_of,
 )
-from migrations.sql.context import Context, SequencePosition
+from migrations.sql.database_context import DatabaseContext, SequencePosition
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import is_temporary, made_column
 from migrations.sql.locking import locks
 from migrations.sql.names import Name, SqlType, strings
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 _SMALL_KEYS = frozenset({"int2", "int4"})
 
 
-def _narrowed(statement: Statement, world: World) -> Iterator[Subject]:
+def _narrowed(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     for table, command in commands(statement.node):
         given = command.def_
         if command.subtype == pb.AT_AlterColumnType and isinstance(given, nodes.ColumnDef):
-            old = old_type(world.table(table).columns.get(command.name), statement)
+            old = old_type(state.table(table).columns.get(command.name), statement)
             if narrows(old, type_of(given)):
                 yield Subject(table, command.name, detail=f"{old} to {type_of(given)}")
 
@@ -59,11 +59,11 @@ def _selected(node: nodes.CreateTableAsStmt) -> Iterator[tuple[Name, str, SqlTyp
                 yield Name.of_range(into.rel), one.name or "?", SqlType.of(one.val.type_name)
 
 
-def _json(statement: Statement, _world: World) -> Iterator[Subject]:
+def _json(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     yield from _of_type(statement, "json")
 
 
-def _timestamp(statement: Statement, _world: World) -> Iterator[Subject]:
+def _timestamp(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     yield from _of_type(statement, "timestamp")
 
 
@@ -77,7 +77,7 @@ def _of_type(statement: Statement, name: str) -> Iterator[Subject]:
         yield Subject(table, ", ".join(columns))
 
 
-def _integer_key(statement: Statement, world: World) -> Iterator[Subject]:
+def _integer_key(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     keys: dict[tuple[Name, str], str] = {}
     for table, column in every_new_column(statement.node):
         type_ = type_of(column)
@@ -87,7 +87,7 @@ def _integer_key(statement: Statement, world: World) -> Iterator[Subject]:
     written = {column.colname: made_column(column) for _, column in every_new_column(statement.node)}
     for one in (*added_constraints(statement.node), *created_constraints(statement.node)):
         if one.kind == "primary key" and one.with_column is None and len(one.columns) == 1:
-            known = {**world.table(one.table).columns, **written}.get(one.columns[0])
+            known = {**state.table(one.table).columns, **written}.get(one.columns[0])
             keys[one.table, one.columns[0]] = known.type.name if known is not None and known.type else ""
     for (table, column), name in keys.items():
         if name in _SMALL_KEYS:
@@ -101,11 +101,11 @@ def _counts(column: nodes.ColumnDef) -> bool:
     return any(isinstance(one, nodes.FuncCall) and strings(one.funcname)[-1:] == ("nextval",) for _, one in walked)
 
 
-def _runs_out(statement: Statement, world: World) -> Iterator[Subject]:
+def _runs_out(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a key that comes near to its type's end, on any table that the plan touches."""
     touched = {one.table for one in locks(statement.node)}
-    for one in world.context.sequences:
-        if one.table in touched and one.last >= one.largest * world.context.thresholds.key_used:
+    for one in state.context.sequences:
+        if one.table in touched and one.last >= one.largest * state.context.thresholds.key_used:
             used = f"{one.last:,} of {one.largest:,}"
             yield Subject(one.table, one.column, detail=used)
 
@@ -183,5 +183,5 @@ RUNS_OUT = Hazard(
     good="SET lock_timeout = '2s';\nALTER TABLE customers ADD COLUMN note text;\n",
     concern="any",
     rule=_runs_out,
-    known=Context(sequences=(SequencePosition(Name("orders"), "id", "int4", 1_900_000_000, 2_147_483_647),)),
+    known=DatabaseContext(sequences=(SequencePosition(Name("orders"), "id", "int4", 1_900_000_000, 2_147_483_647),)),
 )

@@ -9,17 +9,17 @@ from migrations.lint._usage import is_used
 from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.hazards.index_builds import table_of
 from migrations.sql.alterations import added_constraints, commands
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import dropped
 from migrations.sql.names import Name
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 _EXPECTED = "contract"
 
 
-def _column(statement: Statement, world: World) -> Iterator[Subject]:
+def _column(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     for table, command in commands(statement.node):
-        if command.subtype == pb.AT_DropColumn and _still_used(statement, world, table, command.name):
+        if command.subtype == pb.AT_DropColumn and _still_used(statement, state, table, command.name):
             yield Subject(table, command.name)
     node = statement.node
     if isinstance(node, nodes.AlterTableStmt) and node.objtype == pb.OBJECT_TYPE and not _is_contract(statement):
@@ -28,12 +28,12 @@ def _column(statement: Statement, world: World) -> Iterator[Subject]:
                 yield Subject(Name.of_range(node.relation), one.name)
 
 
-def _unique(statement: Statement, world: World) -> Iterator[Subject]:
+def _unique(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a uniqueness that goes, and that the same transaction does not bring back."""
     if _is_contract(statement):
         return
-    for table, name in _dropped_names(statement, world):
-        known = world.table(table)
+    for table, name in _dropped_names(statement, state):
+        known = state.table(table)
         constraint = next((one for one in known.constraints if one.name == name), None)
         index = known.indexes.get(name)
         columns = constraint.columns if constraint is not None else index.columns if index is not None else ()
@@ -41,32 +41,32 @@ def _unique(statement: Statement, world: World) -> Iterator[Subject]:
         guards = (constraint is not None and constraint.kind in {"unique", "primary key"}) or (
             constraint is None and index is not None and index.unique and index.valid
         )
-        if guards and columns and columns not in kept and not _comes_back(table, statement, world):
+        if guards and columns and columns not in kept and not _comes_back(table, statement, state):
             yield Subject(table, ", ".join(columns), name)
 
 
-def _dropped_names(statement: Statement, world: World) -> Iterator[tuple[Name, str]]:
+def _dropped_names(statement: Statement, state: DatabaseState) -> Iterator[tuple[Name, str]]:
     node = statement.node
     for table, command in commands(node):
         if command.subtype == pb.AT_DropConstraint:
             yield table, command.name
     if isinstance(node, nodes.DropStmt) and node.remove_type == pb.OBJECT_INDEX:
         for index in dropped(node):
-            table = table_of(index, world)
+            table = table_of(index, state)
             if table is not None:
                 yield table, index.name
 
 
-def _comes_back(table: Name, statement: Statement, world: World) -> bool:
+def _comes_back(table: Name, statement: Statement, state: DatabaseState) -> bool:
     return any(
         added.table == table and added.kind in {"unique", "primary key"}
-        for one in world.others
+        for one in state.step_statements
         if one.transaction == statement.transaction
         for added in added_constraints(one.node)
     )
 
 
-def _owned(statement: Statement, _world: World) -> Iterator[Subject]:
+def _owned(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.DropOwnedStmt):
         roles = [one.rolename for one in node.roles if isinstance(one, nodes.RoleSpec)]
@@ -77,17 +77,17 @@ def _is_contract(statement: Statement) -> bool:
     return statement.origin.phase == _EXPECTED
 
 
-def _table(statement: Statement, world: World) -> Iterator[Subject]:
+def _table(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.DropStmt) and node.remove_type in {pb.OBJECT_TABLE, pb.OBJECT_FOREIGN_TABLE}:
         for table in dropped(node):
-            if _still_used(statement, world, table):
+            if _still_used(statement, state, table):
                 yield Subject(table)
 
 
-def _still_used(statement: Statement, world: World, table: Name, column: str = "") -> bool:
+def _still_used(statement: Statement, state: DatabaseState, table: Name, column: str = "") -> bool:
     """A contract revision drops what nothing uses any more; where statements are known, they are asked."""
-    return not _is_contract(statement) or is_used(world.context, table, column) is True
+    return not _is_contract(statement) or is_used(state.context, table, column) is True
 
 
 COLUMN = Hazard(

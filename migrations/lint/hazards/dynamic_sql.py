@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from migrations.lint.hazard import Hazard, Subject
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _rule(statement: Statement, _world: World) -> Iterator[Subject]:
+def _rule(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     if statement.dynamic:
         yield Subject(name=" ".join(statement.dynamic.split())[:120])
 

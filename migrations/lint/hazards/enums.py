@@ -6,17 +6,17 @@ import postgast
 from postgast import nodes
 
 from migrations.lint.hazard import Hazard, Subject
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name, constant
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _early(statement: Statement, world: World) -> Iterator[Subject]:
+def _early(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a label used before its transaction has ended.
 
     Source: ALTER TYPE ... ADD VALUE: "unsafe use of new value" until it is committed, unless the type is new too.
     """
-    added = world.transaction.enum_values
+    added = state.transaction.enum_values
     if not added or isinstance(statement.node, nodes.AlterEnumStmt):
         return
     texts = {constant(one) for _, one in postgast.walk_typed(statement.node) if isinstance(one, nodes.A_Const)}
@@ -25,13 +25,13 @@ def _early(statement: Statement, world: World) -> Iterator[Subject]:
             yield Subject(name=label, detail=str(name))
 
 
-def _renamed(statement: Statement, _world: World) -> Iterator[Subject]:
+def _renamed(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.AlterEnumStmt) and node.old_val:
         yield Subject(name=node.old_val, detail=str(Name.of_parts(node.type_name)))
 
 
-def _catalog(statement: Statement, _world: World) -> Iterator[Subject]:
+def _catalog(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.UpdateStmt | nodes.DeleteStmt | nodes.InsertStmt) and node.relation is not None:
         relation = node.relation

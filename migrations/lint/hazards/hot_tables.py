@@ -7,30 +7,30 @@ from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
 from migrations.sql.alterations import commands
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _trigger(statement: Statement, world: World) -> Iterator[Subject]:
+def _trigger(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.CreateTrigStmt) and node.row and node.when_clause is None:
         table = Name.of_range(node.relation)
-        if world.is_hot(table):
+        if state.is_hot(table):
             yield Subject(table, name=node.trigname)
     elif isinstance(node, nodes.RuleStmt) and node.event != pb.CMD_SELECT:
         table = Name.of_range(node.relation)
-        if world.is_hot(table):
+        if state.is_hot(table):
             yield Subject(table, name=node.rulename)
 
 
-def _policy(statement: Statement, world: World) -> Iterator[Subject]:
+def _policy(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     tables = [table for table, command in commands(node) if command.subtype == pb.AT_EnableRowSecurity]
     if isinstance(node, nodes.CreatePolicyStmt | nodes.AlterPolicyStmt):
         tables.append(Name.of_range(node.table))
     for table in tables:
-        if world.is_hot(table):
+        if state.is_hot(table):
             name = node.policy_name if isinstance(node, nodes.CreatePolicyStmt | nodes.AlterPolicyStmt) else ""
             yield Subject(table, name=name or "row-level security")
 

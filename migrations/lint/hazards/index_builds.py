@@ -7,14 +7,14 @@ from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
 from migrations.sql.alterations import added_constraints
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import dropped
 from migrations.sql.locking import is_concurrent
 from migrations.sql.names import Name
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _constraint(statement: Statement, _world: World) -> Iterator[Subject]:
+def _constraint(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See a constraint that builds its index.
 
     Source: ADD UNIQUE and ADD PRIMARY KEY build the index under AccessExclusiveLock, unless it is there (USING INDEX).
@@ -24,30 +24,30 @@ def _constraint(statement: Statement, _world: World) -> Iterator[Subject]:
             yield Subject(one.table, ", ".join(one.columns), one.name, one.kind.upper())
 
 
-def _exclusion(statement: Statement, _world: World) -> Iterator[Subject]:
+def _exclusion(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See an exclusion constraint. Source: it knows neither NOT VALID nor USING INDEX."""
     for one in added_constraints(statement.node):
         if one.kind == "exclude":
             yield Subject(one.table, ", ".join(one.columns), one.name)
 
 
-def _drop(statement: Statement, world: World) -> Iterator[Subject]:
+def _drop(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See DROP INDEX. Source: it takes AccessExclusiveLock on the index's table; CONCURRENTLY does not."""
     node = statement.node
     if isinstance(node, nodes.DropStmt) and node.remove_type == pb.OBJECT_INDEX and not node.concurrent:
         for name in dropped(node):
-            yield Subject(table_of(name, world), name=str(name))
+            yield Subject(table_of(name, state), name=str(name))
 
 
-def table_of(index: Name, world: World) -> Name | None:
+def table_of(index: Name, state: DatabaseState) -> Name | None:
     """The table that an index belongs to, where it is known."""
-    for one in world.tables.values():
+    for one in state.tables.values():
         if index.name in one.indexes and one.name.schema == index.schema:
             return one.name
     return None
 
 
-def _reindex(statement: Statement, world: World) -> Iterator[Subject]:
+def _reindex(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See REINDEX.
 
     Source: it stops writes to the table, and reads that would use the index; SYSTEM knows no CONCURRENTLY.
@@ -59,7 +59,7 @@ def _reindex(statement: Statement, world: World) -> Iterator[Subject]:
         yield Subject(Name.of_range(node.relation), name=str(Name.of_range(node.relation)))
     elif node.kind == pb.REINDEX_OBJECT_INDEX:
         index = Name.of_range(node.relation)
-        yield Subject(table_of(index, world), name=str(index))
+        yield Subject(table_of(index, state), name=str(index))
     else:
         yield Subject(name=node.name or "the database")
 

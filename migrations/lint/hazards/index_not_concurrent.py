@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from postgast import nodes
 
 from migrations.lint.hazard import Hazard, Subject
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import index_name
 from migrations.sql.names import Name
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _rule(statement: Statement, world: World) -> Iterator[Subject]:
+def _rule(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See an index built without CONCURRENTLY.
 
     Source: CREATE INDEX takes ShareLock, CONCURRENTLY ShareUpdateExclusiveLock; a partitioned table knows no
@@ -20,8 +20,8 @@ def _rule(statement: Statement, world: World) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.IndexStmt) and not node.concurrent and node.relation is not None:
         table = Name.of_range(node.relation)
-        only_parent = not node.relation.inh and world.table(table).kind in {"partitioned", "table"}
-        if not (only_parent and world.table(table).kind == "partitioned"):
+        only_parent = not node.relation.inh and state.table(table).kind in {"partitioned", "table"}
+        if not (only_parent and state.table(table).kind == "partitioned"):
             yield Subject(table, name=index_name(node))
 
 

@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 
 from migrations.lint.hazard import Hazard, Subject
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.locking import is_concurrent, locks
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _rule(statement: Statement, world: World) -> Iterator[Subject]:
+def _rule(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a lock that stops others, taken without a lock_timeout.
 
     Source: whoever comes after a waiting lock queues behind it, so one long query makes a short ALTER stop everybody.
         CONCURRENTLY is left out: a lock_timeout would leave it half done.
     """
-    if world.has_lock_timeout() or is_concurrent(statement.node):
+    if state.has_lock_timeout() or is_concurrent(statement.node):
         return
     for one in locks(statement.node):
-        if one.stops_writes and world.is_live(one.table):
+        if one.stops_writes and state.is_live(one.table):
             yield Subject(one.table, detail=one.mode)
 
 

@@ -5,39 +5,39 @@ from collections.abc import Iterator
 from postgast import nodes
 
 from migrations.lint.hazard import Hazard, Subject
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.locking import locks, option
 from migrations.sql.names import Name
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _cluster(statement: Statement, _world: World) -> Iterator[Subject]:
+def _cluster(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     if isinstance(statement.node, nodes.ClusterStmt):
         relation = statement.node.relation
         yield Subject(None if relation is None else Name.of_range(relation))
 
 
-def _vacuum_full(statement: Statement, _world: World) -> Iterator[Subject]:
+def _vacuum_full(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.VacuumStmt) and node.is_vacuumcmd and option(node.options, "full"):
         tables = [Subject(one.table) for one in locks(node)]
         yield from tables or [Subject()]
 
 
-def _refresh(statement: Statement, _world: World) -> Iterator[Subject]:
+def _refresh(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.RefreshMatViewStmt) and not node.concurrent and not node.skip_data:
         yield Subject(Name.of_range(node.relation))
 
 
-def _lock(statement: Statement, _world: World) -> Iterator[Subject]:
+def _lock(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     if isinstance(statement.node, nodes.LockStmt):
         for one in locks(statement.node):
             if one.stops_writes:
                 yield Subject(one.table, detail=one.mode)
 
 
-def _truncate(statement: Statement, _world: World) -> Iterator[Subject]:
+def _truncate(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     if isinstance(statement.node, nodes.TruncateStmt):
         for one in locks(statement.node):
             yield Subject(one.table)

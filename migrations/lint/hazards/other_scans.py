@@ -7,12 +7,12 @@ from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
 from migrations.sql.alterations import commands
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _domain(statement: Statement, world: World) -> Iterator[Subject]:
+def _domain(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a domain that every column of it is held against.
 
     Source: ALTER DOMAIN ADD CONSTRAINT and SET NOT NULL take ShareLock on each table with a column of it, and read it.
@@ -23,13 +23,13 @@ def _domain(statement: Statement, world: World) -> Iterator[Subject]:
     name = Name.of_parts(node.type_name)
     given = node.def_
     adds = node.subtype == "C" and isinstance(given, nodes.Constraint) and not given.skip_validation
-    if (adds or node.subtype in {"O", "V"}) and name not in world.domains:
+    if (adds or node.subtype in {"O", "V"}) and name not in state.domains:
         if node.subtype == "V":
             return
         yield Subject(name=str(name))
 
 
-def _attached(statement: Statement, world: World) -> Iterator[Subject]:
+def _attached(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a partition that is read through.
 
     Source: ATTACH PARTITION reads the table, under AccessExclusiveLock on it, unless a valid CHECK implies its bounds.
@@ -37,12 +37,12 @@ def _attached(statement: Statement, world: World) -> Iterator[Subject]:
     for table, command in commands(statement.node):
         if command.subtype == pb.AT_AttachPartition and isinstance(command.def_, nodes.PartitionCmd):
             partition = Name.of_range(command.def_.name)
-            checks = (one for one in world.table(partition).constraints if one.kind == "check" and one.validated)
+            checks = (one for one in state.table(partition).constraints if one.kind == "check" and one.validated)
             if not any(checks):
                 yield Subject(partition, name=str(table))
 
 
-def _detached(statement: Statement, _world: World) -> Iterator[Subject]:
+def _detached(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See a partition taken out. Source: without CONCURRENTLY it takes AccessExclusiveLock on the parent."""
     for table, command in commands(statement.node):
         given = command.def_

@@ -7,9 +7,9 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
 from migrations.lint.hazard import Hazard, Subject
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 _RELATIONS = frozenset(
     int(one) for one in (pb.OBJECT_TABLE, pb.OBJECT_VIEW, pb.OBJECT_MATVIEW, pb.OBJECT_FOREIGN_TABLE)
@@ -31,17 +31,17 @@ _UNNAMED = frozenset(
 )
 
 
-def _table(statement: Statement, world: World) -> Iterator[Subject]:
+def _table(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.RenameStmt) and node.rename_type in _RELATIONS and node.relation is not None:
         name = Name.of_range(node.relation)
-        if not _stands_in(name, statement, world):
+        if not _stands_in(name, statement, state):
             yield Subject(name, name=node.newname)
 
 
-def _stands_in(name: Name, statement: Statement, world: World) -> bool:
+def _stands_in(name: Name, statement: Statement, state: DatabaseState) -> bool:
     """Whether a view or another table takes the old name in the same transaction."""
-    for one in world.others:
+    for one in state.step_statements:
         node = one.node
         if statement.transaction is None or one.transaction != statement.transaction:
             continue
@@ -56,21 +56,21 @@ def _stands_in(name: Name, statement: Statement, world: World) -> bool:
     return False
 
 
-def _column(statement: Statement, _world: World) -> Iterator[Subject]:
+def _column(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     renamed = {int(pb.OBJECT_COLUMN), int(pb.OBJECT_ATTRIBUTE)}
     if isinstance(node, nodes.RenameStmt) and node.rename_type in renamed:
         yield Subject(Name.of_range(node.relation), node.subname, node.newname)
 
 
-def _schema(statement: Statement, _world: World) -> Iterator[Subject]:
+def _schema(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.AlterObjectSchemaStmt):
         table = Name.of_range(node.relation) if node.relation is not None else None
         yield Subject(table, name=node.newschema, detail=_object_name(node.object, node.relation))
 
 
-def _other(statement: Statement, _world: World) -> Iterator[Subject]:
+def _other(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.RenameStmt) and node.rename_type not in _UNNAMED:
         yield Subject(name=_object_name(node.object, node.relation) or node.subname, detail=node.newname)

@@ -6,12 +6,12 @@ from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
 from migrations.sql.alterations import added_columns, column_constraint, commands
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import made_column
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _required(statement: Statement, _world: World) -> Iterator[Subject]:
+def _required(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     for table, column in added_columns(statement.node):
         made = made_column(column)
         demanded = made.not_null or column_constraint(column, pb.CONSTR_PRIMARY) is not None
@@ -19,10 +19,10 @@ def _required(statement: Statement, _world: World) -> Iterator[Subject]:
             yield Subject(table, column.colname)
 
 
-def _default(statement: Statement, world: World) -> Iterator[Subject]:
+def _default(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     for table, command in commands(statement.node):
         if command.subtype == pb.AT_ColumnDefault and command.def_ is None and statement.origin.phase != "contract":
-            known = world.table(table).columns.get(command.name)
+            known = state.table(table).columns.get(command.name)
             if known is None or known.type is None or known.not_null:
                 yield Subject(table, command.name)
 

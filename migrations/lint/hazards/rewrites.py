@@ -9,12 +9,12 @@ from postgast.nodes.base import AstNode
 
 from migrations.lint.column_types import rewrites
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.steady import STEADY
+from migrations.lint.non_volatile_functions import NON_VOLATILE
 from migrations.sql.alterations import added_columns, column_constraint, commands, default_of, is_serial, type_of
-from migrations.sql.context import Column
+from migrations.sql.database_context import Column
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name, SqlType, strings
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 _STORAGE = {
     int(pb.AT_SetTableSpace): "SET TABLESPACE",
@@ -24,7 +24,7 @@ _STORAGE = {
 }
 
 
-def _type(statement: Statement, world: World) -> Iterator[Subject]:
+def _type(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a type change that rewrites.
 
     Source: ATColumnChangeRequiresRewrite: nothing is written where the old value is the new one as it stands.
@@ -32,7 +32,7 @@ def _type(statement: Statement, world: World) -> Iterator[Subject]:
     for table, command in commands(statement.node):
         given = command.def_
         if command.subtype == pb.AT_AlterColumnType and isinstance(given, nodes.ColumnDef):
-            known = world.table(table).columns.get(command.name)
+            known = state.table(table).columns.get(command.name)
             old, new = old_type(known, statement), type_of(given)
             if _converts(given.raw_default, command.name) or rewrites(old, new):
                 change = f"from {old} to {new}" if old else f"to {new}"
@@ -52,7 +52,7 @@ def _converts(using: AstNode | None, column: str) -> bool:
     return not (using is None or (isinstance(using, nodes.ColumnRef) and strings(using.fields)[-1:] == (column,)))
 
 
-def _volatile(statement: Statement, world: World) -> Iterator[Subject]:
+def _volatile(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a new column whose rows each get a value of their own.
 
     Source: ADD COLUMN keeps a default once in the catalogue where it is not volatile, and writes every row otherwise;
@@ -62,29 +62,29 @@ def _volatile(statement: Statement, world: World) -> Iterator[Subject]:
         default = default_of(column)
         if default is not None and not is_serial(column):
             type_ = type_of(column)
-            varying = next(_varying(default, world), "")
-            if not varying and type_ is not None and world.domains.get(Name(type_.name)):
+            varying = next(_varying(default, state), "")
+            if not varying and type_ is not None and state.domains.get(Name(type_.name)):
                 varying = f"the domain {type_.name}"
             if varying:
                 yield Subject(table, column.colname, detail=varying)
 
 
-def _varying(default: AstNode, world: World) -> Iterator[str]:
+def _varying(default: AstNode, state: DatabaseState) -> Iterator[str]:
     for _, one in postgast.walk_typed(default):
         if isinstance(one, nodes.FuncCall):
             name = strings(one.funcname)[-1]
-            if name not in STEADY and name not in world.context.steady_functions:
+            if name not in NON_VOLATILE and name not in state.context.non_volatile_functions:
                 yield f"{name}()"
 
 
-def _numbered(statement: Statement, _world: World) -> Iterator[Subject]:
+def _numbered(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See a new column that a sequence numbers. Source: nextval() is volatile, for identity columns too."""
     for table, column in added_columns(statement.node):
         if is_serial(column):
             yield Subject(table, column.colname)
 
 
-def _generated(statement: Statement, _world: World) -> Iterator[Subject]:
+def _generated(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See a stored generated column. Source: its value is computed for every row; VIRTUAL (PostgreSQL 18) is not."""
     for table, column in added_columns(statement.node):
         made = column_constraint(column, pb.CONSTR_GENERATED)
@@ -95,7 +95,7 @@ def _generated(statement: Statement, _world: World) -> Iterator[Subject]:
             yield Subject(table, command.name)
 
 
-def _storage(statement: Statement, _world: World) -> Iterator[Subject]:
+def _storage(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See a table that is moved. Source: each of these copies the table under AccessExclusiveLock."""
     node = statement.node
     for table, command in commands(node):

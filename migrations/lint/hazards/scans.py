@@ -7,12 +7,12 @@ from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
 from migrations.sql.alterations import added_constraints, commands, default_of
-from migrations.sql.context import Table
+from migrations.sql.database_context import Table
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _check(statement: Statement, _world: World) -> Iterator[Subject]:
+def _check(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See a CHECK added with a scan.
 
     Source: ADD CONSTRAINT CHECK, and a new column's CHECK, read every row under AccessExclusiveLock unless NOT VALID;
@@ -23,7 +23,7 @@ def _check(statement: Statement, _world: World) -> Iterator[Subject]:
             yield Subject(one.table, ", ".join(one.columns), one.name)
 
 
-def _foreign_key(statement: Statement, _world: World) -> Iterator[Subject]:
+def _foreign_key(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See a foreign key added with a scan.
 
     Source: ADD FOREIGN KEY takes ShareRowExclusiveLock on both tables, and reads the one unless NOT VALID; it reads
@@ -40,14 +40,14 @@ def _foreign_key(statement: Statement, _world: World) -> Iterator[Subject]:
             yield Subject(table, name=given.conname, detail="the table that it points at")
 
 
-def _not_null(statement: Statement, world: World) -> Iterator[Subject]:
+def _not_null(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a column made NOT NULL with a scan.
 
     Source: SET NOT NULL reads every row under AccessExclusiveLock, unless a valid CHECK proves that none is NULL
         (PostgreSQL 12 and later). PRIMARY KEY USING INDEX does the same to the columns of its index.
     """
     for table, command in commands(statement.node):
-        known = world.table(table)
+        known = state.table(table)
         column = known.columns.get(command.name)
         if command.subtype == pb.AT_SetNotNull and not (
             known.proves_not_null(command.name) or (column is not None and column.not_null)
@@ -55,11 +55,11 @@ def _not_null(statement: Statement, world: World) -> Iterator[Subject]:
             yield Subject(table, command.name)
     for one in added_constraints(statement.node):
         if one.kind == "not null" and one.with_column is None and not one.node.skip_validation:
-            proven = all(world.table(one.table).proves_not_null(name) for name in one.columns)
+            proven = all(state.table(one.table).proves_not_null(name) for name in one.columns)
             if not proven:
                 yield Subject(one.table, ", ".join(one.columns))
         elif one.kind == "primary key" and one.node.indexname:
-            nullable = _nullable(world.table(one.table), one.node.indexname)
+            nullable = _nullable(state.table(one.table), one.node.indexname)
             if nullable is not None:
                 yield Subject(one.table, nullable)
 

@@ -9,17 +9,17 @@ from postgast.nodes.base import AstNode
 from migrations.lint.hazard import Hazard, Subject
 from migrations.sql.alterations import commands
 from migrations.sql.bounds import read_tables
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import dropped
 from migrations.sql.locking import option
 from migrations.sql.names import Name, constant, strings
 from migrations.sql.objects import made, owned
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 _ROLE_POWERS = frozenset({"superuser", "bypassrls", "createrole", "createdb", "isreplication"})
 
 
-def _granted(statement: Statement, world: World) -> Iterator[Subject]:
+def _granted(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See who gets more. Source: an empty list of privileges is ALL; PUBLIC is every role there is and will be."""
     node = statement.node
     if isinstance(node, nodes.AlterDefaultPrivilegesStmt):
@@ -27,7 +27,7 @@ def _granted(statement: Statement, world: World) -> Iterator[Subject]:
     if isinstance(node, nodes.GrantStmt) and node.is_grant:
         yield from _given(node)
     elif isinstance(node, nodes.AlterTableStmt | nodes.AlterOwnerStmt):
-        yield from _owners(node, world)
+        yield from _owners(node, state)
     elif isinstance(node, nodes.GrantRoleStmt) and node.is_grant:
         names = [one.priv_name for one in node.granted_roles if isinstance(one, nodes.AccessPriv)]
         yield Subject(name=f"the role {', '.join(names)}", detail=", ".join(_role(one) for one in node.grantee_roles))
@@ -49,10 +49,10 @@ def _given(node: nodes.GrantStmt) -> Iterator[Subject]:
         yield Subject(None if wide else table, name=wide or _privileges(node), detail=f"{who} on {place}")
 
 
-def _owners(node: nodes.AlterTableStmt | nodes.AlterOwnerStmt, world: World) -> Iterator[Subject]:
+def _owners(node: nodes.AlterTableStmt | nodes.AlterOwnerStmt, state: DatabaseState) -> Iterator[Subject]:
     """See an owner that changes. Source: an owner may do everything, and row-level security holds for it if FORCED."""
     if isinstance(node, nodes.AlterOwnerStmt):
-        if owned(node) not in {made(one.node) for one in world.others} - {None}:
+        if owned(node) not in {made(one.node) for one in state.step_statements} - {None}:
             yield Subject(name="Ownership", detail=_role(node.newowner))
         return
     for one in node.cmds:
@@ -92,7 +92,7 @@ def _is_on(argument: AstNode | None) -> bool:
     return bool(constant(argument)) if argument is not None else True
 
 
-def _dropped(statement: Statement, world: World) -> Iterator[Subject]:
+def _dropped(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     for table, command in commands(node):
         if command.subtype == pb.AT_DisableRowSecurity:
@@ -101,7 +101,7 @@ def _dropped(statement: Statement, world: World) -> Iterator[Subject]:
             yield Subject(table, detail="Row-level security is no longer forced on the owner")
     if isinstance(node, nodes.DropStmt) and node.remove_type == pb.OBJECT_POLICY:
         for table in dropped(node):
-            if not _policy_follows(table, statement, world):
+            if not _policy_follows(table, statement, state):
                 yield Subject(table, detail="A policy is dropped")
     if isinstance(node, nodes.AlterPolicyStmt | nodes.CreatePolicyStmt):
         permissive = isinstance(node, nodes.AlterPolicyStmt) or node.permissive
@@ -117,34 +117,34 @@ def _is_always_true(condition: AstNode | None) -> bool:
     return constant(condition) is True
 
 
-def _policy_follows(table: Name, statement: Statement, world: World) -> bool:
+def _policy_follows(table: Name, statement: Statement, state: DatabaseState) -> bool:
     """Whether the same transaction puts another policy in its place."""
     return statement.transaction is not None and any(
         isinstance(one.node, nodes.CreatePolicyStmt)
         and Name.of_range(one.node.table) == table
         and one.transaction == statement.transaction
-        for one in world.others
+        for one in state.step_statements
     )
 
 
-def _view(statement: Statement, world: World) -> Iterator[Subject]:
+def _view(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a view that reads past policies. Source: a view reads as its owner, unless it is a security_invoker."""
     node = statement.node
     if isinstance(node, nodes.ViewStmt) and node.query is not None and not option(node.options, "security_invoker"):
         for table in sorted(read_tables(node.query)):
-            if world.table(table).row_security:
+            if state.table(table).row_security:
                 yield Subject(table, name=str(Name.of_range(node.view)))
 
 
-def _without_policy(statement: Statement, world: World) -> Iterator[Subject]:
+def _without_policy(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See rows that vanish. Source: with row-level security on and no policy, a default-deny policy is used."""
     for table, command in commands(statement.node):
-        bare = not world.table(table).policies and not _policy_follows(table, statement, world)
+        bare = not state.table(table).policies and not _policy_follows(table, statement, state)
         if command.subtype == pb.AT_EnableRowSecurity and bare:
             yield Subject(table)
 
 
-def _definer(statement: Statement, _world: World) -> Iterator[Subject]:
+def _definer(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See a function that runs with its owner's rights and looks up names where its caller says."""
     node = statement.node
     if isinstance(node, nodes.CreateFunctionStmt | nodes.AlterFunctionStmt):

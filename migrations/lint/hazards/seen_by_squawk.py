@@ -4,18 +4,18 @@ import postgast
 from postgast import nodes
 
 from migrations.lint.hazard import Hazard
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import dropped
 from migrations.sql.names import Name, strings
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _is_replaced(statement: Statement, world: World) -> bool:
+def _is_replaced(statement: Statement, state: DatabaseState) -> bool:
     """Whether the drop is a contract, or the same transaction makes the object again."""
     node = statement.node
     if statement.origin.phase == "contract" or not isinstance(node, nodes.DropStmt):
         return statement.origin.phase == "contract"
-    made = {_made(one) for one in world.others if one.transaction == statement.transaction}
+    made = {_made(one) for one in state.step_statements if one.transaction == statement.transaction}
     return statement.transaction is not None and all(name in made for name in dropped(node))
 
 
@@ -31,13 +31,13 @@ def _made(statement: Statement) -> Name | None:
             return None
 
 
-def _pads_none(statement: Statement, _world: World) -> bool:
+def _pads_none(statement: Statement, _state: DatabaseState) -> bool:
     """Squawk takes "char", a type of one byte, for char(1). Source: the grammar makes char(n) of pg_catalog.bpchar."""
     walked = (one for _, one in postgast.walk_typed(statement.node) if isinstance(one, nodes.TypeName))
     return not any(strings(one.names)[-1:] == ("bpchar",) for one in walked)
 
 
-def _is_no_setting(statement: Statement, _world: World) -> bool:
+def _is_no_setting(statement: Statement, _state: DatabaseState) -> bool:
     """Squawk's rule is about passwords and powers of roles too."""
     return isinstance(statement.node, nodes.AlterRoleStmt)
 

@@ -6,8 +6,8 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 _SAID = {
     int(pb.TRANS_STMT_BEGIN): "BEGIN",
@@ -18,7 +18,7 @@ _SAID = {
 }
 
 
-def _rule(statement: Statement, _world: World) -> Iterator[Subject]:
+def _rule(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See transaction control that nobody expects. The reader of plain SQL keeps back what is in its place."""
     node = statement.node
     if isinstance(node, nodes.TransactionStmt) and node.kind in _SAID:

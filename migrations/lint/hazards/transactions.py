@@ -11,18 +11,18 @@ from migrations.lint.hazard import Hazard, Subject
 from migrations.lint.sql_files import works_outside
 from migrations.sql.alterations import added_constraints, commands
 from migrations.sql.bounds import is_bounded, is_catalogue, read_tables
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import dropped
 from migrations.sql.locking import is_concurrent, locks
 from migrations.sql.names import Name, strings
 from migrations.sql.sources import drawn_from, looked_through
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 
-def _several(statement: Statement, world: World) -> Iterator[Subject]:
+def _several(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a second table locked while the first one still is."""
-    strong = [one for one in locks(statement.node) if one.stops_writes and world.is_live(one.table)]
-    held = {one.table for one, _ in world.transaction.locks}
+    strong = [one for one in locks(statement.node) if one.stops_writes and state.is_live(one.table)]
+    held = {one.table for one, _ in state.transaction.locks}
     named = isinstance(statement.node, nodes.DropStmt | nodes.TruncateStmt | nodes.LockStmt)
     if named and len(strong) > 1:
         held.add(strong[0].table)
@@ -31,31 +31,31 @@ def _several(statement: Statement, world: World) -> Iterator[Subject]:
         yield Subject(fresh[0].table, detail=", ".join(f"`{one}`" for one in sorted(held)))
 
 
-def _slow(statement: Statement, world: World) -> Iterator[Subject]:
+def _slow(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See what takes long while a lock that stops others is held."""
-    held = {one.table: one for one, by in world.transaction.locks if by is not statement}
-    slow = _works_through(statement, world) if held else ""
+    held = {one.table: one for one, by in state.transaction.locks if by is not statement}
+    slow = _works_through(statement, state) if held else ""
     if slow:
         first = next(iter(held.values()))
         yield Subject(first.table, name=slow, detail=f"{first.mode} on {', '.join(f'`{one}`' for one in held)}")
 
 
-def _works_through(statement: Statement, world: World) -> str:
+def _works_through(statement: Statement, state: DatabaseState) -> str:
     """What a statement reads or writes all of; empty where it does not take long."""
     node = statement.node
     match node:
         case nodes.UpdateStmt() | nodes.DeleteStmt():
             tables = (
                 frozenset[Name]()
-                if is_bounded(node, world, in_block=bool(statement.within), around=statement.limited)
+                if is_bounded(node, state, in_block=bool(statement.within), around=statement.limited)
                 else read_tables(node)
             )
         case nodes.InsertStmt():
-            tables = drawn_from(node.select_stmt, world, node.with_clause)
+            tables = drawn_from(node.select_stmt, state, node.with_clause)
         case nodes.SelectStmt():
             if _sleeps(node):
                 return "pg_sleep"
-            tables = looked_through(node, world)
+            tables = looked_through(node, state)
         case nodes.MergeStmt() | nodes.CreateTableAsStmt() | nodes.CopyStmt():
             tables = read_tables(node)
         case nodes.IndexStmt() | nodes.RefreshMatViewStmt() | nodes.ClusterStmt():
@@ -65,11 +65,11 @@ def _works_through(statement: Statement, world: World) -> str:
                 table
                 for table, command in commands(node)
                 if command.subtype == pb.AT_ValidateConstraint
-                and not _just_added(table, command.name, statement, world)
+                and not _just_added(table, command.name, statement, state)
             )
         case _:
             tables = frozenset[Name]()
-    return ", ".join(str(one) for one in sorted(tables) if not is_catalogue(one) and world.is_large(one))
+    return ", ".join(str(one) for one in sorted(tables) if not is_catalogue(one) and state.is_large(one))
 
 
 def _sleeps(node: nodes.SelectStmt) -> bool:
@@ -77,35 +77,35 @@ def _sleeps(node: nodes.SelectStmt) -> bool:
     return any(strings(one.funcname)[-1].startswith("pg_sleep") for one in calls)
 
 
-def _validated(statement: Statement, world: World) -> Iterator[Subject]:
+def _validated(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See a constraint validated under the lock of its own ADD."""
     fresh = {(one.table, one.name) for one in added_constraints(statement.node)}
     for table, command in commands(statement.node):
         if command.subtype == pb.AT_ValidateConstraint and (
-            (table, command.name) in fresh or _just_added(table, command.name, statement, world)
+            (table, command.name) in fresh or _just_added(table, command.name, statement, state)
         ):
             yield Subject(table, name=command.name)
 
 
-def _just_added(table: Name, constraint: str, statement: Statement, world: World) -> bool:
+def _just_added(table: Name, constraint: str, statement: Statement, state: DatabaseState) -> bool:
     return statement.transaction is not None and any(
-        one.name == constraint and one.transaction == world.transaction.serial for one in world.table(table).constraints
+        one.name == constraint and one.transaction == state.transaction.serial for one in state.table(table).constraints
     )
 
 
-def _concurrently(statement: Statement, _world: World) -> Iterator[Subject]:
+def _concurrently(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See what refuses to run in a transaction. Source: PreventInTransactionBlock."""
     if statement.transaction is not None and works_outside(statement):
         yield Subject(name=statement.on_one_line.split("(")[0].strip()[:80])
 
 
-def _beside(statement: Statement, world: World) -> Iterator[Subject]:
+def _beside(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See CONCURRENTLY beside what a second try would stumble over."""
     if statement.transaction is not None or not is_concurrent(statement.node):
         return
-    others = [one for one in world.others if one is not statement and not _is_harmless(one)]
-    fragile = [one for one in others if not _is_repeatable(one, world.others)]
-    if fragile or (others and not _is_repeatable(statement, world.others)):
+    others = [one for one in state.step_statements if one is not statement and not _is_harmless(one)]
+    fragile = [one for one in others if not _is_repeatable(one, state.step_statements)]
+    if fragile or (others and not _is_repeatable(statement, state.step_statements)):
         yield Subject(name=(fragile or others)[0].on_one_line[:80])
 
 
@@ -131,21 +131,21 @@ def _is_repeatable(statement: Statement, step: tuple[Statement, ...]) -> bool:
     )
 
 
-def _hidden(statement: Statement, world: World) -> Iterator[Subject]:
+def _hidden(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     """See an index that may be there and INVALID.
 
     Source: CONCURRENTLY that fails leaves an INVALID index; IF NOT EXISTS looks at the name alone.
     """
     node = statement.node
     if isinstance(node, nodes.IndexStmt) and node.if_not_exists:
-        table = world.table(Name.of_range(node.relation))
+        table = state.table(Name.of_range(node.relation))
         there = table.indexes.get(node.idxname)
-        gone = Name(node.idxname, table.name.schema) in world.dropped_indexes
+        gone = Name(node.idxname, table.name.schema) in state.dropped_indexes
         unsure = node.concurrent and not table.complete and not table.is_new and not gone
         if (there is not None and not there.valid) or (there is None and unsure):
             yield Subject(table.name, name=node.idxname)
     for one in added_constraints(node):
-        there = world.table(one.table).indexes.get(one.node.indexname)
+        there = state.table(one.table).indexes.get(one.node.indexname)
         if there is not None and not there.valid:
             yield Subject(one.table, name=there.name)
 

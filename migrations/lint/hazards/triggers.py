@@ -7,14 +7,14 @@ from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
 from migrations.sql.alterations import commands
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import constant
 from migrations.sql.statements import Statement
-from migrations.sql.world import World
 
 _OFF = frozenset(int(one) for one in (pb.AT_DisableTrig, pb.AT_DisableTrigAll, pb.AT_DisableTrigUser))
 
 
-def _disabled(statement: Statement, _world: World) -> Iterator[Subject]:
+def _disabled(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See triggers that do not fire. Source: with session_replication_role replica, no ordinary trigger does."""
     node = statement.node
     for table, command in commands(node):

@@ -14,7 +14,7 @@ from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import upgrade
 from migrations.database.trace import Lock, Trace
 from migrations.history.revisions import History
-from migrations.lint.offline import write_offline
+from migrations.lint.offline import offline_statements
 from migrations.lint.revisions import lint_history
 from migrations.plan.lint import lint_plan
 from migrations.plan.planned_revisions import make_plan
@@ -22,7 +22,7 @@ from migrations.recording.recorded_statements import offline
 from migrations.rehearsal.dress_rehearsal import rehearse
 from migrations.restore.receipt_of_writes import receipt
 from migrations.restore.restore_point import seal
-from migrations.sql.context import Context
+from migrations.sql.database_context import DatabaseContext
 
 TABLE = """
 CREATE TABLE counters (a int, b text, n int NOT NULL DEFAULT 0, kind text, PRIMARY KEY (a, b));
@@ -90,9 +90,9 @@ def test_the_lint_does_not_take_it_for_a_statement_over_all_rows(
 ) -> None:
     plan = make_plan(database.owner_dsn, history, current=("r1",), target="r2")
     assert [one.hazard for one in lint_plan(plan, history, None)] == []
-    report = lint_history(history.alembic_config(), history, history.revisions[1:], context=Context())
+    report = lint_history(history.alembic_config(), history, history.revisions[1:], context=DatabaseContext())
     assert ([one.hazard for one in report.findings], report.unknown) == ([], {})
-    written = write_offline(history.alembic_config(), history.revisions)
+    written = offline_statements(history.alembic_config(), history.revisions)
     assert [one.transaction for one in written.statements["r2"]] == [None]
 
 

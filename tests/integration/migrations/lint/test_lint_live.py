@@ -10,7 +10,7 @@ from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.lint.findings import Finding
 from migrations.lint.judging import lint
 from migrations.lint.live import read_context
-from migrations.sql.context import Thresholds
+from migrations.sql.database_context import Thresholds
 from migrations.sql.names import Name
 from migrations.sql.source_statement import LintedStatement
 

@@ -9,7 +9,7 @@ from postgast import nodes
 
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.lint.column_types import rewrites
-from migrations.lint.steady import STEADY
+from migrations.lint.non_volatile_functions import NON_VOLATILE
 from migrations.sql.locking import MODES, locks
 from migrations.sql.names import SqlType
 
@@ -168,8 +168,8 @@ def test_no_function_that_is_taken_for_steady_is_volatile(owner: psycopg.Connect
     found = owner.execute(
         "SELECT proname, bool_or(provolatile = 'v') FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace "
         "AND proname = ANY (%s) GROUP BY proname",
-        [sorted(STEADY)],
+        [sorted(NON_VOLATILE)],
     ).fetchall()
     assert {name for name, volatile in found if volatile} == set()
     if owner.info.server_version >= 180_000:
-        assert STEADY - {name for name, _ in found} == set()
+        assert NON_VOLATILE - {name for name, _ in found} == set()

@@ -6,7 +6,7 @@ import pytest
 
 from migrations.lint.judging import lint
 from migrations.lint.sql_files import parse_sql
-from migrations.sql.context import Column, Context, SeenStatement, Table, TableConstraint, TableIndex
+from migrations.sql.database_context import Column, DatabaseContext, SeenStatement, Table, TableConstraint, TableIndex
 from migrations.sql.names import Name, SqlType
 
 ORDERS = Table(
@@ -23,7 +23,7 @@ ORDERS = Table(
 
 
 def hazards(sql: str, table: Table = ORDERS, **known: object) -> list[str]:
-    context = Context(tables={table.name: table}, complete=True, lock_timeout_set=True)
+    context = DatabaseContext(tables={table.name: table}, complete=True, lock_timeout_set=True)
     history = parse_sql(sql)
     return [one.hazard for one in lint(history.statements, replace(context, **known), history.waivers)]
 

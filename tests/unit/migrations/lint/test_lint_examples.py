@@ -8,17 +8,17 @@ from migrations.lint.hazard import Hazard
 from migrations.lint.hazard_registry import HAZARDS
 from migrations.lint.judging import lint
 from migrations.lint.sql_files import parse_sql
-from migrations.sql.context import Context
+from migrations.sql.database_context import DatabaseContext
 
 BY_SQL = [hazard for hazard in HAZARDS.values() if hazard.language == "sql"]
 
 
-def findings(sql: str, known: Context | None = None) -> tuple[Finding, ...]:
+def findings(sql: str, known: DatabaseContext | None = None) -> tuple[Finding, ...]:
     history = parse_sql(sql, "history.sql")
     return lint(history.statements, known, history.waivers)
 
 
-def unwaived(sql: str, known: Context | None = None) -> list[str]:
+def unwaived(sql: str, known: DatabaseContext | None = None) -> list[str]:
     return [finding.hazard for finding in findings(sql, known) if finding.waived_by is None]
 
 

@@ -12,7 +12,7 @@ from migrations.lint.hazard_registry import HAZARDS
 from migrations.lint.locations import alembic_config, load
 from migrations.lint.revisions import LintReport, lint_history, lint_recorded
 from migrations.recording.recorded_statements import RecordedStatement
-from migrations.sql.context import Context
+from migrations.sql.database_context import DatabaseContext
 from migrations.sql.errors import SqlUnreadable
 
 HEAD = '''"""{slug}."""
@@ -63,7 +63,7 @@ def write(tmp_path: Path) -> Write:
     return one
 
 
-def judge(folder: Path, since: str | None = None, context: Context | None = None) -> LintReport:
+def judge(folder: Path, since: str | None = None, context: DatabaseContext | None = None) -> LintReport:
     config = alembic_config(None, folder)
     assert config is not None
     history = load(config)
@@ -200,11 +200,11 @@ def test_a_waiver_that_is_a_mistake_is_told(write: Write, tmp_path: Path, waiver
 
 def test_a_waiver_of_a_hazard_that_only_this_database_lacks_is_no_mistake(write: Write, tmp_path: Path) -> None:
     write('op.create_index("i", "orders", ["a"])', attributes='waivers = {"index-not-concurrent": "at night"}')
-    report = judge(tmp_path, context=Context(lock_timeout_set=True))
+    report = judge(tmp_path, context=DatabaseContext(lock_timeout_set=True))
     assert [one.waived_by for one in honest(report)] == ["at night"]
     new_everywhere = write('op.create_table("orders", sa.Column("id", sa.BigInteger()))')
     assert new_everywhere == "r1"
-    small = Context(lock_timeout_set=True, tables={})
+    small = DatabaseContext(lock_timeout_set=True, tables={})
     assert unwaived(judge(tmp_path, context=small)) == set()
 
 
@@ -239,7 +239,7 @@ def test_recorded_statements_are_judged_as_those_that_are_written_down(write: Wr
     write('op.execute("TRUNCATE orders")\nop.drop_column("orders", "a")', attributes=attributes)
     history = load(alembic_config(None, tmp_path))
     recorded = [RecordedStatement(sql, True) for sql in ("TRUNCATE orders", "ALTER TABLE orders DROP COLUMN a")]
-    found = lint_recorded(history.revisions, {"r0": recorded}, Context(lock_timeout_set=True))
+    found = lint_recorded(history.revisions, {"r0": recorded}, DatabaseContext(lock_timeout_set=True))
     assert [(one.hazard, one.line, one.waived_by) for one in found] == [
         ("column-dropped", 13, None),
         ("truncate", 14, "it is empty"),

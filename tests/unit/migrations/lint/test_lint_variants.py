@@ -4,12 +4,12 @@ import pytest
 
 from migrations.lint.judging import lint
 from migrations.lint.sql_files import parse_sql
-from migrations.sql.context import Context
+from migrations.sql.database_context import DatabaseContext
 
 TIMEOUT = "SET lock_timeout = '2s';\n"
 
 
-def hazards(sql: str, context: Context | None = None) -> set[str]:
+def hazards(sql: str, context: DatabaseContext | None = None) -> set[str]:
     history = parse_sql(sql, "history.sql")
     return {one.hazard for one in lint(history.statements, context, history.waivers) if one.waived_by is None}
 

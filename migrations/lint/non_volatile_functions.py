@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # Source: pg_proc.provolatile of PostgreSQL 18 is immutable or stable for each, whatever its arguments.
-STEADY = frozenset(
+NON_VOLATILE = frozenset(
     re.findall(
         r"\w+",
         """

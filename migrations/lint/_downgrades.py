@@ -13,13 +13,13 @@ from migrations.lint.findings import Finding
 from migrations.lint.hazard import Subject
 from migrations.lint.hazards.downgrade import LIES
 from migrations.lint.offline import shown
-from migrations.sql.context import Column, Context, Table
+from migrations.sql.database_context import Column, DatabaseContext, Table
+from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import apply
 from migrations.sql.names import Name
 from migrations.sql.objects import Object, change
 from migrations.sql.source_statement import LintedStatement
 from migrations.sql.statements import Reader, Statement
-from migrations.sql.world import World
 
 _LONGEST_NAME = 64
 
@@ -27,59 +27,61 @@ Sent = Mapping[str, Sequence[LintedStatement]]
 
 
 @dataclass(frozen=True)
-class _State:
-    """What stands at a point: relations, the labels of enum types, and what else there is."""
+class _Schema:
+    """The objects that exist at one point: relations, enum types with their labels, and others."""
 
     tables: Mapping[Name, Table]
     enums: Mapping[Name, tuple[str, ...]]
     objects: frozenset[Object]
 
     @classmethod
-    def of(cls, world: World) -> _State:
-        return cls(dict(world.tables), dict(world.enums), frozenset(world.objects))
+    def of(cls, state: DatabaseState) -> _Schema:
+        return cls(dict(state.tables), dict(state.enums), frozenset(state.objects))
 
 
-def ways_back(revisions: Sequence[Revision], up: Sent, down: Sent, judged: frozenset[str]) -> Iterator[Finding]:
-    """Take each revision back on paper, and tell what is not as it was.
+def unfaithful_downgrades(
+    revisions: Sequence[Revision], up: Sent, down: Sent, judged: frozenset[str]
+) -> Iterator[Finding]:
+    """Follow each revision up and down again by its statements, and report what is not as it was before.
 
     Args:
         revisions: the history, oldest first.
-        up: what each sends on its way up.
-        down: what it sends on its way back; a revision without an entry is not judged.
+        up: what each upgrade sends.
+        down: what each downgrade sends; a revision without an entry is not judged.
         judged: the revisions to judge.
     """
-    reader, world = Reader(), World(Context())
+    reader, state = Reader(), DatabaseState(DatabaseContext())
     for revision in revisions:
-        before = _State.of(world)
-        sure = _run(world, reader.read(up.get(revision.id, ()))) and revision.id in up
-        after = _State.of(world)
+        before = _Schema.of(state)
+        sure = _run(state, reader.read(up.get(revision.id, ()))) and revision.id in up
+        after = _Schema.of(state)
         if revision.id not in judged or not sure or revision.id not in down:
             continue
-        back = World(Context(tables=after.tables, enums=after.enums, domains=world.domains))
+        back = DatabaseState(DatabaseContext(tables=after.tables, enums=after.enums, domains=state.domains))
         back.objects = set(after.objects)
-        taking_back = Reader.knowing(reader.functions).read(down[revision.id])
-        if not _run(back, taking_back):
+        downgrade = Reader.knowing(reader.functions).read(down[revision.id])
+        if not _run(back, downgrade):
             continue
-        faults = [*_faults(before, after, _State.of(back)), *_beside(before, after, _State.of(back), taking_back)]
+        faults = [*_faults(before, after, _Schema.of(back)), *_beside(before, after, _Schema.of(back), downgrade)]
         if faults:
             text = LIES.message(Subject(name=revision.id, detail="; ".join(faults[:5])))
             line = min((one.line for one in down[revision.id]), default=1)
             yield Finding(LIES.id, revision.id, shown(revision.path), line, "", text)
 
 
-def _run(world: World, sent: Sequence[Statement]) -> bool:
+def _run(state: DatabaseState, sent: Sequence[Statement]) -> bool:
     """Let statements have happened; False where what one does cannot be told."""
     sure = True
     for one in sent:
-        world.enter(one, ())
-        apply(world, one)
+        state.advance_to(one, ())
+        apply(state, one)
         sure = sure and not one.dynamic
     return sure
 
 
-def _faults(before: _State, after: _State, back: _State) -> Iterator[str]:
+def _faults(before: _Schema, after: _Schema, back: _Schema) -> Iterator[str]:
     for name in sorted(_touched(before, after) | _touched(after, back)):
-        was, then, now = (state.tables.get(name) for state in (before, after, back))
+        was, then, now = (schema.tables.get(name) for schema in (before, after, back))
         made, gone = was is None and _is_made(then), was is not None and was.complete
         if made and now is not None:
             yield f"{now.kind} {name} stays"
@@ -93,16 +95,16 @@ def _faults(before: _State, after: _State, back: _State) -> Iterator[str]:
             yield f"labels of {name} stay: {', '.join(sorted(labels))}"
 
 
-def _beside(before: _State, after: _State, back: _State, taking_back: Sequence[Statement]) -> Iterator[str]:
-    """What differs beside tables; what the way back makes itself may be the one that stood there before."""
+def _beside(before: _Schema, after: _Schema, back: _Schema, downgrade: Sequence[Statement]) -> Iterator[str]:
+    """What differs beside tables; an object that the downgrade makes may be the one that stood there before."""
     again: set[Object] = set()
-    for one in taking_back:
+    for one in downgrade:
         change(again, one.node)
     yield from (f"{one} stays" for one in sorted((after.objects - before.objects) & back.objects - again))
     yield from (f"{one} does not come back" for one in sorted(before.objects - after.objects - back.objects))
 
 
-def _touched(first: _State, second: _State) -> set[Name]:
+def _touched(first: _Schema, second: _Schema) -> set[Name]:
     if first.tables.keys() != second.tables.keys():
         names = first.tables.keys() | second.tables.keys()
         return {name for name in names if first.tables.get(name) is not second.tables.get(name)}

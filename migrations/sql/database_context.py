@@ -1,4 +1,4 @@
-"""What is known of the database that statements will run on, as a value."""
+"""What is known, before the first statement, of the database that statements will run on."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Context:
+class DatabaseContext:
     """What is known before the first statement.
 
     Attributes:
@@ -171,7 +171,7 @@ class Context:
         sequences: how far integer keys have come.
         statements: what the application runs.
         functions: functions in PL/pgSQL or SQL.
-        steady_functions: functions that are not volatile, under any of their argument types.
+        non_volatile_functions: functions that are not volatile, under any of their argument types.
         server_version: PostgreSQL's major version; None where it is not known.
         one_plan: whether all statements are released together, so that a table which one of them makes is new to all.
         lock_timeout_set: whether whoever runs the statements sets a lock_timeout, as `pilotage apply` does.
@@ -185,7 +185,7 @@ class Context:
     sequences: tuple[SequencePosition, ...] = ()
     statements: tuple[SeenStatement, ...] = ()
     functions: Mapping[Name, Routine] = field(default_factory=dict[Name, Routine])
-    steady_functions: frozenset[str] = frozenset()
+    non_volatile_functions: frozenset[str] = frozenset()
     server_version: int | None = None
     one_plan: bool = False
     lock_timeout_set: bool = False

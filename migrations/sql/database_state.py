@@ -1,11 +1,11 @@
-"""What is known at a point of the history: the database before it, and what the statements so far have done to it."""
+"""The database as it stands before a statement: as it was at first, changed by the statements so far."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from migrations.sql.context import Context, Table
+from migrations.sql.database_context import DatabaseContext, Table
 from migrations.sql.locking import HeldLock
 from migrations.sql.names import Name
 from migrations.sql.objects import Object
@@ -33,16 +33,16 @@ class OpenTransaction:
     lock_timeout: bool | None = None
 
 
-class World:
+class DatabaseState:
     """The database as it stands before a statement.
 
     Attributes:
-        others: all statements of the step that runs.
-        every: all statements that build an index, those to come included.
-        objects: what there is beside tables, as far as the statements so far tell.
+        step_statements: all statements of the step that runs.
+        index_builds: all statements of the history that build an index, later ones included.
+        objects: objects other than tables, as far as the statements so far tell.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: DatabaseContext) -> None:
         self.context = context
         self.tables: dict[Name, Table] = dict(context.tables)
         self.enums: dict[Name, tuple[str, ...]] = dict(context.enums)
@@ -51,18 +51,18 @@ class World:
         self.transaction = OpenTransaction()
         self.session_lock_timeout = context.lock_timeout_set
         self.dropped_indexes: set[Name] = set()
-        self.others: tuple[Statement, ...] = ()
-        self.every: tuple[Statement, ...] = ()
+        self.step_statements: tuple[Statement, ...] = ()
+        self.index_builds: tuple[Statement, ...] = ()
         self._step: tuple[str, str] | None = None
 
-    def enter(self, statement: Statement, step: tuple[Statement, ...]) -> None:
-        """Come to a statement: another transaction forgets the locks, another step makes new tables old.
+    def advance_to(self, statement: Statement, step: tuple[Statement, ...]) -> None:
+        """Move on to a statement; a new transaction holds no locks, and the next step finds a new table as an old one.
 
         Args:
             statement: the statement.
             step: all statements that are released with it.
         """
-        self.others = step
+        self.step_statements = step
         if statement.origin.step != self._step:
             self._step = statement.origin.step
             self.session_lock_timeout = self.context.lock_timeout_set
