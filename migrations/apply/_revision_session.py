@@ -28,6 +28,7 @@ from migrations.errors import is_cut
 from migrations.history import applied
 from migrations.history.applied import Impact
 from migrations.history.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each, run_env
+from migrations.history.overwritten import Part
 from migrations.history.own_transactions import OwnTransactions, ends_a_transaction, takes_back
 
 Gate = Callable[[Wanted, int, bool], bool]
@@ -81,7 +82,7 @@ class MigratingSession:
         self._backends: dict[int, tuple[Any, int]] = {}
         environment = order.history.environment
         self._script = order.history.directory
-        self._own = OwnTransactions(session, is_kept=order.record)
+        self._own = OwnTransactions(session, order.release_id, is_kept=order.record)
         self._driver: Any = None
         self._runner: Runner = (
             OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, order.lock_timeout_ms)
@@ -316,11 +317,11 @@ class MigratingSession:
         elif not outside and ends_a_transaction(statement):
             self._own.committing(session, self.attempt.revision or "")
 
-    def _batch_ends(self) -> None:
+    def _batch_ends(self, batch: Part) -> None:
         """A batch of a backfill is about to be committed; its transaction is kept with the batch."""
         if self._trace is not None:
             self._trace.look()
-        self._own.committing(self._driver, self.attempt.revision or "", is_noted=True)
+        self._own.committing(self._driver, self.attempt.revision or "", is_noted=True, batch=batch)
 
     def _backend(self, session: Any) -> int:
         if id(session) not in self._backends:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from migrations.backfill.pace import Limits
 from migrations.errors import Session
+from migrations.history.overwritten import Part
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Surroundings:
         budget_s: seconds that a batch is tried again while others hold its locks.
         limits: what it keeps to.
         listeners: what is called, by the names of SQLAlchemy's events, so that a backfill counts as one statement.
-        locked: called in each batch before it lets its locks go.
+        locked: called in each batch before it lets its locks go, with the rows that it went over.
         blockers: who was last seen to make it wait.
     """
 
@@ -106,7 +107,7 @@ class Surroundings:
     budget_s: float = 60.0
     limits: Limits = field(default_factory=Limits)
     listeners: Mapping[str, Callable[..., object]] = field(default_factory=dict[str, Callable[..., object]])
-    locked: Callable[[], None] | None = None
+    locked: Callable[[Part], None] | None = None
     blockers: Callable[[], Sequence[Session]] = tuple
 
     @contextmanager

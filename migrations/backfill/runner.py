@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy import Connection
 
-from migrations.backfill.batch_sql import Backfill, KeyColumn
+from migrations.backfill.batch_sql import Backfill, KeyColumn, quoted
 from migrations.backfill.errors import (
     BackfillChanged,
     BackfillIncomplete,
@@ -27,6 +27,7 @@ from migrations.database.session import connect
 from migrations.disclosure.server_messages import worded
 from migrations.errors import DatabaseUnreachable, LockBudgetExceeded, RevisionFailed, is_cut
 from migrations.history.environments import written
+from migrations.history.overwritten import Part
 
 log = logging.getLogger(__name__)
 
@@ -158,14 +159,15 @@ class Run:
             passed, last = self._next(position)
             # Where there is nothing to do, the statement is still seen to be one that the server takes.
             upto = backfill.up_to(last, self._kinds) if last else "false"
-            statement = backfill.statement(f"{above} AND {upto}" if above else upto)
+            bounds = f"{above} AND {upto}" if above else upto
+            statement = backfill.statement(bounds)
             changed = self._sent(statement)
             finished = passed < position.batch_rows
             rows = next_rows(position.batch_rows, time.monotonic() - began, self._around.limits.target_ms)
             done = Batch(last or position.key, passed, changed, rows, finished=finished)
             self._kept.advance(session, done)
             if self._around.locked is not None:
-                self._around.locked()
+                self._around.locked(Part(self._relation, quoted(backfill.table), bounds))
         self._count_in(passed, changed)
         self._tell(finished=finished)
         return None if finished else ""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from migrations.database.tools_tables import KEEP_OURS
 from migrations.errors import Session
-from migrations.history import own_transactions
+from migrations.history import overwritten, own_transactions
 
 PRODUCT_SCHEMA = "pilotage"
 
@@ -87,7 +87,9 @@ def ensure_table(connection: psycopg.Connection) -> bool:
     if is_kept(connection) and _is_wide(connection):
         return True
     try:
-        connection.execute(f"{_CREATE};{_WIDEN}{own_transactions.TABLE}{UNFINISHED};{KEEP_OURS}".encode())
+        connection.execute(
+            f"{_CREATE};{_WIDEN}{own_transactions.TABLE}{overwritten.TABLE}{UNFINISHED};{KEEP_OURS}".encode()
+        )
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True
@@ -108,6 +110,7 @@ def _is_wide(connection: psycopg.Connection) -> bool:
     row = connection.execute(
         "SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL"
         " AND to_regclass('pilotage.revision_transactions') IS NOT NULL"
+        " AND to_regclass('pilotage.overwritten_additions') IS NOT NULL"
     ).fetchone()
     return row is not None and bool(row[0])
 

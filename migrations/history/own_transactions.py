@@ -20,6 +20,7 @@ import psycopg
 
 from migrations.database.literals import literal
 from migrations.database.time_limits import asked_past_sqlalchemy
+from migrations.history import overwritten
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS pilotage.revision_transactions (
@@ -97,22 +98,28 @@ class OwnTransactions:
 
     Args:
         session: in autocommit, not the one that migrates.
+        release_id: the release that the revisions belong to.
         is_kept: whether the database keeps records at all.
     """
 
-    def __init__(self, session: psycopg.Connection, *, is_kept: bool) -> None:
+    def __init__(self, session: psycopg.Connection, release_id: str, *, is_kept: bool) -> None:
         self._session = session
+        self._release_id = release_id
         self._is_kept = is_kept
+        self._since: int | None = None
         self._from: int | None = None
         self._unsettled: _Found | None = None
 
-    def committing(self, session: Any, revision: str, *, is_noted: bool = False) -> bool:
-        """Note a transaction and its savepoints, before it is committed.
+    def committing(
+        self, session: Any, revision: str, *, is_noted: bool = False, batch: overwritten.Part | None = None
+    ) -> bool:
+        """Note a transaction and its savepoints, and what it has overwritten, before it is committed.
 
         Args:
             session: the driver's connection, in that transaction.
             revision: whose it is.
             is_noted: whether the transaction itself is noted elsewhere.
+            batch: the rows that a batch of a backfill has gone over.
 
         Returns:
             Whether there was a transaction that has written.
@@ -134,6 +141,11 @@ class OwnTransactions:
             noted += [(*run, found.is_certain) for run in _runs(found.open)]
         if noted:
             asked_past_sqlalchemy(session, _NOTE + ", ".join(_row(revision, *one) for one in noted))
+        if self._since is None:
+            self._since = overwritten.oldest_of(self._session, self._release_id) or top
+        look = overwritten.Look(self._session, self._since, beyond)
+        if note := look.statement(session, pid, revision, batch):
+            asked_past_sqlalchemy(session, note)
         return True
 
     def settle(self) -> None:

@@ -100,7 +100,7 @@ def one_run(engine: Engine, asked: Backfill, kept: Kept, target_ms: int, broken:
                 raise broken
 
         limits = Limits(target_ms=target_ms, rest_share=0)
-        run = Run(connection, asked, kept, Surroundings(limits=limits, locked=in_batch), verify=False)
+        run = Run(connection, asked, kept, Surroundings(limits=limits, locked=lambda _: in_batch()), verify=False)
         try:
             with reporting(told):
                 run.walk()
