@@ -60,7 +60,7 @@ def as_document(found: Divergence, written: tuple[Path, ...]) -> dict[str, objec
         ],
         "orders": [
             {"order": one.order, "failure": one.failure, "differences": [str(each) for each in one.differences]}
-            for one in found.tried
+            for one in found.trials
         ],
         "order_matters": found.order_matters,
         "files": [str(file) for file in written],
@@ -75,13 +75,13 @@ def show(found: Divergence, written: tuple[Path, ...]) -> None:
             console.print(f"  {revision.path.name}: {revision.message}", markup=False, soft_wrap=True)
         for change in branch.changes:
             console.print(f"    {change.kind} {change.name} {change.change}", markup=False, soft_wrap=True)
-    for one in found.tried:
+    for one in found.trials:
         order = " then ".join(one.order)
         if one.failure:
             console.print(f"{order}: fails: {one.failure}", markup=False, style="red", soft_wrap=True)
         for each in one.differences:
             console.print(f"{order}: {each}", markup=False, style="red", soft_wrap=True)
         if not one.failure and not one.differences:
-            console.print(f"{order}: the same catalogue" if one is not found.tried[0] else f"{order}: applied")
+            console.print(f"{order}: the same catalogue" if one is not found.trials[0] else f"{order}: applied")
     for file in written:
         console.print(f"wrote {file}", markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from migrations.encryption.cipher import KeyRing
 from migrations.errors import describe_database
 from migrations.seeds.seeding import Seeded
 from migrations.seeds.seeding import seed as load
-from migrations.seeds.strategy_rows import Person
+from migrations.seeds.strategy_rows import SuperAdminIdentity
 
 console = Console(highlight=False)
 SEEDED = ("development", "staging")
@@ -50,11 +50,11 @@ def seed(
         _show(dsn, done)
 
 
-def super_admin() -> Person:
+def super_admin() -> SuperAdminIdentity:
     """The person that the settings name, else one at example.com."""
     email, name = variables.given("SUPER_ADMIN_EMAIL"), variables.given("SUPER_ADMIN_NAME")
-    default = Person()
-    return Person(
+    default = SuperAdminIdentity()
+    return SuperAdminIdentity(
         default.email if email is None or is_placeholder(email) else email.strip(),
         default.name if name is None or is_placeholder(name) else name.strip(),
     )

@@ -42,13 +42,13 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What came of one order.
+class OrderTrial:
+    """What came of applying the heads in one order.
 
     Attributes:
         order: the heads in the order in which they were applied.
         failure: why it could not be applied; empty where it could.
-        differences: what the catalogue has otherwise than after the first order that could be applied.
+        differences: how the catalogue differs from the one after the first order that could be applied.
     """
 
     order: tuple[str, ...]
@@ -62,16 +62,16 @@ class Divergence:
 
     Attributes:
         branches: one a head.
-        tried: every order that was tried.
+        trials: every order that was tried, with what came of it.
     """
 
     branches: tuple[Branch, ...]
-    tried: tuple[Tried, ...]
+    trials: tuple[OrderTrial, ...]
 
     @property
     def order_matters(self) -> bool:
         """Whether some order fails, or gives something else."""
-        return any(one.failure or one.differences for one in self.tried)
+        return any(one.failure or one.differences for one in self.trials)
 
 
 def examine(dsn: str, history: History) -> Divergence:
@@ -96,16 +96,16 @@ def examine(dsn: str, history: History) -> Divergence:
     branches = tuple(_branch(dsn, history, below, head, paths[head]) for head in heads)
     orders = list(permutations(heads)) if len(heads) <= EVERY_ORDER else _rotations(heads)
     reached: Catalog | None = None
-    tried: list[Tried] = []
+    trials: list[OrderTrial] = []
     for order in orders:
         try:
             found = _built(dsn, history, order)
         except RevisionFailed as error:
-            tried.append(Tried(order, str(error), ()))
+            trials.append(OrderTrial(order, str(error), ()))
             continue
         reached = reached or found
-        tried.append(Tried(order, "", difference(reached, found)))
-    return Divergence(branches, tuple(tried))
+        trials.append(OrderTrial(order, "", difference(reached, found)))
+    return Divergence(branches, tuple(trials))
 
 
 def write_merge(history: History, folder: Path) -> Path:
@@ -141,7 +141,7 @@ def put_in_order(divergence: Divergence, order: Sequence[str]) -> tuple[Path, ..
     branches = {one.head: one for one in divergence.branches}
     if sorted(order) != sorted(branches):
         raise NotMergeable(f"the order must name each head once: {', '.join(branches)}")
-    failed = next((one.failure for one in divergence.tried if one.order == tuple(order)), "")
+    failed = next((one.failure for one in divergence.trials if one.order == tuple(order)), "")
     if failed:
         raise NotMergeable(f"{' then '.join(order)} cannot be applied: {failed}")
     texts: dict[Path, str] = {}

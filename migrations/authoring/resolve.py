@@ -34,15 +34,15 @@ SET checksum = excluded.checksum, release_id = excluded.release_id, duration_ms 
 
 
 @dataclass(frozen=True)
-class Marked:
-    """What a mark changed.
+class MarkedRevision:
+    """A revision that was marked, and what that changed.
 
     Attributes:
         revision: the revision that was marked.
         mark: applied or rolled back.
-        before: the revisions that stood.
-        after: the revisions that stand now.
-        recorded: whether the record of applied revisions was brought along.
+        before: the current revisions before it was marked.
+        after: the current revisions now.
+        recorded: whether the record of applied revisions was changed, too.
     """
 
     revision: str
@@ -54,7 +54,7 @@ class Marked:
 
 def mark_revision(
     live: str, server: str, history: History, revision: str, mark: Mark, *, unchecked: bool = False
-) -> Marked:
+) -> MarkedRevision:
     """Say of a revision that it is applied, or that it is not, where the catalogue agrees.
 
     Of one that was cut off half-way somebody's word is taken, where it is asked for: it may have been rows alone, and
@@ -99,7 +99,7 @@ def mark_revision(
                 tidy(session)
         except psycopg.Error as error:
             raise DatabaseRefused.of(live, "marking a revision", error) from error
-    return Marked(chosen, mark, stands, after, recorded)
+    return MarkedRevision(chosen, mark, stands, after, recorded)
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def _refuse_otherwise(revision: str, mark: Mark, promised: Catalog, found: Catal
 
 
 def _write(connection: psycopg.Connection, history: History, revision: str, mark: Mark, after: Sequence[str]) -> bool:
-    """Set the mark, and bring the record along where one is kept; all in the transaction of the look."""
+    """Set the mark, and bring the record along where one is kept; all in the transaction that read the catalogue."""
     table = history.version_table
     there = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
     if there is None or there[0] is None:

@@ -1,4 +1,4 @@
-"""Which columns hold ciphertext: the models say it, and a database of an older revision may lack some."""
+"""The columns that hold ciphertext, as the models declare them; a database of an older revision may lack some."""
 
 from dataclasses import dataclass
 
@@ -51,19 +51,19 @@ def encrypted_tables(metadata: MetaData = Base.metadata) -> tuple[EncryptedTable
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What of the encrypted columns stands in a database.
+class PresentColumns:
+    """The encrypted columns that a database has, and those that it lacks.
 
     Attributes:
-        tables: the tables that are there, with the columns that are there.
-        missing: what its revision does not have yet, or no longer has.
+        tables: the tables that exist, with the columns that exist.
+        missing: columns that its revision does not have yet, or no longer has.
     """
 
     tables: tuple[EncryptedTable, ...]
     missing: tuple[Context, ...]
 
 
-def standing(connection: psycopg.Connection, tables: tuple[EncryptedTable, ...]) -> Standing:
+def present_columns(connection: psycopg.Connection, tables: tuple[EncryptedTable, ...]) -> PresentColumns:
     """Look up which of the encrypted columns a database has.
 
     Locks: none on user tables.
@@ -85,4 +85,4 @@ def standing(connection: psycopg.Connection, tables: tuple[EncryptedTable, ...])
         for table in tables
     )
     missing = tuple(context for table in tables for context in table.contexts() if context not in live)
-    return Standing(tuple(table for table in there if table.columns), missing)
+    return PresentColumns(tuple(table for table in there if table.columns), missing)

@@ -20,7 +20,7 @@ from migrations.database.session import connect
 from migrations.encryption.cipher import Context, KeyRing, key_id
 from migrations.encryption.errors import CiphertextRefused
 from migrations.errors import DatabaseRefused
-from migrations.protection.encrypted_columns import EncryptedTable, encrypted_tables, standing
+from migrations.protection.encrypted_columns import EncryptedTable, encrypted_tables, present_columns
 
 log = logging.getLogger(__name__)
 
@@ -91,14 +91,14 @@ def rotate_keys(
     Locks: FOR NO KEY UPDATE on the rows of a batch, until it is written; none in a dry run.
     """
     with _session(dsn) as connection:
-        stands = standing(connection, tuple(tables) or encrypted_tables())
+        present = present_columns(connection, tuple(tables) or encrypted_tables())
         tallies: list[ColumnTally] = []
         left = 0
-        for table in stands.tables:
+        for table in present.tables:
             work = _Table(connection, table, ring, batch_rows=batch_rows, dry_run=dry_run)
             left += work.run()
             tallies += work.tallies
-    return Rotation(ring.current, tuple(tallies), stands.missing, left, dry_run)
+    return Rotation(ring.current, tuple(tallies), present.missing, left, dry_run)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from migrations.restore._receipt_tables import Pair, key_of
+from migrations.restore._receipt_tables import TablePair, key_of
 
 BUCKETS = 1 << 14
 
@@ -17,7 +17,7 @@ _EVERYTHING = sql.SQL("true")
 def differing(
     restored: psycopg.Connection,
     kept: psycopg.Connection,
-    pair: Pair,
+    pair: TablePair,
     key: Sequence[str],
     *,
     columns: Sequence[str] = (),

@@ -60,7 +60,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Pair:
+class TablePair:
     """The same table in both databases.
 
     Attributes:
@@ -76,7 +76,7 @@ class Pair:
     key: tuple[str, ...] | None
 
     @classmethod
-    def of(cls, restored: Table, kept: Table) -> Pair:
+    def of(cls, restored: Table, kept: Table) -> TablePair:
         """What both have in common."""
         columns = tuple(name for name in restored.types if name in kept.types)
         for key in (restored.key, kept.key):

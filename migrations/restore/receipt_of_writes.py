@@ -19,9 +19,16 @@ from typing import TextIO
 import psycopg
 
 from migrations.database.session import reader
-from migrations.restore._receipt_tables import Pair, Table, read_tables
+from migrations.restore._receipt_tables import Table, TablePair, read_tables
 from migrations.restore._writers import Writers
-from migrations.restore.receipt_rows import Window, WrittenRow, count, count_restored, rows_deleted, rows_since
+from migrations.restore.receipt_rows import (
+    TransactionsSincePoint,
+    WrittenRow,
+    count,
+    count_restored,
+    rows_deleted,
+    rows_since,
+)
 from migrations.restore.restore_point import Seal
 from migrations.restore.transaction_snapshot import Snapshot
 
@@ -119,20 +126,20 @@ def receipt(restored_dsn: str, kept_dsn: str, seal: Seal, *, to: Path | None = N
         for connection in (restored, kept):
             # Types and tables are named with their schema, whatever the role's search_path is.
             connection.execute("SET LOCAL search_path = ''")
-        window = _window(restored, kept, seal)
+        since = _transactions_since(restored, kept, seal)
         before, after = read_tables(restored), read_tables(kept)
-        both = ((n, Pair.of(before[n], after[n]), seal.row_counts.get(n)) for n in before if n in after)
+        both = ((n, TablePair.of(before[n], after[n]), seal.row_counts.get(n)) for n in before if n in after)
         found = [
-            *(_Tally(n, lines).of(_pair(pair, kept, window, sealed)) for n, pair, sealed in both),
+            *(_Tally(n, lines).of(_pair(pair, kept, since, sealed)) for n, pair, sealed in both),
             *(_Tally(n, lines).of(_alone(kept, after[n], "was made")) for n in after if n not in before),
             *(_Tally(n, lines).of(_alone(restored, before[n], "was dropped")) for n in before if n not in after),
         ]
     return Receipt(tuple(sorted((one for one in found if one.sample or one.note), key=lambda one: one.table)), to)
 
 
-def _window(restored: psycopg.Connection, kept: psycopg.Connection, seal: Seal) -> Window:
+def _transactions_since(restored: psycopg.Connection, kept: psycopg.Connection, seal: Seal) -> TransactionsSincePoint:
     row = kept.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
-    return Window(
+    return TransactionsSincePoint(
         restored=restored,
         snapshot=Snapshot.parse(seal.snapshot),
         in_flight=tuple(seal.in_flight_xids),
@@ -145,20 +152,22 @@ def _alone(connection: psycopg.Connection, table: Table, what: str) -> Iterator[
     yield f"the table {what} since the point, with {count(connection, table)} rows"
 
 
-def _pair(pair: Pair, kept: psycopg.Connection, window: Window, sealed: int | None) -> Iterator[WrittenRow | str]:
+def _pair(
+    pair: TablePair, kept: psycopg.Connection, since: TransactionsSincePoint, sealed: int | None
+) -> Iterator[WrittenRow | str]:
     """The rows of one table that were written, and in words what cannot be said row by row.
 
     Counts tell only of a table that nobody has written to since the restore: a row that was deleted there would make
     up for one that had been deleted before it.
     """
     inserted = 0
-    for row in rows_since(kept, pair, window):
+    for row in rows_since(kept, pair, since):
         inserted += row.change == "inserted"
         yield row
-    stands, fresh = count_restored(pair, window)
+    stands, fresh = count_restored(pair, since)
     missing = (stands if sealed is None else sealed) + inserted - count(kept, pair.kept)
     if pair.key and (missing or fresh or stands != sealed):
-        for row in rows_deleted(kept, pair, pair.key, window):
+        for row in rows_deleted(kept, pair, pair.key, since):
             missing -= 1
             yield row
         if sealed is not None and fresh and missing > 0:

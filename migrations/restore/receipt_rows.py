@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from migrations.restore._receipt_buckets import differing
-from migrations.restore._receipt_tables import Pair, Table, by_key, digest_of, key_of
+from migrations.restore._receipt_tables import Table, TablePair, by_key, digest_of, key_of
 from migrations.restore._writers import Writers
 from migrations.restore.transaction_snapshot import Snapshot, full_xid
 
@@ -41,8 +41,8 @@ class WrittenRow:
 
 
 @dataclass
-class Window:
-    """Which transactions came after the point, as far as the kept database knows.
+class TransactionsSincePoint:
+    """Which transactions committed after the restore point, as far as the kept database knows.
 
     Attributes:
         restored: session of the restored database.
@@ -61,11 +61,11 @@ class Window:
 
     @property
     def first(self) -> int:
-        """The oldest transaction that may have come after the point."""
+        """The oldest transaction that may have committed after the restore point."""
         return min((*self.in_flight, self.snapshot.xmax))
 
-    def came_after(self, xid: int) -> bool:
-        """Whether a transaction that was committed came after the point.
+    def committed_after_restore_point(self, xid: int) -> bool:
+        """Whether a transaction that committed did so after the restore point.
 
         One that was in flight may have written its commit record just before it: the restored database knows. A
         savepoint's id is not among those in flight, so every id since the oldest of them is asked for.
@@ -80,58 +80,58 @@ class Window:
         return not self._status[xid]
 
 
-def rows_since(kept: psycopg.Connection, pair: Pair, window: Window) -> Iterator[WrittenRow]:
+def rows_since(kept: psycopg.Connection, pair: TablePair, since: TransactionsSincePoint) -> Iterator[WrittenRow]:
     """Rows that the kept database has and that were written since the point.
 
     Rows that read the same at the point are left out: an ALTER that rewrites its table marks every row.
     """
     key = pair.key
     if key is None:
-        yield from _without_key(kept, pair, window)
+        yield from _without_key(kept, pair, since)
         return
-    recent: sql.Composed = _recent(window.first, window.next_xid)
+    recent: sql.Composed = _recent(since.first, since.next_xid)
     if _count(kept, pair.kept, recent) > MANY:
-        changed = differing(window.restored, kept, pair, key, columns=pair.columns)
+        changed = differing(since.restored, kept, pair, key, columns=pair.columns)
         recent = sql.SQL("{} AND {}").format(recent, changed)
     query = sql.SQL("SELECT r.xmin::text::bigint, {}, {} FROM {} r WHERE {}").format(
         key_of(key), digest_of(pair.columns), pair.kept.identifier, recent
     )
     for batch in _batches(kept, "written", query):
-        told = [(full_xid(x, near=window.next_xid), tuple[str, ...](values), digest) for x, values, digest in batch]
-        fresh = [row for row in told if window.came_after(row[0])]
-        there = _digests(window.restored, pair, key, [values for _, values, _ in fresh])
+        told = [(full_xid(x, near=since.next_xid), tuple[str, ...](values), digest) for x, values, digest in batch]
+        fresh = [row for row in told if since.committed_after_restore_point(row[0])]
+        there = _digests(since.restored, pair, key, [values for _, values, _ in fresh])
         for xid, values, digest in fresh:
             if there.get(values) == digest:
                 continue
             change: Change = "updated" if values in there else "inserted"
             named = dict(zip(key, values, strict=True))
-            writer = window.writers.who(xid)
+            writer = since.writers.who(xid)
             yield WrittenRow(pair.kept.readable, change, named, writer.revision, writer.certain)
 
 
-def _without_key(kept: psycopg.Connection, pair: Pair, window: Window) -> Iterator[WrittenRow]:
+def _without_key(kept: psycopg.Connection, pair: TablePair, since: TransactionsSincePoint) -> Iterator[WrittenRow]:
     query = sql.SQL("SELECT r.xmin::text::bigint FROM {} r WHERE {}").format(
-        pair.kept.identifier, _recent(window.first, window.next_xid)
+        pair.kept.identifier, _recent(since.first, since.next_xid)
     )
     for batch in _batches(kept, "written", query):
         for (x,) in batch:
-            xid = full_xid(x, near=window.next_xid)
-            if window.came_after(xid):
-                writer = window.writers.who(xid)
+            xid = full_xid(x, near=since.next_xid)
+            if since.committed_after_restore_point(xid):
+                writer = since.writers.who(xid)
                 yield WrittenRow(pair.kept.readable, "inserted", {}, writer.revision, writer.certain)
 
 
 def rows_deleted(
-    kept: psycopg.Connection, pair: Pair, columns: tuple[str, ...], window: Window
+    kept: psycopg.Connection, pair: TablePair, columns: tuple[str, ...], since: TransactionsSincePoint
 ) -> Iterator[WrittenRow]:
     """Rows that stood at the point and that the kept database has no more: both sides' keys, in one order."""
     query = sql.SQL("SELECT {} FROM {} r WHERE {} ORDER BY {}")
     key, order = key_of(columns), by_key(columns)
     # Rows that were written after the restore are none of the point's.
-    at_point: sql.Composed = sql.SQL("NOT ({})").format(_since_restore(window))
-    changed = differing(window.restored, kept, pair, columns, at_point=at_point)
+    at_point: sql.Composed = sql.SQL("NOT ({})").format(_since_restore(since))
+    changed = differing(since.restored, kept, pair, columns, at_point=at_point)
     at_point = sql.SQL("{} AND {}").format(at_point, changed)
-    before = _keys(window.restored, query.format(key, pair.restored.identifier, at_point, order))
+    before = _keys(since.restored, query.format(key, pair.restored.identifier, at_point, order))
     after = _keys(kept, query.format(key, pair.kept.identifier, changed, order))
     other = next(after, None)
     for one in before:
@@ -146,17 +146,17 @@ def count(connection: psycopg.Connection, table: Table) -> int:
     return _count(connection, table, sql.SQL("true"))
 
 
-def count_restored(pair: Pair, window: Window) -> tuple[int, int]:
+def count_restored(pair: TablePair, since: TransactionsSincePoint) -> tuple[int, int]:
     """How many rows the restored table has, and how many of them were written since the restore."""
     query = sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} r")
-    row = window.restored.execute(query.format(_since_restore(window), pair.restored.identifier)).fetchone()
+    row = since.restored.execute(query.format(_since_restore(since), pair.restored.identifier)).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
-def _since_restore(window: Window) -> sql.Composed:
+def _since_restore(since: TransactionsSincePoint) -> sql.Composed:
     """A row of the restored database that was written after the point, and so after the restore."""
-    row = window.restored.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
-    first = window.snapshot.xmax
+    row = since.restored.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+    first = since.snapshot.xmax
     return _recent(first, max(int(row[0]) if row else first, first))
 
 
@@ -174,7 +174,7 @@ def _recent(first: int, beyond: int) -> sql.Composed:
 
 
 def _digests(
-    restored: psycopg.Connection, pair: Pair, key: tuple[str, ...], wanted: Sequence[tuple[str, ...]]
+    restored: psycopg.Connection, pair: TablePair, key: tuple[str, ...], wanted: Sequence[tuple[str, ...]]
 ) -> dict[tuple[str, ...], bytes]:
     """The digests of rows as they were at the point, by key; without those that were not there."""
     if not wanted:

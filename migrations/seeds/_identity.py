@@ -9,7 +9,7 @@ from migrations.seeds._copy_format import FALSE, NULL, TRUE, field
 from migrations.seeds._distributions import DAY_MS, END_MS, START, one_of, shared, stamp
 from migrations.seeds._loading import Row, TableRows
 from migrations.seeds._usage import months
-from migrations.seeds.plan import Person, Plan
+from migrations.seeds.plan import GeneratedPerson, Plan
 
 _USERS = (
     "id", "email", "emailVerified", "name", "displayName", "dateOfBirth", "timezone", "language", "bio", "role",
@@ -40,7 +40,7 @@ def tables(plan: Plan) -> tuple[TableRows, ...]:
     )
 
 
-def address(plan: Plan, user: int, person: Person) -> str:
+def address(plan: Plan, user: int, person: GeneratedPerson) -> str:
     """A user's address; no other user of any seed has it."""
     return f"{plainly(person.first)}.{plainly(person.last)}.{user}@{plan.domain}"
 

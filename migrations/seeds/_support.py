@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from migrations.seeds._copy_format import FALSE, NULL, TRUE, field
 from migrations.seeds._distributions import DAY_MS, END_MS, log_normal, one_of, shared, stamp
 from migrations.seeds._loading import Row, TableRows
-from migrations.seeds.plan import Person, Plan
+from migrations.seeds.plan import GeneratedPerson, Plan
 
 _TICKETS = (
     "id", "userId", "assignedTo", "agentId", "conversationId", "category", "priority", "status", "subject",
@@ -43,7 +43,7 @@ def tables(plan: Plan) -> tuple[TableRows, ...]:
     )
 
 
-def _of(plan: Plan, user: int, person: Person) -> Iterator[_Ticket]:
+def _of(plan: Plan, user: int, person: GeneratedPerson) -> Iterator[_Ticket]:
     roll = plan.roll("support", user)
     for place in range(plan.count(roll, user, 1.0)):
         made = min(plan.after(roll, person.born), END_MS - DAY_MS)

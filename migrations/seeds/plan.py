@@ -33,7 +33,7 @@ _CONVERSATIONS_EACH: Final = 9.0
 _AHEAD_MS: Final = 6 * 3_600_000
 
 
-class Person(NamedTuple):
+class GeneratedPerson(NamedTuple):
     """A user."""
 
     first: str
@@ -120,12 +120,12 @@ class Plan:
         found = self.moments[first + int(roll.random() * (len(self.moments) - first))]
         return max(found, moment) + int(roll.random() * 60_000)
 
-    def person(self, user: int) -> Person:
+    def person(self, user: int) -> GeneratedPerson:
         """Who a user is."""
         roll = self.roll("person", user)
         admin = user < self.admins
         place = 0 if admin else int(roll.random() ** 1.3 * len(self.moments) * 0.9)
-        return Person(
+        return GeneratedPerson(
             one_of(roll, FIRST_NAMES),
             one_of(roll, LAST_NAMES),
             "ADMIN" if admin else one_of(roll, _ROLES),

@@ -11,7 +11,7 @@ from migrations.seeds._generated_rows import generated
 from migrations.seeds._loading import Loaded, live_columns, load, needs_keys
 from migrations.seeds.errors import NoKeysToSeedWith, NothingToSeed
 from migrations.seeds.plan import Size
-from migrations.seeds.strategy_rows import Person, strategy_data, taken
+from migrations.seeds.strategy_rows import SuperAdminIdentity, existing_rows, strategy_data
 
 WAIT_S = 5.0
 
@@ -35,7 +35,7 @@ class Seeded:
 
 
 def seed(
-    dsn: str, *, super_admin: Person, size: Size | None = None, number: int = 1, keys: KeyRing | None = None
+    dsn: str, *, super_admin: SuperAdminIdentity, size: Size | None = None, number: int = 1, keys: KeyRing | None = None
 ) -> Seeded:
     """Load the rows that a database starts with, and as many generated ones; those that are there stay as they are.
 
@@ -62,8 +62,8 @@ def seed(
             live = live_columns(connection)
             if not {"users", "agents"} <= live.keys():
                 raise NothingToSeed(describe_database(dsn))
-            standing = taken(connection, super_admin)
-        first = strategy_data(super_admin, standing)
+            existing = existing_rows(connection, super_admin)
+        first = strategy_data(super_admin, existing)
         more = generated(size, number) if size else ()
         hidden = needs_keys(one.table for one in more if one.table in live)
         if hidden and keys is None:

@@ -37,8 +37,8 @@ export function Example() {
 
 
 @dataclass(frozen=True)
-class Person:
-    """Who the super admin is.
+class SuperAdminIdentity:
+    """The address and the name of the super admin.
 
     Attributes:
         email: the address.
@@ -50,8 +50,8 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """The ids of rows that stand in the place of ours.
+class ExistingRows:
+    """The ids of rows that exist already where seeded ones would go.
 
     Attributes:
         users: by address, in small letters.
@@ -99,31 +99,31 @@ def named(what: str) -> str:
     return str(uuid.uuid5(SPACE, what))
 
 
-def taken(connection: psycopg.Connection, super_admin: Person) -> Taken:
-    """Find the users and agents that stand in the place of ours.
+def existing_rows(connection: psycopg.Connection, super_admin: SuperAdminIdentity) -> ExistingRows:
+    """Find users and agents that exist already: of a seeded address, or of a seeded slug.
 
     Locks: AccessShareLock on users and agents.
     """
     addresses = [str(user["email"]).lower() for user in _users(super_admin)]
-    return Taken(
+    return ExistingRows(
         {str(email): str(key) for email, key in connection.execute(_USERS, (addresses,))},
         {str(slug): str(key) for slug, key in connection.execute(_AGENTS, (list(_SLUGS),))},
     )
 
 
-def strategy_data(super_admin: Person, standing: Taken) -> tuple[TableRows, ...]:
+def strategy_data(super_admin: SuperAdminIdentity, existing: ExistingRows) -> tuple[TableRows, ...]:
     """The rows, parents first.
 
     Args:
-        super_admin: who that is.
-        standing: what stands in the place of ours.
+        super_admin: the address and the name of the super admin.
+        existing: rows that exist already where seeded ones would go.
     """
     users = [
-        {"id": standing.users.get(str(user["email"]).lower(), named(key)), **user, **_STAMPS}
+        {"id": existing.users.get(str(user["email"]).lower(), named(key)), **user, **_STAMPS}
         for key, user in zip(_KEYS, _users(super_admin), strict=True)
     ]
     root, _, first, _ = (str(user["id"]) for user in users)
-    agents = [_agent(agent, root, standing) for agent in AGENTS]
+    agents = [_agent(agent, root, existing) for agent in AGENTS]
     coding = str(agents[0]["id"])
     conversation = named("conversation")
     return (
@@ -147,7 +147,7 @@ _KEYS: Final = ("super-admin", "admin", "user1", "user2")
 _STAMPS: Final = {"createdAt": BORN, "updatedAt": BORN}
 
 
-def _users(super_admin: Person) -> list[dict[str, Value]]:
+def _users(super_admin: SuperAdminIdentity) -> list[dict[str, Value]]:
     verified = {"emailVerified": BORN, "lastResetAt": BORN, "isActive": True}
     shown = [
         (super_admin.email, super_admin.name, "Root", "SUPER_ADMIN", "UNLIMITED"),
@@ -161,10 +161,10 @@ def _users(super_admin: Person) -> list[dict[str, Value]]:
     ]
 
 
-def _agent(agent: Mapping[str, Value], creator: str, standing: Taken) -> dict[str, Value]:
+def _agent(agent: Mapping[str, Value], creator: str, existing: ExistingRows) -> dict[str, Value]:
     slug = str(agent["slug"])
     return {
-        "id": standing.agents.get(slug, named(f"agent-{slug}")),
+        "id": existing.agents.get(slug, named(f"agent-{slug}")),
         "createdBy": creator,
         **agent,
         "model": "gemini-2.0-flash",

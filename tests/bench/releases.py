@@ -25,7 +25,7 @@ from migrations.database.session import reader
 from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History, Revision
 from migrations.seeds.seeding import seed
-from migrations.seeds.strategy_rows import Person
+from migrations.seeds.strategy_rows import SuperAdminIdentity
 from tasks import connections
 from tasks.values import ReleaseRequest
 
@@ -145,7 +145,7 @@ def fill(state: Path) -> int:
     if known.exists() and tables <= set(known.read_text().split()):
         return 0
     known.write_text(" ".join(sorted(tables)))
-    return seed(dsn, super_admin=Person(), size="small", keys=KeyRing([("local", bytes(KEY_BYTES))])).added
+    return seed(dsn, super_admin=SuperAdminIdentity(), size="small", keys=KeyRing([("local", bytes(KEY_BYTES))])).added
 
 
 def lost(acknowledged: Path) -> int:

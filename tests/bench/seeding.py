@@ -29,7 +29,7 @@ from migrations.history.revisions import History
 from migrations.models import Base
 from migrations.seeds.plan import Size
 from migrations.seeds.seeding import seed
-from migrations.seeds.strategy_rows import Person
+from migrations.seeds.strategy_rows import SuperAdminIdentity
 
 SIZES: dict[str, Size] = {"small": "small", "medium": "medium", "large": "large"}
 MOST_MB = 1_000
@@ -60,7 +60,7 @@ def measure(size: Size) -> bool:
 def load(given: str, size: Size) -> None:
     """Seed a database, and print what it took; a process that does nothing else."""
     began = time.monotonic()
-    done = seed(given, super_admin=Person(), size=size, keys=KeyRing([("bench", bytes(KEY_BYTES))]))
+    done = seed(given, super_admin=SuperAdminIdentity(), size=size, keys=KeyRing([("bench", bytes(KEY_BYTES))]))
     told = {
         "rows": done.added,
         "seconds": time.monotonic() - began,

@@ -19,7 +19,7 @@ from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History
 from migrations.rehearsal.evidence import Evidence
 from migrations.seeds.seeding import Seeded, seed
-from migrations.seeds.strategy_rows import Person
+from migrations.seeds.strategy_rows import SuperAdminIdentity
 from tasks import connections
 from tasks.builds import application_dsn
 from tasks.errors import RehearsalFailed
@@ -30,7 +30,7 @@ Working = Callable[[], AbstractContextManager[Any]]
 
 def seeded(live: Any) -> Seeded:
     dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
-    return seed(dsn, super_admin=Person(), size="small", keys=KeyRing([("k", bytes(KEY_BYTES))]))
+    return seed(dsn, super_admin=SuperAdminIdentity(), size="small", keys=KeyRing([("k", bytes(KEY_BYTES))]))
 
 
 def test_a_rehearsal_without_a_release_keeps_its_evidence_and_leaves_no_branch(

@@ -1,4 +1,4 @@
-"""Up, down, up: whether each revision's way back returns to what stood before it, and the way up to what it made."""
+"""Up, down, up: whether each downgrade restores the catalogue of before, and a second upgrade repeats the first one."""
 
 import re
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ Seen = dict[frozenset[str], Catalog]
 
 
 @dataclass(frozen=True)
-class Walk:
-    """What was seen on the way up, down, and up again.
+class RoundTrip:
+    """What came of applying all revisions, taking them all away, and applying them again.
 
     Attributes:
-        head: the catalogue at the end of the first way up; None where that end was not reached.
+        head: the catalogue after the first upgrade to the heads; None where it failed.
         result: what was found.
     """
 
@@ -31,7 +31,7 @@ class Walk:
     result: CheckResult
 
 
-def walk(dsn: str, history: History) -> Walk:
+def run_round_trip(dsn: str, history: History) -> RoundTrip:
     """Apply all revisions, take them all away, and apply them again; the catalogue is read after each.
 
     Args:
@@ -46,18 +46,18 @@ def walk(dsn: str, history: History) -> Walk:
 
     Locks: those of the revisions, each for its transaction.
     """
-    walker = _Walker(dsn, history_for(dsn, history))
-    walker.look()
-    if not walker.up():
-        return Walk(None, walker.told())
-    head = walker.seen[walker.stands]
-    walker.down()
-    walker.up_again()
-    return Walk(head, walker.told())
+    run = _RoundTripRun(dsn, history_for(dsn, history))
+    run.read_catalogue()
+    if not run.up():
+        return RoundTrip(None, run.result())
+    head = run.seen[run.stands]
+    run.down()
+    run.up_again()
+    return RoundTrip(head, run.result())
 
 
 @dataclass
-class _Walker:
+class _RoundTripRun:
     dsn: str
     history: History
     stands: frozenset[str] = frozenset()
@@ -67,17 +67,17 @@ class _Walker:
     # What an earlier step left behind shows below it too: it is named once.
     known: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
-    def look(self) -> None:
-        self.seen[self.stands] = self.now()
+    def read_catalogue(self) -> None:
+        self.seen[self.stands] = self.current_catalogue()
 
-    def now(self) -> Catalog:
+    def current_catalogue(self) -> Catalog:
         with reader(self.dsn) as connection:
             found = read_catalog(connection)
         # Another project's version table, which Alembic makes and leaves.
         table = self.history.version_table.removeprefix("public.")
         return Catalog(tuple(one for one in found.objects if not re.match(rf"{re.escape(table)}($|\.| to )", one.name)))
 
-    def told(self) -> CheckResult:
+    def result(self) -> CheckResult:
         return CheckResult.of("up, down, up", self.findings, self.note or f"{len(self.history.revisions)} revisions")
 
     def up(self) -> bool:
@@ -99,7 +99,7 @@ class _Walker:
         if event.kind != "applied":
             return
         self.stands |= {event.revision}
-        self.look()
+        self.read_catalogue()
 
     def down(self) -> None:
         try:
@@ -152,13 +152,13 @@ class _Walker:
             self._compare(event.revision, "the second time its upgrade makes something else", advice, before)
 
     def _compare(self, revision: str, what: str, advice: str, before: Catalog) -> None:
-        differences = difference(before, self.now())
+        differences = difference(before, self.current_catalogue())
         new = [one for one in differences if (one.kind, one.name) not in self.known]
         self.known |= {(one.kind, one.name) for one in differences}
-        self.findings += [Finding(revision, f"{what}: {told(one)}", advice) for one in new]
+        self.findings += [Finding(revision, f"{what}: {described(one)}", advice) for one in new]
 
 
-def told(found: Difference) -> str:
+def described(found: Difference) -> str:
     """What a downgrade left otherwise, in words."""
     words = {"added": "is left over", "removed": "is missing", "changed": "is another one"}
     return f"{found.kind} {found.name} {words[found.change]} ({shortened(found)})"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import MetaData
 
-from migrations.authoring.consistency._round_trip import walk
+from migrations.authoring.consistency._round_trip import run_round_trip
 from migrations.authoring.consistency.finding import CheckResult
 from migrations.authoring.consistency.models import CHECK as MODELS
 from migrations.authoring.consistency.models import check_foreign_models, check_models
@@ -39,13 +39,13 @@ def check_revisions(
     read += [check_names(history), check_phases_declared(history)] if ours else []
     read.append(check_order(history, stands))
     with throwaway_database(dsn) as empty:
-        walked = walk(empty, history)
-        if walked.head is None:
+        round_trip = run_round_trip(empty, history)
+        if round_trip.head is None:
             models = CheckResult.cannot_tell(MODELS, "the revisions cannot be applied to an empty database")
         elif metadata is not None:
-            models = check_models(empty, walked.head, metadata)
+            models = check_models(empty, round_trip.head, metadata)
         elif history.environment is not None:
             models = check_foreign_models(empty, history.environment)
         else:
             models = CheckResult.cannot_tell(MODELS, "no models were named")
-    return (*read, models, walked.result)
+    return (*read, models, round_trip.result)

@@ -5,7 +5,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from migrations.checks.security.finding import Gathered
+from migrations.checks.security.finding import Observations
 from migrations.database.direct_connections import CONNECT_TIMEOUT_S
 
 SERVICE: Final = "pilotage_service"
@@ -29,7 +29,7 @@ ORDER BY 1
 """
 
 
-def check_application_role(connection: psycopg.Connection, role: str | None) -> Gathered:
+def check_application_role(connection: psycopg.Connection, role: str | None) -> Observations:
     """Look at what the application's role may do.
 
     Args:
@@ -41,28 +41,28 @@ def check_application_role(connection: psycopg.Connection, role: str | None) -> 
     Source: superusers and roles with BYPASSRLS pass every policy, the owner of a table may change it, and a role may
     become each role that it is a member of.
     """
-    gathered = Gathered()
+    observations = Observations()
     if role is None:
-        gathered.unknown.append("the application's role is not known: set NEON_APP_ROLE, or give --app-role")
-        return gathered
+        observations.unknown.append("the application's role is not known: set NEON_APP_ROLE, or give --app-role")
+        return observations
     row = connection.execute(_ATTRIBUTES, (role,)).fetchone()
     if row is None:
-        gathered.unknown.append(f"there is no role {role}")
-        return gathered
+        observations.unknown.append(f"there is no role {role}")
+        return observations
     for held, what in zip(row[:5], ("SUPERUSER", "BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION"), strict=True):
         if held:
-            gathered.wrong.append(f"{role} has {what}")
+            observations.wrong.append(f"{role} has {what}")
     if row[5]:
-        gathered.wrong.append(f"{role} owns {row[5]} tables, views or sequences")
+        observations.wrong.append(f"{role} owns {row[5]} tables, views or sequences")
     if row[6] or row[7]:
-        gathered.wrong.append(f"{role} may create {'tables' if row[6] else 'schemas'}")
+        observations.wrong.append(f"{role} may create {'tables' if row[6] else 'schemas'}")
     for (other,) in connection.execute(_MEMBER_OF, {"role": role, "service": SERVICE}).fetchall():
-        gathered.wrong.append(f"{role} is a member of {other}")
-    gathered.good.append(f"{role} changes no schema and bypasses nothing")
-    return gathered
+        observations.wrong.append(f"{role} is a member of {other}")
+    observations.good.append(f"{role} changes no schema and bypasses nothing")
+    return observations
 
 
-def check_rows_seen(application_dsn: str, tables: tuple[str, ...]) -> Gathered:
+def check_rows_seen(application_dsn: str, tables: tuple[str, ...]) -> Observations:
     """Connect as the application, name no user, and look whether a row is seen.
 
     Args:
@@ -71,7 +71,7 @@ def check_rows_seen(application_dsn: str, tables: tuple[str, ...]) -> Gathered:
 
     Locks: AccessShareLock on each table, for one look.
     """
-    gathered = Gathered()
+    observations = Observations()
     looked = 0
     try:
         with psycopg.connect(
@@ -85,11 +85,11 @@ def check_rows_seen(application_dsn: str, tables: tuple[str, ...]) -> Gathered:
                 looked += 1
                 query = sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier("public", table))
                 if connection.execute(query).fetchone() is not None:
-                    gathered.wrong.append(f"the application sees rows of {table} without naming a user")
+                    observations.wrong.append(f"the application sees rows of {table} without naming a user")
     except psycopg.Error as error:
         said = (error.diag.message_primary or type(error).__name__).strip()
-        gathered.unknown.append(f"looking as the application failed: {said}")
-        return gathered
+        observations.unknown.append(f"looking as the application failed: {said}")
+        return observations
     if looked:
-        gathered.good.append(f"the application sees no row of {looked} tables without naming a user")
-    return gathered
+        observations.good.append(f"the application sees no row of {looked} tables without naming a user")
+    return observations

@@ -5,7 +5,7 @@ from typing import Final
 
 import psycopg
 
-from migrations.checks.security.finding import Gathered
+from migrations.checks.security.finding import Observations
 
 TABLE: Final = "audit_logs"
 
@@ -45,7 +45,9 @@ RECORDS: Final = "record_medical_access"
 """The function that policies of medical tables call, since no trigger sees a read."""
 
 
-def check_audit(connection: psycopg.Connection, application_role: str | None, medical: Sequence[str] = ()) -> Gathered:
+def check_audit(
+    connection: psycopg.Connection, application_role: str | None, medical: Sequence[str] = ()
+) -> Observations:
     """Look who may change the audit log, whether anything is recorded in it, and whether access to health is.
 
     Args:
@@ -55,41 +57,41 @@ def check_audit(connection: psycopg.Connection, application_role: str | None, me
 
     Locks: AccessShareLock on audit_logs, for one look.
     """
-    gathered = Gathered()
+    observations = Observations()
     there = connection.execute("SELECT to_regclass('public.audit_logs')").fetchone()
     if there is None or there[0] is None:
-        gathered.unknown.append(f"there is no table {TABLE} at this revision")
-        return gathered
-    gathered.add(_append_only(connection, application_role))
+        observations.unknown.append(f"there is no table {TABLE} at this revision")
+        return observations
+    observations.add(_append_only(connection, application_role))
     for name, column in connection.execute(_CASCADES).fetchall():
-        gathered.wrong.append(f"{name} deletes the entries of whom {column} names, when that user is deleted")
+        observations.wrong.append(f"{name} deletes the entries of whom {column} names, when that user is deleted")
     for (table,) in connection.execute(_UNRECORDED, (list(medical), RECORDS)).fetchall():
-        gathered.wrong.append(f"who reads {table} as a service is not recorded")
+        observations.wrong.append(f"who reads {table} as a service is not recorded")
     newest = connection.execute('SELECT max("timestamp") FROM audit_logs').fetchone()
     if newest is None or newest[0] is None:
-        gathered.unknown.append("no action is recorded yet, so that it cannot be told whether actions are")
+        observations.unknown.append("no action is recorded yet, so that it cannot be told whether actions are")
     else:
-        gathered.good.append(f"the newest entry is of {newest[0]:%Y-%m-%d %H:%M} UTC")
-    return gathered
+        observations.good.append(f"the newest entry is of {newest[0]:%Y-%m-%d %H:%M} UTC")
+    return observations
 
 
-def _append_only(connection: psycopg.Connection, role: str | None) -> Gathered:
-    gathered = Gathered()
+def _append_only(connection: psycopg.Connection, role: str | None) -> Observations:
+    observations = Observations()
     if role is None:
-        gathered.unknown.append("the application's role is not known: set NEON_APP_ROLE, or give --app-role")
-        return gathered
+        observations.unknown.append("the application's role is not known: set NEON_APP_ROLE, or give --app-role")
+        return observations
     held = connection.execute(_HELD, (role,)).fetchone()
     if held is None:
-        gathered.unknown.append(f"there is no role {role}")
-        return gathered
+        observations.unknown.append(f"there is no role {role}")
+        return observations
     row = connection.execute(_REFUSED).fetchone()
     refused = int(row[0] or 0) if row else 0
     if not held[0]:
-        gathered.wrong.append(f"{role} may not add to {TABLE}")
+        observations.wrong.append(f"{role} may not add to {TABLE}")
     events = {"UPDATE": (held[1], 16), "DELETE": (held[2], 8), "TRUNCATE": (held[3], 32)}
     open_to = [event for event, (may, bit) in events.items() if may and not refused & bit]
     if open_to:
-        gathered.wrong.append(f"{role} has {', '.join(open_to)} on {TABLE}: it must be append-only")
+        observations.wrong.append(f"{role} has {', '.join(open_to)} on {TABLE}: it must be append-only")
     else:
-        gathered.good.append(f"{role} can add to {TABLE}, and change nothing in it")
-    return gathered
+        observations.good.append(f"{role} can add to {TABLE}, and change nothing in it")
+    return observations

@@ -16,9 +16,9 @@ from migrations.checks.security.areas import (
 )
 from migrations.checks.security.audit import check_audit
 from migrations.checks.security.encrypted import check_encrypted, check_masked
-from migrations.checks.security.finding import Finding, Gathered, State
+from migrations.checks.security.finding import Finding, Observations, State
 from migrations.checks.security.row_security import check_row_security
-from migrations.checks.security.tls import judge, way
+from migrations.checks.security.tls import judge_tls, read_tls_state
 from migrations.checks.security.tools import check_tools_tables
 from migrations.database.session import reader
 from migrations.disclosure.server_messages import worded
@@ -74,28 +74,28 @@ def check_database(dsn: str, *, ring: KeyRing | None, application: Application) 
     protected, medical = protected_tables(), medical_tables()
     health, finance = encrypted_in(medical), encrypted_in(financial_tables())
     strings = {"the owner": dsn} | ({"the application": application.dsn} if application.dsn else {})
-    checks: dict[str, Callable[[psycopg.Connection], Gathered]] = {
+    checks: dict[str, Callable[[psycopg.Connection], Observations]] = {
         "OAuth tokens are encrypted": lambda c: check_encrypted(c, encrypted_in(OAUTH), ring),
         "Medical data is encrypted": lambda c: check_encrypted(c, health, ring),
         "Financial numbers are encrypted, and masked": lambda c: check_masked(c, finance, ring),
         "Row-level security is enabled": lambda c: _row_security(c, protected, application),
         "Sensitive actions are in the audit log": lambda c: check_audit(c, application.role, medical),
-        "Connections force TLS": lambda c: judge(way(c, strings)),
+        "Connections force TLS": lambda c: judge_tls(read_tls_state(c, strings)),
     }
     with reader(dsn) as connection:
         return tuple(_told(connection, line, check) for line, check in checks.items())
 
 
-def _row_security(connection: psycopg.Connection, tables: tuple[str, ...], application: Application) -> Gathered:
-    gathered = check_row_security(connection, tables, application.role)
-    gathered.add(check_application_role(connection, application.role))
-    gathered.add(check_tools_tables(connection, application.role))
+def _row_security(connection: psycopg.Connection, tables: tuple[str, ...], application: Application) -> Observations:
+    observations = check_row_security(connection, tables, application.role)
+    observations.add(check_application_role(connection, application.role))
+    observations.add(check_tools_tables(connection, application.role))
     if application.dsn:
-        gathered.add(check_rows_seen(application.dsn, tables))
-    return gathered
+        observations.add(check_rows_seen(application.dsn, tables))
+    return observations
 
 
-def _told(connection: psycopg.Connection, line: str, check: Callable[[psycopg.Connection], Gathered]) -> Finding:
+def _told(connection: psycopg.Connection, line: str, check: Callable[[psycopg.Connection], Observations]) -> Finding:
     """Check one line in a savepoint, so that one that fails does not take the others with it."""
     try:
         with connection.transaction():

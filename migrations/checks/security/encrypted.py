@@ -7,10 +7,10 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from migrations.checks.security.finding import Gathered
+from migrations.checks.security.finding import Observations
 from migrations.encryption.cipher import CIPHERTEXT_PATTERN, Context, KeyRing
 from migrations.encryption.errors import EncryptionError
-from migrations.protection.encrypted_columns import EncryptedTable, standing
+from migrations.protection.encrypted_columns import EncryptedTable, present_columns
 
 SAMPLE: Final = 20
 """So many values of each key are decrypted in each column."""
@@ -18,7 +18,7 @@ SAMPLE: Final = 20
 
 def check_encrypted(
     connection: psycopg.Connection, tables: tuple[EncryptedTable, ...], ring: KeyRing | None
-) -> Gathered:
+) -> Observations:
     """Look at every value of columns that must hold ciphertext.
 
     Args:
@@ -29,31 +29,33 @@ def check_encrypted(
     Locks: AccessShareLock on each table, for one scan a column.
     """
     seen = _Seen()
-    stands = standing(connection, tables)
-    for table in stands.tables:
+    present = present_columns(connection, tables)
+    for table in present.tables:
         for context in table.contexts():
             _look(connection, context, ring, seen)
-    gathered = seen.gathered()
+    observations = seen.observations()
     if not tables:
-        gathered.unknown.append("the models have no such columns yet")
-    if stands.missing:
-        absent = ", ".join(sorted({table for table, _ in stands.missing}))
-        gathered.unknown.append(f"the database has not, at its revision, every encrypted column of {absent}")
-    return gathered
+        observations.unknown.append("the models have no such columns yet")
+    if present.missing:
+        absent = ", ".join(sorted({table for table, _ in present.missing}))
+        observations.unknown.append(f"the database has not, at its revision, every encrypted column of {absent}")
+    return observations
 
 
-def check_masked(connection: psycopg.Connection, tables: tuple[EncryptedTable, ...], ring: KeyRing | None) -> Gathered:
+def check_masked(
+    connection: psycopg.Connection, tables: tuple[EncryptedTable, ...], ring: KeyRing | None
+) -> Observations:
     """Look at every value of financial columns, and which of them are shown by their last characters only.
 
     Locks: AccessShareLock on each table, for one scan a column.
     """
-    gathered = check_encrypted(connection, tables, ring)
+    observations = check_encrypted(connection, tables, ring)
     masked = [f"{table.name}.{column}" for table in tables for column in table.masked]
     if masked:
-        gathered.good.append(f"masked when shown: {', '.join(masked)}")
+        observations.good.append(f"masked when shown: {', '.join(masked)}")
     elif tables:
-        gathered.unknown.append("the models mark no number as masked")
-    return gathered
+        observations.unknown.append("the models mark no number as masked")
+    return observations
 
 
 @dataclass
@@ -66,9 +68,9 @@ class _Seen:
     forced: int = 0
     unforced: list[str] = field(default_factory=list[str])
 
-    def gathered(self) -> Gathered:
+    def observations(self) -> Observations:
         """What it says, in words."""
-        found = Gathered(wrong=self.wrong)
+        found = Observations(wrong=self.wrong)
         for key, count in sorted(self.untried.items()):
             found.unknown.append(f"{count} values have key {key}: ENCRYPTION_KEYS is not given to try it")
         if self.unforced:

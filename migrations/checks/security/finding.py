@@ -28,11 +28,11 @@ class Finding:
 
 
 @dataclass
-class Gathered:
-    """What speaks for and against a line, while it is looked at.
+class Observations:
+    """What a check observed about a line of the checklist, for and against it.
 
     Attributes:
-        wrong: what breaks it.
+        wrong: what violates it.
         unknown: what could not be told, and why.
         good: what was found to be as it must be.
     """
@@ -41,8 +41,8 @@ class Gathered:
     unknown: list[str] = field(default_factory=list[str])
     good: list[str] = field(default_factory=list[str])
 
-    def add(self, other: "Gathered") -> None:
-        """Take over what another look has gathered."""
+    def add(self, other: "Observations") -> None:
+        """Take over what another check observed."""
         self.wrong += other.wrong
         self.unknown += other.unknown
         self.good += other.good

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from migrations.checks.security.finding import Gathered
+from migrations.checks.security.finding import Observations
 
 _TABLES = """
 SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
@@ -46,7 +46,9 @@ ORDER BY 1
 """
 
 
-def check_row_security(connection: psycopg.Connection, tables: Sequence[str], application_role: str | None) -> Gathered:
+def check_row_security(
+    connection: psycopg.Connection, tables: Sequence[str], application_role: str | None
+) -> Observations:
     """Look at the tables whose rows belong to one user each.
 
     Args:
@@ -60,25 +62,25 @@ def check_row_security(connection: psycopg.Connection, tables: Sequence[str], ap
     rights, and its owner may bypass row-level security, unless it is a `security_invoker`; a materialized view has
     copied the rows. A SECURITY DEFINER function acts with its owner's rights too, and what it does cannot be told.
     """
-    gathered = Gathered()
+    observations = Observations()
     asked = {"tables": list(tables), "role": application_role}
     rows = connection.execute(_TABLES, asked).fetchall()
     missing = sorted(set(tables) - {str(row[0]) for row in rows})
     if not tables:
-        gathered.unknown.append("the models have no such tables yet")
+        observations.unknown.append("the models have no such tables yet")
     if missing:
-        gathered.unknown.append(
+        observations.unknown.append(
             f"{len(missing)} of {len(tables)} tables are not there at this revision: {', '.join(missing)}"
         )
     for table, enabled, forced, policies, open_to_all in rows:
         if not (enabled and forced):
-            gathered.wrong.append(f"{table}: row-level security is not {'forced' if enabled else 'enabled'}")
+            observations.wrong.append(f"{table}: row-level security is not {'forced' if enabled else 'enabled'}")
         elif not policies:
-            gathered.wrong.append(f"{table} has no policy")
-        gathered.wrong += [f"{table}: policy {name} lets every row through" for name in open_to_all]
+            observations.wrong.append(f"{table} has no policy")
+        observations.wrong += [f"{table}: policy {name} lets every row through" for name in open_to_all]
     for view, table in connection.execute(_VIEWS, asked).fetchall():
-        gathered.wrong.append(f"view {view} shows {table} with its owner's rights")
+        observations.wrong.append(f"view {view} shows {table} with its owner's rights")
     for (function,) in connection.execute(_FUNCTIONS, asked).fetchall():
-        gathered.unknown.append(f"{function} acts past row-level security, and the application may call it")
-    gathered.good.append(f"enabled and forced on {len(rows)} tables")
-    return gathered
+        observations.unknown.append(f"{function} acts past row-level security, and the application may call it")
+    observations.good.append(f"enabled and forced on {len(rows)} tables")
+    return observations

@@ -20,7 +20,7 @@ from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History
 from migrations.models import Base
 from migrations.seeds.seeding import seed
-from migrations.seeds.strategy_rows import Person
+from migrations.seeds.strategy_rows import SuperAdminIdentity
 
 ENUMS = 15
 
@@ -34,7 +34,7 @@ def owner(server: Cluster) -> str:
         provision(superuser, database=name, owner=owner, app=application)
     found = dsn(server.port, user=owner.name, password=owner.password, database=name)
     upgrade(found, History.load(), release_id="r")
-    seed(found, super_admin=Person(), size="small", keys=KeyRing([("k", bytes(KEY_BYTES))]))
+    seed(found, super_admin=SuperAdminIdentity(), size="small", keys=KeyRing([("k", bytes(KEY_BYTES))]))
     return found
 
 

@@ -17,9 +17,9 @@ from migrations.checks.security.application_role import check_application_role, 
 from migrations.checks.security.audit import check_audit
 from migrations.checks.security.checklist import Application, check_database
 from migrations.checks.security.encrypted import check_encrypted, check_masked
-from migrations.checks.security.finding import Gathered, State
+from migrations.checks.security.finding import Observations, State
 from migrations.checks.security.row_security import check_row_security
-from migrations.checks.security.tls import Way, judge, plain_accepted, way
+from migrations.checks.security.tls import TlsState, judge_tls, plain_accepted, read_tls_state
 from migrations.database.session import reader
 from migrations.encryption.cipher import KeyRing
 from migrations.errors import DatabaseUnreachable
@@ -62,16 +62,16 @@ class Shop:
                 [(value,) for value in values],
             )
 
-    def numbers(self, ring: KeyRing | None = RING) -> Gathered:
+    def numbers(self, ring: KeyRing | None = RING) -> Observations:
         return check_masked(self.session, (NUMBERS,), ring)
 
-    def protected(self, *more: str) -> Gathered:
+    def protected(self, *more: str) -> Observations:
         return check_row_security(self.session, ("financial_accounts", *more), self.app)
 
-    def role(self, name: str | None = None) -> Gathered:
+    def role(self, name: str | None = None) -> Observations:
         return check_application_role(self.session, name or self.app)
 
-    def audit(self, *medical: str) -> Gathered:
+    def audit(self, *medical: str) -> Observations:
         return check_audit(self.session, self.app, medical)
 
 
@@ -96,8 +96,8 @@ def shop(provisioned: ProvisionedDatabase) -> Iterator[Shop]:
         session.rollback()
 
 
-def state(gathered: Gathered) -> State:
-    return gathered.finding("line").state
+def state(observations: Observations) -> State:
+    return observations.finding("line").state
 
 
 def test_ciphertext_of_known_keys_holds(shop: Shop) -> None:
@@ -333,28 +333,42 @@ FORCED = {"the owner": "require", "the application": "verify-full"}
 @pytest.mark.parametrize(
     ("found", "state_of_it", "told"),
     [
-        (Way("ep-1.neon.tech", FORCED, True, False), State.HOLDS, "the server refuses what is not"),
-        (Way("127.0.0.1", {"the owner": "disable"}, False, None), State.HOLDS, "127.0.0.1 is this machine"),
-        (Way("/var/run/postgresql", {"the owner": "prefer"}, False, None), State.HOLDS, "is this machine"),
-        (Way("127.0.0.1.example.com", {"the owner": "prefer"}, True, False), State.BROKEN, "of the owner does not"),
-        (Way("localhost.example.com", {"the owner": "prefer"}, True, False), State.BROKEN, "of the owner does not"),
-        (Way("ep-1", FORCED | {"the application": "prefer"}, True, False), State.BROKEN, "of the application does not"),
-        (Way("ep-1", FORCED, False, False), State.BROKEN, "this session is not encrypted"),
-        (Way("ep-1", FORCED, True, True), State.BROKEN, "the server takes connections without TLS"),
-        (Way("ep-1", FORCED, True, None), State.CANNOT_TELL, "did not answer a connection without TLS"),
-        (Way("ep-1", FORCED, None, False), State.CANNOT_TELL, "does not tell whether this session"),
+        (TlsState("ep-1.neon.tech", FORCED, True, False), State.HOLDS, "the server refuses what is not"),
+        (TlsState("127.0.0.1", {"the owner": "disable"}, False, None), State.HOLDS, "127.0.0.1 is this machine"),
+        (TlsState("/var/run/postgresql", {"the owner": "prefer"}, False, None), State.HOLDS, "is this machine"),
+        (
+            TlsState("127.0.0.1.example.com", {"the owner": "prefer"}, True, False),
+            State.BROKEN,
+            "of the owner does not",
+        ),
+        (
+            TlsState("localhost.example.com", {"the owner": "prefer"}, True, False),
+            State.BROKEN,
+            "of the owner does not",
+        ),
+        (
+            TlsState("ep-1", FORCED | {"the application": "prefer"}, True, False),
+            State.BROKEN,
+            "of the application does not",
+        ),
+        (TlsState("ep-1", FORCED, False, False), State.BROKEN, "this session is not encrypted"),
+        (TlsState("ep-1", FORCED, True, True), State.BROKEN, "the server takes connections without TLS"),
+        (TlsState("ep-1", FORCED, True, None), State.CANNOT_TELL, "did not answer a connection without TLS"),
+        (TlsState("ep-1", FORCED, None, False), State.CANNOT_TELL, "does not tell whether this session"),
     ],
 )
-def test_tls_must_be_forced_on_every_way_that_leaves_the_machine(found: Way, state_of_it: State, told: str) -> None:
-    finding = judge(found).finding("line")
+def test_tls_must_be_forced_on_every_way_that_leaves_the_machine(
+    found: TlsState, state_of_it: State, told: str
+) -> None:
+    finding = judge_tls(found).finding("line")
     assert (finding.state, told in finding.detail) == (state_of_it, True), finding.detail
 
 
 def test_a_session_on_loopback_is_not_knocked_at(provisioned: ProvisionedDatabase) -> None:
     strings = {"the owner": provisioned.superuser_dsn, "the application": "host=127.0.0.1 user=app"}
     with reader(provisioned.superuser_dsn) as connection:
-        found = way(connection, strings)
-    assert found == Way("127.0.0.1", {"the owner": "disable", "the application": "prefer"}, False, None)
+        found = read_tls_state(connection, strings)
+    assert found == TlsState("127.0.0.1", {"the owner": "disable", "the application": "prefer"}, False, None)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from deployments.local.hosting.processes import Spawner
 from deployments.local.postgres.cluster import Cluster, data_root, free_port, remove_data_root
 from migrations.checks.security.finding import State
-from migrations.checks.security.tls import Way, judge, plain_accepted, way
+from migrations.checks.security.tls import TlsState, judge_tls, plain_accepted, read_tls_state
 from migrations.database.session import reader
 
 WITH_TLS = Path("/usr/lib/postgresql/15/bin")
@@ -70,21 +70,21 @@ def eventually(condition: Callable[[], bool]) -> None:
 def test_a_server_is_told_to_force_tls_when_it_takes_nothing_else(encrypted: Cluster) -> None:
     dsn = make_conninfo(encrypted.superuser_dsn(), sslmode="require")
 
-    def seen() -> Way:
+    def seen() -> TlsState:
         with reader(dsn) as connection:
-            here = way(connection, {"the owner": dsn})
-        return Way("ep-1.neon.tech", here.modes, here.session_encrypted, plain_accepted(dsn))
+            here = read_tls_state(connection, {"the owner": dsn})
+        return TlsState("ep-1.neon.tech", here.modes, here.session_encrypted, plain_accepted(dsn))
 
-    assert judge(seen()).wrong == ["the server takes connections without TLS"]
+    assert judge_tls(seen()).wrong == ["the server takes connections without TLS"]
     rules = encrypted.data / "pg_hba.conf"
     rules.write_text(rules.read_text().replace("host all", "hostssl all"))
     encrypted.scalar("SELECT pg_reload_conf()")
     # The server reads its rules again when it gets to it.
     eventually(lambda: plain_accepted(dsn) is False)
-    assert judge(seen()).finding("line").state is State.HOLDS
+    assert judge_tls(seen()).finding("line").state is State.HOLDS
 
 
 def test_a_session_without_tls_is_told(encrypted: Cluster) -> None:
     with reader(encrypted.superuser_dsn()) as connection:
-        here = way(connection, {"the owner": encrypted.superuser_dsn()})
+        here = read_tls_state(connection, {"the owner": encrypted.superuser_dsn()})
     assert (here.session_encrypted, here.modes) == (False, {"the owner": "disable"})

@@ -18,7 +18,7 @@ from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History
 from migrations.protection.role_grants import ensure_roles
 from migrations.seeds.seeding import seed
-from migrations.seeds.strategy_rows import Person
+from migrations.seeds.strategy_rows import SuperAdminIdentity
 
 each_table = pytest.mark.parametrize("table", protected_tables())
 Refused = psycopg.errors.InsufficientPrivilege
@@ -53,7 +53,7 @@ def place(server: Cluster, grant_services: Callable[[str], None]) -> Place:
         ensure_roles(connection, application=app.name, read_only=f"{name}_ro")
     with psycopg.connect(server.superuser_dsn(name)) as connection:
         connection.execute(sql.SQL("GRANT pilotage_service TO {}").format(sql.Identifier(service.name)))
-    seed(owner_dsn, super_admin=Person(), size="small", keys=KeyRing([("k", bytes(KEY_BYTES))]))
+    seed(owner_dsn, super_admin=SuperAdminIdentity(), size="small", keys=KeyRing([("k", bytes(KEY_BYTES))]))
     with psycopg.connect(owner_dsn, autocommit=True) as connection:
         connection.execute("ANALYZE")
     return Place(owner_dsn, app_dsn, service_dsn, owner.name)
