@@ -29,7 +29,7 @@ class PlannedRevision:
         checksum: SHA-256 of its file, hexadecimal.
         file: its file's name.
         statements: what it sends, in order.
-        way_back: what its downgrade sends; None where it has none that works on an empty database.
+        downgrade: what its downgrade sends; None where it has none that works on an empty database.
     """
 
     id: str
@@ -39,7 +39,7 @@ class PlannedRevision:
     checksum: str
     file: str
     statements: tuple[RecordedStatement, ...]
-    way_back: tuple[RecordedStatement, ...] | None
+    downgrade: tuple[RecordedStatement, ...] | None
 
     @property
     def transactional(self) -> bool:
@@ -57,7 +57,7 @@ class PlannedRevision:
             checksum=revision.checksum,
             file=revision.path.name,
             statements=with_known_locks(recording.up.get(revision.id, ())),
-            way_back=recording.down.get(revision.id),
+            downgrade=recording.down.get(revision.id),
         )
 
 
@@ -131,13 +131,13 @@ class Plan:
         return "\n".join(_as_file(one, one.statements) for one in self.revisions)
 
     def rollback_sql(self) -> str:
-        """The way back as a file, newest revision first; it says where there is none."""
+        """The downgrades as a file, newest revision first; it says where there is none."""
         parts: list[str] = []
         for one in reversed(self.revisions):
             parts.append(
-                f"-- {one.id}: no way back is known\n" if one.way_back is None else _as_file(one, one.way_back)
+                f"-- {one.id}: no way back is known\n" if one.downgrade is None else _as_file(one, one.downgrade)
             )
-            if one.way_back is None:
+            if one.downgrade is None:
                 break
         return "\n".join(parts)
 

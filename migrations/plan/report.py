@@ -51,7 +51,7 @@ def as_document(plan: Plan, findings: Sequence[Finding]) -> dict[str, object]:
                 "transactional": one.transactional,
                 "checksum": one.checksum,
                 "statements": [asdict(statement) for statement in one.statements],
-                "way_back": None if one.way_back is None else [statement.sql for statement in one.way_back],
+                "way_back": None if one.downgrade is None else [statement.sql for statement in one.downgrade],
             }
             for one in plan.revisions
         ],
@@ -78,7 +78,7 @@ def _waived(finding: Finding) -> str:
 
 def _revision(one: PlannedRevision) -> list[str]:
     kind = "one transaction" if one.transactional else "outside of a transaction"
-    back = "none is known" if one.way_back is None else counted(len(one.way_back), "statement")
+    back = "none is known" if one.downgrade is None else counted(len(one.downgrade), "statement")
     statements = [line for statement in one.statements for line in _statement(statement)]
     return [
         f"## {one.id} ({one.phase}, {kind}; way back: {back})",

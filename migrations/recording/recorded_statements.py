@@ -97,14 +97,14 @@ def record(dsn: str, history: History, *, current: Sequence[str], target: str | 
                 for one in targets:
                     upgrade(empty, history, target=one, release_id="recording", record=False, trace=up)
             ids = [revision.id for revision in pending]
-            down, note = _way_back(empty, history, current)
+            down, note = _record_downgrades(empty, history, current)
             return Recording("recorded", _by_revision(up.statements, ids), down, note)
     except RevisionFailed as error:
         log.info("revision %s does not run on an empty database: its SQL is taken from Alembic", error.revision)
         return Recording("offline", offline(history, current=current, target=target), note=str(error))
 
 
-def _way_back(
+def _record_downgrades(
     empty: str, history: History, current: Sequence[str]
 ) -> tuple[Mapping[str, tuple[RecordedStatement, ...]], str]:
     if len(current) > 1:

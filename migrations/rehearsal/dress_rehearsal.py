@@ -16,9 +16,14 @@ from migrations.errors import DatabaseRefused
 from migrations.history.project import history_for
 from migrations.history.revisions import History
 from migrations.plan.planned_revisions import Plan, PlannedRevision
-from migrations.rehearsal._rehearsed_return import NAME, Seen, all_rows, catalogue_of, go_back
+from migrations.rehearsal._rehearsed_downgrades import NAME, Seen, all_rows, catalogue_of, rehearse_downgrades
 from migrations.rehearsal.compatibility.observed_statements import Application, ProductionStatement
-from migrations.rehearsal.compatibility.verdict import Compatibility, Look, compare, look
+from migrations.rehearsal.compatibility.schema_comparison import (
+    ApplicationBaseline,
+    Compatibility,
+    compare,
+    take_baseline,
+)
 from migrations.rehearsal.evidence import Evidence, RehearsedRevision
 
 _FILES = """
@@ -50,12 +55,12 @@ def rehearse(dsn: str, history: History, plan: Plan, application: Application | 
     seen: Seen = {frozenset(): before}
     baseline = run_checks(dsn, promised=before)
     rows = all_rows(dsn, history)
-    stands = _look(dsn, application)
+    stands = _baseline(dsn, application)
     expanded = _apply(dsn, history, plan.expand, seen)
     compatibility = _compatibility(dsn, stands)
     contracted = _apply(dsn, history, plan.contract, seen)
     checks = run_checks(dsn, promised=seen[frozenset(one.id for one in plan.revisions)])
-    way_back = go_back(dsn, history, plan, seen, rows)
+    way_back = rehearse_downgrades(dsn, history, plan, seen, rows)
     return Evidence(plan.digest, (*expanded, *contracted), way_back, compatibility, checks, baseline)
 
 
@@ -103,14 +108,14 @@ def _size(connection: psycopg.Connection) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def _look(dsn: str, application: Application | None) -> Look | None:
+def _baseline(dsn: str, application: Application | None) -> ApplicationBaseline | None:
     if application is None:
         return None
     with connect(dsn, autocommit=True, application_name="pilotage rehearsal") as connection:
-        return look(connection, application)
+        return take_baseline(connection, application)
 
 
-def _compatibility(dsn: str, before: Look | None) -> Compatibility | None:
+def _compatibility(dsn: str, before: ApplicationBaseline | None) -> Compatibility | None:
     if before is None:
         return None
     with connect(dsn, autocommit=True, application_name="pilotage rehearsal") as connection:

@@ -12,7 +12,7 @@ from migrations.checks.result import CheckResult
 from migrations.database.trace import HeldLock, TracedStatement
 from migrations.disclosure.statement_shapes import shape
 from migrations.errors import EvidenceUnreadable
-from migrations.rehearsal.compatibility.verdict import Compatibility
+from migrations.rehearsal.compatibility.schema_comparison import Compatibility
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RehearsedRevision:
         phase: expand or contract.
         duration_ms: how long it took, waits for locks included.
         statements: what it did, with the locks that each statement took.
-        rewrites: tables and indexes that were written anew.
+        rewrites: tables and indexes that were rewritten.
         wal_bytes: WAL that it wrote.
         growth_bytes: by how much the database grew.
     """
@@ -59,7 +59,7 @@ class RehearsedRevision:
 
 
 @dataclass(frozen=True)
-class Return:
+class DowngradeResult:
     """What the downgrades brought back.
 
     Attributes:
@@ -68,7 +68,7 @@ class Return:
         catalogue: what differs from the catalogue before.
         rows: what differs in the rows that were there before, by table.
         not_compared: tables whose rows were too many to compare.
-        again: what differs between the first upgrade and the one after the way back.
+        again: what differs between the first upgrade and the one after the downgrades.
         by_revision: each revision whose downgrade does not return to what stood before it, with what differs.
     """
 
@@ -82,7 +82,7 @@ class Return:
 
     @property
     def lossless(self) -> bool:
-        """Whether it is proven that nothing is lost on the way back."""
+        """Whether it is proven that the downgrades lose nothing."""
         return self.ran and not (self.catalogue or self.rows or self.not_compared or self.again or self.by_revision)
 
 
@@ -102,7 +102,7 @@ class Evidence:
 
     plan_digest: str
     revisions: tuple[RehearsedRevision, ...]
-    way_back: Return
+    way_back: DowngradeResult
     compatibility: Compatibility | None
     checks: tuple[CheckResult, ...]
     baseline: tuple[CheckResult, ...]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from migrations.disclosure.statement_shapes import shape
-from migrations.rehearsal.compatibility.verdict import Compatibility
-from migrations.rehearsal.evidence import Evidence, RehearsedRevision, Return
+from migrations.rehearsal.compatibility.schema_comparison import Compatibility
+from migrations.rehearsal.evidence import DowngradeResult, Evidence, RehearsedRevision
 
 ROW, LEFT, WIDTH, TOP = 22, 330, 620, 34
 STOPS_READS, STOPS_WRITES, HARMLESS = "#c0392b", "#e08e0b", "#7fa8c9"
@@ -39,7 +39,7 @@ def render(evidence: Evidence, *, blocking_budget_ms: float) -> str:
         "",
         f"Estimated downtime: {downtime(evidence)}.",
         "",
-        f"Way back: {way_back(evidence.way_back)}.",
+        f"Way back: {downgrades(evidence.way_back)}.",
         "",
         f"Running application: {compatibility(evidence.compatibility)}.",
         "",
@@ -58,7 +58,7 @@ def downtime(evidence: Evidence) -> str:
     return f"a request waits {reads:.0f} ms at most to read, {writes:.0f} ms at most to write"
 
 
-def way_back(found: Return) -> str:
+def downgrades(found: DowngradeResult) -> str:
     """What the downgrades brought back, in a phrase."""
     named = "".join(f"; the downgrade of {one}" for one in found.by_revision[:5])
     if not found.ran:

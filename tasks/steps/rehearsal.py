@@ -18,7 +18,7 @@ from migrations.plan.planned_revisions import Plan
 from migrations.rehearsal.compatibility.observed_statements import running_application
 from migrations.rehearsal.dress_rehearsal import rehearse
 from migrations.rehearsal.evidence import Evidence
-from migrations.rehearsal.evidence_report import compatibility, downtime, render, timeline, way_back
+from migrations.rehearsal.evidence_report import compatibility, downgrades, downtime, render, timeline
 from tasks import afterwards, connections
 from tasks.errors import RehearsalFailed
 from tasks.record import recorded
@@ -51,7 +51,7 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
                 "plan": plan.digest,
                 "evidence": evidence.digest,
                 "downtime": downtime(evidence),
-                "way_back": way_back(evidence.way_back),
+                "way_back": downgrades(evidence.way_back),
                 "compatibility": compatibility(evidence.compatibility),
                 "problems": list(problems),
             }
@@ -88,7 +88,7 @@ def rehearse_plan(commit: Commit, plan: Plan) -> Tried:
     keep(given, None, evidence)
     return Tried(
         f"plan {plan.digest}, evidence {evidence.digest}: downtime: {downtime(evidence)};"
-        f" way back: {way_back(evidence.way_back)}",
+        f" way back: {downgrades(evidence.way_back)}",
         evidence.problems(blocking_budget_ms=given.blocking_budget_ms),
     )
 

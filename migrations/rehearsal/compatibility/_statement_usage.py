@@ -25,7 +25,7 @@ class Relation:
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class ColumnReference:
     """A column as a statement means it."""
 
     relation: Relation
@@ -50,7 +50,7 @@ class Usage:
     relations: set[tuple[Relation, str]] = field(default_factory=set[tuple[Relation, str]])
     columns: set[str] = field(default_factory=set[str])
     everything: bool = False
-    parameters: dict[int, Place] = field(default_factory=dict[int, Place])
+    parameters: dict[int, ColumnReference] = field(default_factory=dict[int, ColumnReference])
     limits: set[int] = field(default_factory=set[int])
     written: dict[Relation, set[str] | None] = field(default_factory=dict[Relation, set[str] | None])
     inserts: set[Relation] = field(default_factory=set[Relation])
@@ -140,9 +140,9 @@ def _insert(node: Any, found: Usage) -> None:
     found.written[relation] = set(names) if names else None
     for row in node.select_stmt.select_stmt.values_lists:
         for name, value in zip(names, row.list.items, strict=False):
-            _goes_to(value, Place(relation, name), found)
+            _goes_to(value, ColumnReference(relation, name), found)
     for target in node.on_conflict_clause.target_list:
-        _goes_to(target.res_target.val, Place(relation, str(target.res_target.name)), found)
+        _goes_to(target.res_target.val, ColumnReference(relation, str(target.res_target.name)), found)
 
 
 def _update(node: Any, found: Usage) -> None:
@@ -152,7 +152,7 @@ def _update(node: Any, found: Usage) -> None:
     already = found.written.get(relation, set[str]())
     found.written[relation] = None if already is None else already | names
     for target in node.target_list:
-        _goes_to(target.res_target.val, Place(relation, str(target.res_target.name)), found)
+        _goes_to(target.res_target.val, ColumnReference(relation, str(target.res_target.name)), found)
 
 
 def _compared(node: Any, aliases: Mapping[str, Relation], found: Usage) -> None:
@@ -165,13 +165,13 @@ def _compared(node: Any, aliases: Mapping[str, Relation], found: Usage) -> None:
         if relation is None and len(set(aliases.values())) == 1:
             relation = next(iter(aliases.values()))
         if relation is not None:
-            _goes_to(other, Place(relation, names[-1]), found)
+            _goes_to(other, ColumnReference(relation, names[-1]), found)
 
 
-def _goes_to(value: Any, place: Place, found: Usage) -> None:
+def _goes_to(value: Any, reference: ColumnReference, found: Usage) -> None:
     for node in _walk(value):
         if type(node).__name__ == "ParamRef":
-            found.parameters.setdefault(int(node.number), place)
+            found.parameters.setdefault(int(node.number), reference)
 
 
 def _walk(node: Any) -> Generator[Any]:

@@ -10,12 +10,12 @@ import psycopg
 from psycopg import sql
 
 from migrations.disclosure.server_messages import worded
-from migrations.rehearsal.compatibility._statement_usage import Place, Relation, Usage
+from migrations.rehearsal.compatibility._statement_usage import ColumnReference, Relation, Usage
 from migrations.rehearsal.compatibility.observed_statements import ProductionStatement
 
 # The newest rows are what the application writes today; they stand in the last blocks, as a rule.
 SAMPLED, BLOCKS = 200, 50
-TRIES_OF_A_WRITE, TRIES_OF_A_READ = 40, 8
+TRIALS_OF_A_WRITE, TRIALS_OF_A_READ = 40, 8
 BUDGET_S, STATEMENT_TIMEOUT_MS = 45.0, 2000
 
 _NEWEST = """
@@ -24,16 +24,16 @@ WHERE ctid >= format('(%%s,0)', greatest(0, pg_relation_size({name}::regclass) /
 ORDER BY ctid DESC LIMIT {limit}
 """
 # Source: a row that is there already is refused by every unique rule, old or new: that tells nothing.
-_TAKEN = frozenset({"23505", "23P01"})
-# Cancelled, out of time, no lock: nothing is known of such a try.
+_KEY_EXISTS = frozenset({"23505", "23P01"})
+# Cancelled, out of time, no lock: nothing is known of such a trial.
 _NO_ANSWER = frozenset({"57014", "55P03", "40001", "40P01"})
 
 Values = tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a statement went with values of production.
+class TrialOutcome:
+    """How a trial of a statement, with values of production, ended.
 
     Attributes:
         sqlstate: of the error; empty where it went through.
@@ -70,7 +70,7 @@ class Rows:
 Sample = Mapping[Relation, Rows]
 
 
-def sample(connection: psycopg.Connection, usages: Iterable[Usage]) -> Sample:
+def newest_rows(connection: psycopg.Connection, usages: Iterable[Usage]) -> Sample:
     """Take the newest rows of every table that statements write to or compare with.
 
     Args:
@@ -81,18 +81,18 @@ def sample(connection: psycopg.Connection, usages: Iterable[Usage]) -> Sample:
     """
     wanted: dict[Relation, set[str]] = {}
     for used in usages:
-        for place in used.parameters.values():
-            wanted.setdefault(place.relation, set()).add(place.column)
+        for reference in used.parameters.values():
+            wanted.setdefault(reference.relation, set()).add(reference.column)
         for relation, written in used.written.items():
             wanted.setdefault(relation, set()).update(written or ())
     found: dict[Relation, Rows] = {}
     for relation, columns in wanted.items():
-        if columns and (rows := _newest(connection, relation, tuple(sorted(columns)))) is not None:
+        if columns and (rows := _newest_of_table(connection, relation, tuple(sorted(columns)))) is not None:
             found[relation] = rows
     return found
 
 
-def _newest(connection: psycopg.Connection, relation: Relation, columns: tuple[str, ...]) -> Rows | None:
+def _newest_of_table(connection: psycopg.Connection, relation: Relation, columns: tuple[str, ...]) -> Rows | None:
     table = sql.Identifier(*(part for part in (relation.schema, relation.name) if part))
     parts = {
         "columns": sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(one)) for one in columns),
@@ -109,60 +109,60 @@ def _newest(connection: psycopg.Connection, relation: Relation, columns: tuple[s
     return Rows(columns, tuple(tuple(row) for row in rows))
 
 
-def values_for(used: Usage, taken: Sample) -> tuple[Values, ...]:
+def values_for(used: Usage, sample: Sample) -> tuple[Values, ...]:
     """The values to try a statement with: each parameter from its own column, those of one table from one row.
 
     Returns:
-        A tuple a try, by the number of the parameter; empty where there is no row, or a parameter has no column.
+        A tuple a trial, by the number of the parameter; empty where there is no row, or a parameter has no column.
     """
     if used.numbers - used.parameters.keys() - used.limits:
         return ()
-    tables = {place.relation for place in used.parameters.values()}
-    if any(table not in taken or not taken[table].values for table in tables):
+    tables = {reference.relation for reference in used.parameters.values()}
+    if any(table not in sample or not sample[table].values for table in tables):
         return ()
-    if any(place.column not in taken[place.relation].columns for place in used.parameters.values()):
+    if any(reference.column not in sample[reference.relation].columns for reference in used.parameters.values()):
         return ()
-    most = TRIES_OF_A_WRITE if used.writes else TRIES_OF_A_READ
-    rows = max((len(taken[table].values) for table in tables), default=1)
-    found = (_one(used, taken, number) for number in range(rows))
+    most = TRIALS_OF_A_WRITE if used.writes else TRIALS_OF_A_READ
+    rows = max((len(sample[table].values) for table in tables), default=1)
+    found = (_one(used, sample, number) for number in range(rows))
     return tuple(dict.fromkeys(found))[:most]
 
 
-def _one(used: Usage, taken: Sample, number: int) -> Values:
+def _one(used: Usage, sample: Sample, number: int) -> Values:
     def value(parameter: int) -> str | None:
-        place: Place | None = used.parameters.get(parameter)
-        if place is None:
+        reference: ColumnReference | None = used.parameters.get(parameter)
+        if reference is None:
             return "1"
-        column = taken[place.relation].column(place.column)
+        column = sample[reference.relation].column(reference.column)
         return column[number % len(column)]
 
     return tuple(value(parameter) for parameter in range(1, max(used.numbers, default=0) + 1))
 
 
-def attempt(
+def run_trials(
     connection: psycopg.Connection,
-    tries: Mapping[ProductionStatement, Sequence[Values]],
+    trials: Mapping[ProductionStatement, Sequence[Values]],
     usages: Mapping[ProductionStatement, Usage],
-) -> dict[ProductionStatement, tuple[Outcome, ...]]:
+) -> dict[ProductionStatement, tuple[TrialOutcome, ...]]:
     """Try statements with values. Writes are run and rolled back, reads are planned; nothing stays.
 
     Args:
         connection: a session in autocommit on a copy that nobody else uses.
-        tries: the values, by statement.
+        trials: the values, by statement.
         usages: what each statement uses.
 
     Returns:
-        How each try went; a statement for which there was no time is missing.
+        How each trial went; a statement for which there was no time is missing.
 
     Locks: those of the writes, until each is rolled back.
     """
     until = time.monotonic() + BUDGET_S
-    done: dict[ProductionStatement, tuple[Outcome, ...]] = {}
+    done: dict[ProductionStatement, tuple[TrialOutcome, ...]] = {}
     connection.execute(
         f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET plan_cache_mode = force_custom_plan".encode()
     )
     try:
-        for statement, given in tries.items():
+        for statement, given in trials.items():
             if time.monotonic() > until:
                 break
             if given:
@@ -174,7 +174,7 @@ def attempt(
 
 def _all(
     connection: psycopg.Connection, statement: ProductionStatement, given: Sequence[Values], *, run: bool
-) -> tuple[Outcome, ...]:
+) -> tuple[TrialOutcome, ...]:
     try:
         connection.execute(f"PREPARE pilotage_try AS {statement.prepared}".encode())
     except psycopg.Error as error:
@@ -185,17 +185,17 @@ def _all(
         connection.execute("DEALLOCATE pilotage_try")
 
 
-def _each(connection: psycopg.Connection, given: Sequence[Values], *, run: bool) -> tuple[Outcome, ...]:
-    done: list[Outcome] = []
+def _each(connection: psycopg.Connection, given: Sequence[Values], *, run: bool) -> tuple[TrialOutcome, ...]:
+    done: list[TrialOutcome] = []
     for values in given:
-        done.append(_try(connection, values, run=run))
+        done.append(_run_trial(connection, values, run=run))
         if not done[-1].told:
             # What took too long once would do so each time.
             return (*done, *(done[-1],) * (len(given) - len(done)))
     return tuple(done)
 
 
-def _try(connection: psycopg.Connection, values: Values, *, run: bool) -> Outcome:
+def _run_trial(connection: psycopg.Connection, values: Values, *, run: bool) -> TrialOutcome:
     literals = sql.SQL(", ").join(map(sql.Literal, values))
     call = sql.SQL("EXECUTE pilotage_try({})").format(literals) if values else sql.SQL("EXECUTE pilotage_try")
     try:
@@ -205,16 +205,16 @@ def _try(connection: psycopg.Connection, values: Values, *, run: bool) -> Outcom
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except psycopg.Error as error:
         return _outcome(error)
-    return Outcome()
+    return TrialOutcome()
 
 
-def _outcome(error: psycopg.Error) -> Outcome:
-    return Outcome(error.sqlstate or "?", worded(error))
+def _outcome(error: psycopg.Error) -> TrialOutcome:
+    return TrialOutcome(error.sqlstate or "?", worded(error))
 
 
-def newly_refused(before: Sequence[Outcome], after: Sequence[Outcome]) -> Outcome | None:
-    """The first try that went through, or further, before and is refused now; None where there is none."""
+def newly_refused(before: Sequence[TrialOutcome], after: Sequence[TrialOutcome]) -> TrialOutcome | None:
+    """The first trial that went through, or further, before and is refused now; None where there is none."""
     for was, now in zip(before, after, strict=True):
-        if was.told and now.told and now.sqlstate and now.sqlstate != was.sqlstate and now.sqlstate not in _TAKEN:
+        if was.told and now.told and now.sqlstate and now.sqlstate != was.sqlstate and now.sqlstate not in _KEY_EXISTS:
             return now
     return None

@@ -321,7 +321,7 @@ def test_a_history_of_more_than_a_hundred_revisions_is_planned_and_applied(
     read = history(project(SYNC, many))
     plan = make_plan(database.owner_dsn, read, current=())
     assert len(plan.revisions) == 120
-    assert plan.revisions[-1].way_back is not None
+    assert plan.revisions[-1].downgrade is not None
     assert [one.sql for one in plan.revisions[7].statements] == ["CREATE TABLE t7 (id int)"]
     assert len(upgrade(database.owner_dsn, read, release_id="r")) == 120
 

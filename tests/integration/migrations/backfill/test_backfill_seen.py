@@ -71,8 +71,8 @@ def test_a_plan_shows_one_block_with_its_locks_outside_of_a_transaction(
     assert Lock("counters", "RowExclusiveLock") in statement.locks
     assert Lock("kinds", "AccessShareLock") in statement.locks
     assert {one.mode for one in statement.locks} == {"RowExclusiveLock", "AccessShareLock"}
-    assert filled.way_back is not None
-    assert len(filled.way_back) == 1
+    assert filled.downgrade is not None
+    assert len(filled.downgrade) == 1
 
 
 def test_the_block_of_a_plan_does_the_same_by_hand(database: ProvisionedDatabase, history: History) -> None:

@@ -38,8 +38,8 @@ def test_a_plan_has_every_statement_with_its_locks_and_the_way_back(database: Pr
     assert statement.sql == 'ALTER TABLE "audit_logs" ADD COLUMN "targetType" VARCHAR(100)'
     assert statement.locks == (Lock("audit_logs", "AccessExclusiveLock"),)
     assert (plan.source, plan.note, plan.expand, plan.contract) == ("recorded", "", plan.revisions, ())
-    assert planned.way_back is not None
-    assert [one.sql for one in planned.way_back] == ['ALTER TABLE "audit_logs" DROP COLUMN "targetType"']
+    assert planned.downgrade is not None
+    assert [one.sql for one in planned.downgrade] == ['ALTER TABLE "audit_logs" DROP COLUMN "targetType"']
     with psycopg.connect(database.superuser_dsn) as connection:
         left = connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (PREFIX,))
         assert left.fetchall() == []
@@ -121,7 +121,7 @@ def test_a_revision_without_a_way_back_is_named(database: ProvisionedDatabase, t
     revision(tmp_path, 2, 'op.execute("CREATE TABLE b (id int)")', 'raise NotImplementedError("rows would be lost")')
     revision(tmp_path, 3, 'op.execute("CREATE TABLE c (id int)")', 'op.execute("DROP TABLE c")')
     plan = make_plan(database.owner_dsn, History.load(tmp_path), current=())
-    assert [one.way_back is not None for one in plan.revisions] == [False, False, True]
+    assert [one.downgrade is not None for one in plan.revisions] == [False, False, True]
     assert "r2" in plan.note
     assert "rows would be lost" in plan.note
     assert plan.rollback_sql().endswith("-- r2: no way back is known\n")

@@ -19,7 +19,12 @@ from migrations.errors import RevisionFailed
 from migrations.history.revisions import History
 from migrations.plan.planned_revisions import make_plan
 from migrations.rehearsal.compatibility.observed_statements import Application, running_application
-from migrations.rehearsal.compatibility.verdict import Compatibility, Look, compare, look
+from migrations.rehearsal.compatibility.schema_comparison import (
+    ApplicationBaseline,
+    Compatibility,
+    compare,
+    take_baseline,
+)
 from migrations.rehearsal.dress_rehearsal import rehearse
 from migrations.rehearsal.evidence import Evidence
 from tasks import builds, connections
@@ -49,7 +54,7 @@ class Producing:
     dsn: str
     server: str
     application: Application
-    before: Look
+    before: ApplicationBaseline
     revisions: Path
 
 
@@ -82,7 +87,7 @@ def producing(
         )
         dsn = connections.owner_dsn(given, branch)
         with connect(dsn, autocommit=True) as connection:
-            before = look(connection, application)
+            before = take_baseline(connection, application)
         yield Producing(dsn, make_conninfo(dsn, dbname="postgres"), application, before, history.folders[0])
 
 

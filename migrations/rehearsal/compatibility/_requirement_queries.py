@@ -1,4 +1,4 @@
-"""What is asked of the catalogues about the demands of a schema: columns, rules, privileges, row-level security."""
+"""What is asked of the catalogues about what a schema requires: columns, rules, privileges, row-level security."""
 
 COLUMNS = """
 SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,

@@ -1,4 +1,4 @@
-"""How a schema understands the statements of the running application.
+"""The statements of the running application, prepared and planned on a schema.
 
 PostgreSQL itself is asked: each statement that production's statistics show is prepared and planned; nothing is run.
 """
@@ -34,8 +34,8 @@ _RESULTS = """
 
 
 @dataclass(frozen=True)
-class Understanding:
-    """How a schema understands a statement.
+class PreparedStatement:
+    """A statement as the server prepared it on a schema.
 
     Attributes:
         refusal: why it is refused; empty where it is taken.
@@ -54,9 +54,9 @@ class Understanding:
     indexes: frozenset[str] = frozenset()
 
 
-def understand(
+def prepare_statements(
     connection: psycopg.Connection, statements: Iterable[ProductionStatement]
-) -> dict[ProductionStatement, Understanding]:
+) -> dict[ProductionStatement, PreparedStatement]:
     """Ask a schema how it understands each statement; nothing is run.
 
     Args:
@@ -66,24 +66,24 @@ def understand(
     Locks: AccessShareLock on what a statement names, for the moment.
     """
     version = connection.info.server_version
-    return {statement: _understood(connection, statement.prepared, version) for statement in statements}
+    return {statement: _prepared(connection, statement.prepared, version) for statement in statements}
 
 
-def _understood(connection: psycopg.Connection, query: str, version: int) -> Understanding:
+def _prepared(connection: psycopg.Connection, query: str, version: int) -> PreparedStatement:
     generic = version >= GENERIC_PLAN_SINCE
     try:
         connection.execute(f"PREPARE pilotage_look AS {query}".encode())
     except psycopg.Error as error:
-        return Understanding(refusal=worded(error))
+        return PreparedStatement(refusal=worded(error))
     try:
         asked = sql.SQL(_PREPARED).format(results=sql.SQL(_RESULTS if generic else "NULL::text[]"))
         row = connection.execute(asked).fetchone()
     finally:
         connection.execute("DEALLOCATE pilotage_look")
     if row is None:
-        return Understanding(refusal="it could not be prepared")
+        return PreparedStatement(refusal="it could not be prepared")
     cost, indexes = _plan(connection, query) if generic else (None, frozenset[str]())
-    return Understanding("", tuple(row[0]), tuple(row[1]), None if row[2] is None else tuple(row[2]), cost, indexes)
+    return PreparedStatement("", tuple(row[0]), tuple(row[1]), None if row[2] is None else tuple(row[2]), cost, indexes)
 
 
 def _plan(connection: psycopg.Connection, query: str) -> tuple[float | None, frozenset[str]]:

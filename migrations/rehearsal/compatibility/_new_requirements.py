@@ -1,4 +1,4 @@
-"""What a changed schema demands of a statement that the one before did not: known to refuse it, or in doubt."""
+"""What a changed schema requires of a statement that the one before did not: known to refuse it, or in doubt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator
 from typing import Literal
 
-from migrations.rehearsal.compatibility._demands import Column, Demands, Rule, Table
+from migrations.rehearsal.compatibility._requirements import Column, Requirements, Rule, Table
 from migrations.rehearsal.compatibility._statement_usage import Relation, Usage
 from migrations.rehearsal.compatibility._trials import Rows, Sample
 
@@ -15,12 +15,12 @@ Refusal = Literal["required column", "default", "privilege", "uniqueness"]
 _LENGTH = re.compile(r"(?P<base>[^(]+)\((?P<length>\d+)\)")
 
 
-def refusals(used: Usage, before: Demands, after: Demands, taken: Sample) -> Generator[tuple[Refusal, str]]:
+def refusals(used: Usage, before: Requirements, after: Requirements, sample: Sample) -> Generator[tuple[Refusal, str]]:
     """What refuses the statement for certain, or does something else than it did.
 
     Args:
         used: what the statement uses.
-        before: what the old schema demands.
+        before: what the old schema requires.
         after: what the new one does.
         taken: rows of production, as they were before.
     """
@@ -35,16 +35,16 @@ def refusals(used: Usage, before: Demands, after: Demands, taken: Sample) -> Gen
     for relation in sorted(used.written):
         for table in _tables(relation, before):
             for rule in _new_rules(table, before, after):
-                if rule.kind == "u" and (twice := _twice(rule, taken.get(relation))):
+                if rule.kind == "u" and (twice := _twice(rule, sample.get(relation))):
                     yield "uniqueness", f"it wrote {twice}, which {_name(table)} takes no more: {rule.text}"
 
 
-def doubts(used: Usage, before: Demands, after: Demands) -> list[str]:
-    """What the new schema demands of the values that the statement writes, which it alone cannot tell.
+def doubts(used: Usage, before: Requirements, after: Requirements) -> list[str]:
+    """What the new schema requires of the values that the statement writes, which it alone cannot tell.
 
     Args:
         used: what the statement uses.
-        before: what the old schema demands.
+        before: what the old schema requires.
         after: what the new one does.
     """
     found: list[str] = []
@@ -63,7 +63,7 @@ def doubts(used: Usage, before: Demands, after: Demands) -> list[str]:
     return found
 
 
-def filters(used: Usage, before: Demands, after: Demands) -> list[str]:
+def filters(used: Usage, before: Requirements, after: Requirements) -> list[str]:
     """Where row-level security decides otherwise than before, which no try of the owner's can tell.
 
     Args:
@@ -80,7 +80,7 @@ def filters(used: Usage, before: Demands, after: Demands) -> list[str]:
 
 
 def _left_out(
-    table: Table, written: set[str] | None, before: Demands, after: Demands
+    table: Table, written: set[str] | None, before: Requirements, after: Requirements
 ) -> Generator[tuple[Refusal, str]]:
     old = before.columns.get(table, {})
     for name, now in sorted(after.columns.get(table, {}).items()):
@@ -95,7 +95,7 @@ def _left_out(
 
 
 def _lost(
-    table: Table, privilege: str, relation: Relation, used: Usage, before: Demands, after: Demands
+    table: Table, privilege: str, relation: Relation, used: Usage, before: Requirements, after: Requirements
 ) -> Generator[tuple[Refusal, str]]:
     had = {column for at, column, kind in before.allowed if (at, kind) == (table, privilege)}
     has = {column for at, column, kind in after.allowed if (at, kind) == (table, privilege)}
@@ -117,11 +117,11 @@ def _lost(
             yield "privilege", f"row-level security of {_name(table)} lets the role {privilege} no row any more"
 
 
-def _sequences(demands: Demands, table: Table) -> set[str]:
-    return {column for at, column, kind in demands.allowed if (at, kind) == (table, "SEQUENCE")}
+def _sequences(requirements: Requirements, table: Table) -> set[str]:
+    return {column for at, column, kind in requirements.allowed if (at, kind) == (table, "SEQUENCE")}
 
 
-def _new_rules(table: Table, before: Demands, after: Demands) -> list[Rule]:
+def _new_rules(table: Table, before: Requirements, after: Requirements) -> list[Rule]:
     # A rule that only became valid holds for new rows already.
     known = {_unvalidated(rule.text) for rule in before.rules.get(table, ())}
     return sorted(
@@ -134,7 +134,7 @@ def _unvalidated(text: str) -> str:
     return text.removesuffix(" NOT VALID")
 
 
-def _narrowed(table: Table, before: Demands, after: Demands) -> Generator[tuple[str, str]]:
+def _narrowed(table: Table, before: Requirements, after: Requirements) -> Generator[tuple[str, str]]:
     for name, was in before.columns.get(table, {}).items():
         now = after.columns.get(table, {}).get(name)
         if now is None:
@@ -169,9 +169,13 @@ def _twice(rule: Rule, rows: Rows | None) -> str:
     return ""
 
 
-def _tables(relation: Relation, demands: Demands) -> list[Table]:
+def _tables(relation: Relation, requirements: Requirements) -> list[Table]:
     """The tables that a name may mean; where the search path decides, public's first."""
-    named = {table for table in (*demands.columns, *(at for at, _, _ in demands.allowed)) if table[1] == relation.name}
+    named = {
+        table
+        for table in (*requirements.columns, *(at for at, _, _ in requirements.allowed))
+        if table[1] == relation.name
+    }
     if relation.schema:
         return sorted(table for table in named if table[0] == relation.schema)
     return [("public", relation.name)] if ("public", relation.name) in named else sorted(named)

@@ -9,17 +9,21 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from migrations.rehearsal.compatibility._demands import Demands, read_demands
-from migrations.rehearsal.compatibility._new_demands import doubts, filters, refusals
-from migrations.rehearsal.compatibility._preparation import GENERIC_PLAN_SINCE, Understanding, understand
+from migrations.rehearsal.compatibility._new_requirements import doubts, filters, refusals
+from migrations.rehearsal.compatibility._prepared_statements import (
+    GENERIC_PLAN_SINCE,
+    PreparedStatement,
+    prepare_statements,
+)
+from migrations.rehearsal.compatibility._requirements import Requirements, read_requirements
 from migrations.rehearsal.compatibility._statement_usage import Usage, usage
 from migrations.rehearsal.compatibility._trials import (
-    Outcome,
     Sample,
+    TrialOutcome,
     Values,
-    attempt,
+    newest_rows,
     newly_refused,
-    sample,
+    run_trials,
     values_for,
 )
 from migrations.rehearsal.compatibility.observed_statements import (
@@ -31,7 +35,7 @@ from migrations.rehearsal.compatibility.observed_statements import (
 
 # A plan is named from this cost on, where it costs so many times what it did.
 MUCH_WORSE, WORSE_WITHOUT_INDEX = 10.0, 1.5
-WORTH_A_LOOK = 50.0
+LEAST_COST_COMPARED = 50.0
 
 # Values that any type of the family reads as the one before did.
 _TEXT = frozenset({"text", "character varying", "character", "name", "citext"})
@@ -69,7 +73,7 @@ class Compatibility:
         plans_compared: False where the server cannot plan without values (before PostgreSQL 16).
         unseen: why the application may send more than what was looked at.
         tried: how many statements were tried with values that production holds.
-        unsure: those that work with the values that were tried, while the schema demands something new of all others.
+        unsure: those that work with the values that were tried, while the schema requires something new of all others.
     """
 
     looked_at: int
@@ -88,32 +92,32 @@ class Compatibility:
 
 
 @dataclass(frozen=True)
-class Look:
-    """The running application on a schema, before it changes.
+class ApplicationBaseline:
+    """How the running application works on the schema before it changes.
 
     Attributes:
         application: what it sends.
         usages: what each statement uses; those that cannot be parsed are missing.
-        understood: how the schema understands each statement that can be prepared.
-        demands: what the schema demands of it.
-        taken: rows of production.
-        tries: values of production to try statements with.
-        outcomes: how the tries went.
+        prepared_statements: each statement that can be prepared, as the server prepared it.
+        requirements: what the schema requires of it.
+        sample: rows of production.
+        trials: values of production to try statements with.
+        outcomes: how the trials went.
         plans_compared: whether the server can plan without values.
     """
 
     application: Application
     usages: Mapping[ProductionStatement, Usage]
-    understood: Mapping[ProductionStatement, Understanding]
-    demands: Demands
-    taken: Sample
-    tries: Mapping[ProductionStatement, tuple[Values, ...]]
-    outcomes: Mapping[ProductionStatement, tuple[Outcome, ...]]
+    prepared_statements: Mapping[ProductionStatement, PreparedStatement]
+    requirements: Requirements
+    sample: Sample
+    trials: Mapping[ProductionStatement, tuple[Values, ...]]
+    outcomes: Mapping[ProductionStatement, tuple[TrialOutcome, ...]]
     plans_compared: bool
 
 
-def look(connection: psycopg.Connection, application: Application) -> Look:
-    """See how the application stands with the schema as it is.
+def take_baseline(connection: psycopg.Connection, application: Application) -> ApplicationBaseline:
+    """Record how the application works on the schema as it is.
 
     Args:
         connection: a session in autocommit on a copy of production that nobody else uses.
@@ -121,56 +125,58 @@ def look(connection: psycopg.Connection, application: Application) -> Look:
 
     Locks: those of the application's own statements, each for a moment.
     """
-    _stand_in(connection, application.role)
+    _use_search_path_of(connection, application.role)
     usages = {one: found for one in application.statements if (found := usage(one.prepared)) is not None}
-    understood = understand(connection, (one for one in application.statements if is_planned(one.query)))
-    inside = run_by_functions(connection, [one for one, was in understood.items() if was.refusal])
+    prepared_statements = prepare_statements(
+        connection, (one for one in application.statements if is_planned(one.query))
+    )
+    inside = run_by_functions(connection, [one for one, was in prepared_statements.items() if was.refusal])
     sent = tuple(one for one in application.statements if one not in inside)
-    usable = {one: usages[one] for one, was in understood.items() if one in usages and not was.refusal}
-    taken = sample(connection, usable.values())
-    tries = {one: values_for(used, taken) for one, used in usable.items()}
-    return Look(
+    usable = {one: usages[one] for one, was in prepared_statements.items() if one in usages and not was.refusal}
+    sample = newest_rows(connection, usable.values())
+    trials = {one: values_for(used, sample) for one, used in usable.items()}
+    return ApplicationBaseline(
         replace(application, statements=sent),
         usages,
-        understood,
-        read_demands(connection, application.role),
-        taken,
-        tries,
-        attempt(connection, tries, usages),
+        prepared_statements,
+        read_requirements(connection, application.role),
+        sample,
+        trials,
+        run_trials(connection, trials, usages),
         connection.info.server_version >= GENERIC_PLAN_SINCE,
     )
 
 
-def compare(connection: psycopg.Connection, before: Look) -> Compatibility:
+def compare(connection: psycopg.Connection, before: ApplicationBaseline) -> Compatibility:
     """Find what the schema as it is now does not do as the one before did.
 
     Args:
         connection: a session in autocommit on the same copy.
-        before: how the application stood with the schema before.
+        before: how it worked on the schema before.
 
     Locks: those of the application's own statements, each for a moment.
     """
-    _stand_in(connection, before.application.role)
-    now = understand(connection, before.understood)
-    outcomes = attempt(connection, {one: before.tries[one] for one in before.outcomes}, before.usages)
-    demands = read_demands(connection, before.application.role)
+    _use_search_path_of(connection, before.application.role)
+    now = prepare_statements(connection, before.prepared_statements)
+    outcomes = run_trials(connection, {one: before.trials[one] for one in before.outcomes}, before.usages)
+    requirements = read_requirements(connection, before.application.role)
     unseen = before.application.unseen
-    if not before.demands.role_known:
+    if not before.requirements.role_known:
         unseen += (f"{before.application.role} is no role of this copy: what it may do was not compared",)
-    judge = _Judge(before, now, outcomes, demands)
+    comparison = _Comparison(before, now, outcomes, requirements)
     broken: list[Broken] = []
     unknown: list[tuple[ProductionStatement, str]] = []
     worse: list[tuple[ProductionStatement, str]] = []
     unsure: list[tuple[ProductionStatement, str]] = []
     for statement in before.application.statements:
-        if found := judge.trouble(statement):
+        if found := comparison.trouble(statement):
             broken.append(found)
             continue
-        if reason := judge.unknown(statement):
+        if reason := comparison.unknown(statement):
             unknown.append((statement, reason))
-        elif reason := judge.unsure(statement):
+        elif reason := comparison.unsure(statement):
             unsure.append((statement, reason))
-        if statement in now and (reason := _worse(before.understood[statement], now[statement])):
+        if statement in now and (reason := _worse(before.prepared_statements[statement], now[statement])):
             worse.append((statement, reason))
     return Compatibility(
         len(before.application.statements),
@@ -184,8 +190,8 @@ def compare(connection: psycopg.Connection, before: Look) -> Compatibility:
     )
 
 
-def _stand_in(connection: psycopg.Connection, role: str) -> None:
-    """Read names as the application's role does."""
+def _use_search_path_of(connection: psycopg.Connection, role: str) -> None:
+    """Take the search_path of the application's role, so that names mean the same tables."""
     # The driver would drop every prepared statement, ours too, when a transaction is rolled back.
     connection.prepare_threshold = None
     row = connection.execute(
@@ -201,31 +207,33 @@ def _stand_in(connection: psycopg.Connection, role: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Judge:
-    before: Look
-    now: Mapping[ProductionStatement, Understanding]
-    outcomes: Mapping[ProductionStatement, tuple[Outcome, ...]]
-    demands: Demands
+class _Comparison:
+    before: ApplicationBaseline
+    now: Mapping[ProductionStatement, PreparedStatement]
+    outcomes: Mapping[ProductionStatement, tuple[TrialOutcome, ...]]
+    requirements: Requirements
 
     def trouble(self, statement: ProductionStatement) -> Broken | None:
         """What breaks; None where nothing is known to."""
-        was, now = self.before.understood.get(statement), self.now.get(statement)
+        was, now = self.before.prepared_statements.get(statement), self.now.get(statement)
         if was is not None and now is not None and not was.refusal:
-            trouble = _understood_otherwise(statement, was, now)
+            trouble = _prepares_otherwise(statement, was, now)
             if trouble is not None:
                 return trouble
         used = self.before.usages.get(statement)
-        for kind, reason in refusals(used, self.before.demands, self.demands, self.before.taken) if used else ():
+        for kind, reason in (
+            refusals(used, self.before.requirements, self.requirements, self.before.sample) if used else ()
+        ):
             # A trigger may fill in what the statement leaves out.
             if kind != "required column" or not self._passed(statement):
                 return Broken(statement, kind, reason)
-        if refused := newly_refused(*self._tries(statement)):
+        if refused := newly_refused(*self._trials(statement)):
             return Broken(statement, "values", f"with values that production holds: {refused.message}")
         return None
 
     def unknown(self, statement: ProductionStatement) -> str:
         """Why nothing can be told of it; empty where something can."""
-        was = self.before.understood.get(statement)
+        was = self.before.prepared_statements.get(statement)
         used = self.before.usages.get(statement)
         if was is None:
             return "it cannot be prepared, so that nothing was tried"
@@ -233,19 +241,19 @@ class _Judge:
             return f"it could not be tried as it was kept ({was.refusal})"
         if used is None:
             return "the server alone can read it: what it writes was not looked at"
-        found = filters(used, self.before.demands, self.demands)
+        found = filters(used, self.before.requirements, self.requirements)
         if not self._passed(statement):
-            found += doubts(used, self.before.demands, self.demands)
+            found += doubts(used, self.before.requirements, self.requirements)
         return "; ".join(found)
 
     def unsure(self, statement: ProductionStatement) -> str:
-        """What the schema demands of it beyond what was tried; empty where that is nothing."""
+        """What the schema requires of it beyond what was tried; empty where that is nothing."""
         used = self.before.usages.get(statement)
-        found = doubts(used, self.before.demands, self.demands) if used is not None else ()
+        found = doubts(used, self.before.requirements, self.requirements) if used is not None else ()
         passed = f"the values of {self._passed(statement)} rows of production pass, of others it cannot be told"
         return f"{'; '.join(found)}: {passed}" if found else ""
 
-    def _tries(self, statement: ProductionStatement) -> tuple[tuple[Outcome, ...], tuple[Outcome, ...]]:
+    def _trials(self, statement: ProductionStatement) -> tuple[tuple[TrialOutcome, ...], tuple[TrialOutcome, ...]]:
         if statement not in self.outcomes:
             return (), ()
         return self.before.outcomes[statement], self.outcomes[statement]
@@ -254,7 +262,9 @@ class _Judge:
         return sum(not one.sqlstate for one in self.outcomes.get(statement, ()))
 
 
-def _understood_otherwise(statement: ProductionStatement, was: Understanding, now: Understanding) -> Broken | None:
+def _prepares_otherwise(
+    statement: ProductionStatement, was: PreparedStatement, now: PreparedStatement
+) -> Broken | None:
     if now.refusal:
         return Broken(statement, "refused", now.refusal)
     if changed := _changed_parameter(was, now):
@@ -264,7 +274,7 @@ def _understood_otherwise(statement: ProductionStatement, was: Understanding, no
     return None
 
 
-def _changed_parameter(was: Understanding, now: Understanding) -> str:
+def _changed_parameter(was: PreparedStatement, now: PreparedStatement) -> str:
     for number, (old, new) in enumerate(zip(was.parameters, now.parameters, strict=True)):
         same_family = was.categories[number] == now.categories[number]
         if old != new and not (same_family and _takes_the_same(old, new, was.categories[number])):
@@ -281,7 +291,7 @@ def _takes_the_same(old: str, new: str, category: str) -> bool:
     )
 
 
-def _changed_results(was: Understanding, now: Understanding) -> str:
+def _changed_results(was: PreparedStatement, now: PreparedStatement) -> str:
     if was.results is None or now.results is None or was.results == now.results:
         return ""
     reason = f"it gave ({', '.join(was.results)}) and gives ({', '.join(now.results)}) now"
@@ -291,9 +301,9 @@ def _changed_results(was: Understanding, now: Understanding) -> str:
     return "" if all({old, new} <= _TEXT for old, new in changed) else reason
 
 
-def _worse(was: Understanding, now: Understanding) -> str:
+def _worse(was: PreparedStatement, now: PreparedStatement) -> str:
     """Why a plan is much worse now; empty where it is not."""
-    if was.cost is None or now.cost is None or now.cost < WORTH_A_LOOK:
+    if was.cost is None or now.cost is None or now.cost < LEAST_COST_COMPARED:
         return ""
     unused = sorted(was.indexes - now.indexes)
     if now.cost < was.cost * (WORSE_WITHOUT_INDEX if unused else MUCH_WORSE):

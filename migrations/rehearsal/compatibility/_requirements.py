@@ -1,4 +1,4 @@
-"""What a schema demands of whoever writes to it, and what it lets a role do."""
+"""What a schema requires of whoever writes to it, and what it lets a role do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import psycopg
 
-from migrations.rehearsal.compatibility._demand_queries import COLUMNS, CONSTRAINTS, PRIVILEGES, ROW_SECURITY, THERE
+from migrations.rehearsal.compatibility._requirement_queries import (
+    COLUMNS,
+    CONSTRAINTS,
+    PRIVILEGES,
+    ROW_SECURITY,
+    THERE,
+)
 
 _COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 
@@ -51,8 +57,8 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Demands:
-    """What a schema demands and allows.
+class Requirements:
+    """What a schema requires and allows.
 
     Attributes:
         columns: of each table, by name.
@@ -70,8 +76,8 @@ class Demands:
     filtered: Mapping[Table, tuple[frozenset[str], str]]
 
 
-def read_demands(connection: psycopg.Connection, role: str) -> Demands:
-    """Read what a schema demands of whoever writes, and what it lets a role do.
+def read_requirements(connection: psycopg.Connection, role: str) -> Requirements:
+    """Read what a schema requires of whoever writes, and what it lets a role do.
 
     Args:
         connection: any session of the database.
@@ -96,7 +102,7 @@ def read_demands(connection: psycopg.Connection, role: str) -> Demands:
         for schema, table, commands, policies in connection.execute(ROW_SECURITY, {"role": role}):
             filtered[str(schema), str(table)] = (_commands(commands), str(policies))
     frozen = {table: frozenset(found) for table, found in rules.items()}
-    return Demands(columns, frozen, known, frozenset(allowed), filtered)
+    return Requirements(columns, frozen, known, frozenset(allowed), filtered)
 
 
 def _constraints(connection: psycopg.Connection) -> bytes:

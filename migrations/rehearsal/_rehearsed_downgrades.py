@@ -1,4 +1,4 @@
-"""The way back of a rehearsal: down, each revision compared with what stood there on the way up, and up again."""
+"""The downgrades of a rehearsal: each compared with the catalogue of before its upgrade; then all upgrades again."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from migrations.database.session import reader
 from migrations.errors import MigrationError, RevisionFailed
 from migrations.history.revisions import History
 from migrations.plan.planned_revisions import Plan
-from migrations.rehearsal.evidence import Return
+from migrations.rehearsal.evidence import DowngradeResult
 
 COMPARED_BELOW = 2_000_000
 NAME = "rehearsal"
 
 Seen = dict[frozenset[str], Catalog]
-"""How the catalogue looked when these revisions of the plan stood."""
+"""The catalogue, by which revisions of the plan were applied."""
 
 _TABLES = """
 SELECT n.nspname, c.relname, greatest(c.reltuples, 0)::bigint,
@@ -61,8 +61,10 @@ def catalogue_of(dsn: str, history: History) -> Catalog:
     return Catalog(tuple(one for one in found.objects if not re.match(rf"{table}($|\.| to )", one.name)))
 
 
-def go_back(dsn: str, history: History, plan: Plan, seen: Seen, rows: Mapping[str, TableRows]) -> Return:
-    """Take the plan's revisions back, compare, and apply them again.
+def rehearse_downgrades(
+    dsn: str, history: History, plan: Plan, seen: Seen, rows: Mapping[str, TableRows]
+) -> DowngradeResult:
+    """Downgrade the revisions of the plan, compare, and upgrade again.
 
     Args:
         dsn: direct connection string of the copy's owner.
@@ -77,30 +79,30 @@ def go_back(dsn: str, history: History, plan: Plan, seen: Seen, rows: Mapping[st
     Locks: those of the downgrades, on the copy alone.
     """
     if len(plan.current) > 1:
-        return Return(False, "the plan begins at several revisions, and a downgrade can only end at one")
-    descent = _Descent(dsn, history, seen, frozenset(one.id for one in plan.revisions))
-    after = seen[descent.stands]
+        return DowngradeResult(False, "the plan begins at several revisions, and a downgrade can only end at one")
+    run = _DowngradeRun(dsn, history, seen, frozenset(one.id for one in plan.revisions))
+    after = seen[run.stands]
     try:
         target = plan.current[0] if plan.current else "base"
-        downgrade(dsn, history, target, release_id=NAME, on_event=descent.taken_away)
+        downgrade(dsn, history, target, release_id=NAME, on_event=run.reverted)
     except MigrationError as error:
         if error.transient:
             raise
-        return Return(False, str(error), by_revision=tuple(descent.findings))
+        return DowngradeResult(False, str(error), by_revision=tuple(run.findings))
     lost, not_compared = _lost(rows, all_rows(dsn, history, {name: one.columns for name, one in rows.items()}))
-    return Return(
+    return DowngradeResult(
         ran=True,
         catalogue=tuple(str(one) for one in difference(seen[frozenset()], catalogue_of(dsn, history))),
         rows=lost,
         not_compared=not_compared,
         again=_again(dsn, history, plan, after),
-        by_revision=tuple(descent.findings),
+        by_revision=tuple(run.findings),
     )
 
 
 @dataclass
-class _Descent:
-    """Compares the catalogue after each downgrade with the one that stood there on the way up."""
+class _DowngradeRun:
+    """Compares the catalogue after each downgrade with the one that was there before the upgrade."""
 
     dsn: str
     history: History
@@ -110,7 +112,7 @@ class _Descent:
     # What a later revision left behind shows below it too: it is named once.
     known: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
 
-    def taken_away(self, event: Progress) -> None:
+    def reverted(self, event: Progress) -> None:
         if event.revision not in self.stands or event.kind != "applied":
             return
         self.stands -= {event.revision}
@@ -121,16 +123,16 @@ class _Descent:
         new = [one for one in differences if (one.kind, one.name, one.change) not in self.known]
         self.known |= {(one.kind, one.name, one.change) for one in differences}
         if new:
-            self.findings.append(f"{event.revision}: {'; '.join(_told(one) for one in new[:5])}")
+            self.findings.append(f"{event.revision}: {'; '.join(_described(one) for one in new[:5])}")
 
 
-def _told(found: Difference) -> str:
+def _described(found: Difference) -> str:
     words = {"added": "is left over", "removed": "is missing", "changed": "is another one"}
     return f"{found.kind} {found.name} {words[found.change]}"
 
 
 def _again(dsn: str, history: History, plan: Plan, after: Catalog) -> tuple[str, ...]:
-    """What a second upgrade does otherwise than the first."""
+    """How the catalogue after a second upgrade differs from the one after the first."""
     try:
         for target in plan.targets:
             upgrade(dsn, history, target=target, release_id=NAME, record=False, statement_timeout_s=0)
