@@ -13,8 +13,7 @@ from flows.cli.console.database import Environment, owner_dsn
 from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
 from flows.cli.console.telling import told_on
-from migrations.apply.blockers import END_IDLE_AFTER_S
-from migrations.apply.blockers import Policy as PolicyName
+from migrations.apply.blockers import END_IDLE_AFTER_S, HolderPolicy
 from migrations.apply.migrate import upgrade
 from migrations.database.time_limits import STATEMENT_TIMEOUT_S
 
@@ -25,7 +24,7 @@ Budget = Annotated[
 ]
 
 Policy = Annotated[
-    PolicyName, typer.Option(help="wait for whoever stands in the way, or end those that sit idle in a transaction.")
+    HolderPolicy, typer.Option(help="wait for whoever stands in the way, or end those that sit idle in a transaction.")
 ]
 EndIdleAfter = Annotated[
     float, typer.Option(min=0, max=86_400, help="Seconds that such a session has sat before it is ended.")

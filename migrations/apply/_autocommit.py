@@ -17,11 +17,11 @@ from migrations.database.time_limits import asked_past_sqlalchemy
 from migrations.sql.concurrent_statements import ConcurrentStatement, concurrent
 
 # What has had its effect already is replaced by what has none.
-NOTHING = "SELECT WHERE false"
+NO_EFFECT = "SELECT WHERE false"
 _KEEPS_ITSELF = Repeating("again")
 
 
-class Outside:
+class AutocommitStatements:
     """Sends what works outside a transaction, and keeps the note of it.
 
     Args:
@@ -83,7 +83,7 @@ class Outside:
             return self._before_told(session, statement)
         self.note.comes_to("")
         if self._index is not None and self._indexes.prepare(self._index, statement, self._revision):
-            return NOTHING
+            return NO_EFFECT
         if running.kind != "again" or self.note.is_noted:
             self.note.begins(session, statement)
         return statement
@@ -93,10 +93,10 @@ class Outside:
         if partition := detaching(statement):
             if begun is not None and partition.has_had_effect(self._session):
                 self._tell(f"{partition.partition} is no partition of {partition.parent} any more")
-                return NOTHING
+                return NO_EFFECT
             statement_sent = partition.instead(self._session) or statement
         elif self._index is not None and self._indexes.prepare(self._index, statement, self._revision, begun):
-            return NOTHING
+            return NO_EFFECT
         else:
             statement_sent = statement
         is_excused = self._is_first and self._index is not None and self._index.excuses

@@ -111,11 +111,11 @@ class ConcurrentIndexes:
         self._invalid_before: frozenset[int] = frozenset()
         self.standing: tuple[int, ...] = ()
 
-    def prepare(self, asked: ConcurrentStatement, sql_text: str, revision: str, begun: Begun | None = None) -> bool:
+    def prepare(self, statement: ConcurrentStatement, sql_text: str, revision: str, begun: Begun | None = None) -> bool:
         """Take away what an earlier try of the statement has left.
 
         Args:
-            asked: what the statement does.
+            statement: what it is, and on what it works.
             sql_text: its text.
             revision: whose it is.
             begun: what an earlier try was cut off in, where that is this very statement and the note of it stands.
@@ -129,23 +129,23 @@ class ConcurrentIndexes:
         Locks: AccessShareLock on the table; ShareUpdateExclusiveLock on it while an invalid index is dropped.
         """
         had_effect = False
-        if asked.kind == "create":
-            had_effect = self._prepare_create(asked, sql_text, revision, begun)
-        elif asked.kind == "reindex":
-            for one in self._leftovers(asked):
+        if statement.kind == "create":
+            had_effect = self._prepare_create(statement, sql_text, revision, begun)
+        elif statement.kind == "reindex":
+            for one in self._leftovers(statement):
                 if self._is_twin(one):
                     self._drop(one)
-        elif begun is not None and not self._named(asked.named):
+        elif begun is not None and not self._named(statement.named):
             had_effect = True
-            self._tell(f"index {asked.index} is gone already")
+            self._tell(f"index {statement.index} is gone already")
         self._invalid_before = frozenset(int(row[0]) for row in self._session.execute(_INVALID_OIDS))
         return had_effect
 
-    def is_invalid(self, asked: ConcurrentStatement) -> bool:
+    def is_invalid(self, statement: ConcurrentStatement) -> bool:
         """Whether the index that a statement names stands and serves nobody."""
-        return any(not one.is_valid for one in self._named(asked.named))
+        return any(not one.is_valid for one in self._named(statement.named))
 
-    def clean(self, asked: ConcurrentStatement) -> list[str]:
+    def clean(self, statement: ConcurrentStatement) -> list[str]:
         """Take away what the statement has left that was prepared last, and that failed.
 
         Returns:
@@ -155,7 +155,7 @@ class ConcurrentIndexes:
         """
         left: list[str] = []
         try:
-            for one in self._left_by(asked):
+            for one in self._left_by(statement):
                 try:
                     self._drop(one, limit_ms=CLEAN_MS)
                 except psycopg.Error as error:
@@ -165,16 +165,20 @@ class ConcurrentIndexes:
             left.append(f"perhaps an invalid index ({error}), which the next try drops")
         return left
 
-    def _prepare_create(self, asked: ConcurrentStatement, sql_text: str, revision: str, begun: Begun | None) -> bool:
-        name = asked.index
-        standing = self._read(_NAMED_ON_TABLE, asked.table, name) if name else self._read(_ON_TABLE, asked.table)
+    def _prepare_create(
+        self, statement: ConcurrentStatement, sql_text: str, revision: str, begun: Begun | None
+    ) -> bool:
+        name = statement.index
+        standing = (
+            self._read(_NAMED_ON_TABLE, statement.table, name) if name else self._read(_ON_TABLE, statement.table)
+        )
         self.standing = tuple(one.oid for one in standing)
         if not name:
             before = begun.indexes if begun is not None else frozenset(self.standing)
             standing = tuple(one for one in standing if one.oid not in before)
-        elif not standing and self._is_taken(asked):
+        elif not standing and self._is_taken(statement):
             raise IndexInTheWay(revision, name, "another relation has its name")
-        promised = self._promised(sql_text, asked.table) if standing else None
+        promised = self._promised(sql_text, statement.table) if standing else None
         for one in standing:
             is_like = one.is_like(promised)
             if one.is_valid and is_like:
@@ -182,14 +186,14 @@ class ConcurrentIndexes:
                 return True
             # Somebody may have built another one meanwhile.
             if name or is_like:
-                self._replace(one, asked, revision, promised, is_ours=is_like)
+                self._replace(one, statement, revision, promised, is_ours=is_like)
         return False
 
     def _replace(
-        self, one: FoundIndex, asked: ConcurrentStatement, revision: str, promised: Promise | None, *, is_ours: bool
+        self, one: FoundIndex, statement: ConcurrentStatement, revision: str, promised: Promise | None, *, is_ours: bool
     ) -> None:
         if one.is_valid:
-            if asked.excuses:
+            if statement.excuses:
                 log.warning("%s: index %s stands and is not what the revision builds", revision, one.name)
                 return
             why = "it cannot be told whether it is" if promised is None else "it is not"
@@ -200,27 +204,27 @@ class ConcurrentIndexes:
             raise IndexInTheWay(revision, one.name, f"it is invalid and not of the revision's making: {one.definition}")
         self._drop(one)
 
-    def _left_by(self, asked: ConcurrentStatement) -> tuple[FoundIndex, ...]:
-        if asked.kind == "drop":
+    def _left_by(self, statement: ConcurrentStatement) -> tuple[FoundIndex, ...]:
+        if statement.kind == "drop":
             return ()
-        found = self._leftovers(asked) if asked.kind == "reindex" else self._read(_ON_TABLE, asked.table)
+        found = self._leftovers(statement) if statement.kind == "reindex" else self._read(_ON_TABLE, statement.table)
         return tuple(
             one
             for one in found
             if not one.is_valid
             and one.oid not in self._invalid_before
             and one.builder is None
-            and asked.index in {"", one.name if asked.kind == "create" else asked.index}
+            and statement.index in {"", one.name if statement.kind == "create" else statement.index}
         )
 
-    def _leftovers(self, asked: ConcurrentStatement) -> tuple[FoundIndex, ...]:
+    def _leftovers(self, statement: ConcurrentStatement) -> tuple[FoundIndex, ...]:
         """What a REINDEX may have left: of its index, of its table, or anywhere."""
-        if asked.index:
-            found = self._read(_OF_SAME_TABLE, asked.named)
+        if statement.index:
+            found = self._read(_OF_SAME_TABLE, statement.named)
             # Source: PostgreSQL cuts the name so that its ending fits into 63 bytes.
-            found = tuple(one for one in found if asked.index.startswith(_LEFT_BY_REINDEX.sub("", one.name)))
-        elif asked.table:
-            found = self._read(_ON_TABLE, asked.table)
+            found = tuple(one for one in found if statement.index.startswith(_LEFT_BY_REINDEX.sub("", one.name)))
+        elif statement.table:
+            found = self._read(_ON_TABLE, statement.table)
         else:
             found = self._read(_INVALID)
         return tuple(one for one in found if not one.is_valid and _LEFT_BY_REINDEX.search(one.name))
@@ -234,10 +238,10 @@ class ConcurrentIndexes:
             for one in self._read(_INDEXES)
         )
 
-    def _is_taken(self, asked: ConcurrentStatement) -> bool:
-        if asked.excuses:
+    def _is_taken(self, statement: ConcurrentStatement) -> bool:
+        if statement.excuses:
             return False
-        row = self._session.execute(_NAMESAKE, (asked.index, asked.table)).fetchone()
+        row = self._session.execute(_NAMESAKE, (statement.index, statement.table)).fetchone()
         return bool(row and row[0])
 
     def _named(self, name: str) -> tuple[FoundIndex, ...]:

@@ -58,7 +58,7 @@ def failed(
     statement = error.statement if isinstance(error, DBAPIError) else None
     revision = attempt.revision or ""
     if state == _CANCELLED and attempt.was_too_long:
-        relations = [lock.relation for lock in attempt.asked.locks]
+        relations = [lock.relation for lock in attempt.requested.locks]
         return StatementTooLong(revision, statement or "", attempt.limit_ms, relations, left_behind)
     return RevisionFailed(
         revision,

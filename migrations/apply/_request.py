@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from migrations.apply.blocking_monitor import Blocked
 from migrations.apply.resume_notes import Keeping
-from migrations.database.requested_locks import NOTHING, Wanted
+from migrations.database.requested_locks import NO_LOCKS, RequestedLocks
 from migrations.errors import Session
 from migrations.history.revisions import History
 
@@ -50,7 +50,7 @@ class Attempt:
         revision: its id; None between revisions.
         started: the monotonic clock at its beginning.
         marked: whether its transaction has written that it is applied.
-        asked: what its last statement asked for.
+        requested: the locks that its last statement asked for.
         limit_ms: how long that might run; 0 for no limit.
         began: the monotonic clock when that was sent.
     """
@@ -58,18 +58,18 @@ class Attempt:
     revision: str | None = None
     started: float = 0.0
     marked: bool = False
-    asked: Wanted = NOTHING
+    requested: RequestedLocks = NO_LOCKS
     limit_ms: int = 0
     began: float = 0.0
 
     def begin(self, revision: str) -> None:
         """Forget the revision before."""
         self.revision, self.started = revision, time.monotonic()
-        self.asked, self.limit_ms, self.marked = NOTHING, 0, False
+        self.requested, self.limit_ms, self.marked = NO_LOCKS, 0, False
 
-    def begin_statement(self, asked: Wanted, limit_ms: int) -> None:
+    def begin_statement(self, requested: RequestedLocks, limit_ms: int) -> None:
         """Note a statement that is about to be sent."""
-        self.asked, self.limit_ms, self.began = asked, limit_ms, time.monotonic()
+        self.requested, self.limit_ms, self.began = requested, limit_ms, time.monotonic()
 
     @property
     def was_too_long(self) -> bool:
@@ -78,8 +78,8 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be done: up or down, to where, in whose name, and for how long it may stop others.
+class ApplyRequest:
+    """What is to be applied: up or down, to where, in whose name, and for how long it may block others.
 
     Attributes:
         statement_timeout_ms: for a statement that stops others; 0 for no limit.

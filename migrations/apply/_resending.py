@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from migrations.apply._autocommit import Outside
+from migrations.apply._autocommit import AutocommitStatements
 from migrations.apply._failures import is_contended
 from migrations.database.time_limits import asked_past_sqlalchemy
 
@@ -13,14 +13,14 @@ Pause = Callable[[Exception, int], None]
 
 
 def send_until_locked(
-    session: Any, send: Callable[[], None], outside: Outside, pause: Callable[[Exception], None]
+    session: Any, send: Callable[[], None], autocommit: AutocommitStatements, pause: Callable[[Exception], None]
 ) -> None:
     """Send a statement until it gets its locks; a try that got none leaves nothing.
 
     Args:
         session: the driver's connection.
         send: sends it.
-        outside: takes back what was tried outside a transaction; in one a savepoint does.
+        autocommit: takes back what was tried outside a transaction; in one a savepoint does.
         pause: waits before the next try, or raises where there is none.
     """
     in_transaction = not session.autocommit
@@ -34,7 +34,7 @@ def send_until_locked(
                 raise
             if in_transaction:
                 asked_past_sqlalchemy(session, "ROLLBACK TO SAVEPOINT pilotage_try")
-            elif not outside.takes_back(session):
+            elif not autocommit.takes_back(session):
                 raise
             pause(error)
         else:

@@ -12,8 +12,8 @@ import psycopg
 from alembic.runtime.migration import MigrationInfo, RevisionStep
 from sqlalchemy import Connection, event
 
-from migrations.apply._autocommit import NOTHING, Outside
-from migrations.apply._request import Attempt, Order
+from migrations.apply._autocommit import NO_EFFECT, AutocommitStatements
+from migrations.apply._request import ApplyRequest, Attempt
 from migrations.apply._resending import Pause, send_until_locked
 from migrations.apply.blocking_monitor import Watching
 from migrations.apply.repeatability import repeating
@@ -21,7 +21,7 @@ from migrations.backfill.operation import SURROUNDINGS, Surroundings
 from migrations.database.bookkeeping import is_bookkeeping
 from migrations.database.locks import MIGRATING
 from migrations.database.raw_statements import Around, is_watched, refuse_pipeline, watch_raw
-from migrations.database.requested_locks import Wanted, wanted
+from migrations.database.requested_locks import RequestedLocks, locks_requested_by
 from migrations.database.time_limits import TimeLimits, asked_past_sqlalchemy
 from migrations.database.trace import Trace
 from migrations.errors import is_cut
@@ -31,7 +31,7 @@ from migrations.history.environments import ForeignRunner, OwnRunner, Runner, on
 from migrations.history.overwritten import Part
 from migrations.history.own_transactions import OwnTransactions, ends_a_transaction, takes_back
 
-Gate = Callable[[Wanted, int, bool], bool]
+Gate = Callable[[RequestedLocks, int, bool], bool]
 
 
 class MigratingSession:
@@ -40,10 +40,10 @@ class MigratingSession:
     Args:
         dsn: direct connection string of the owner.
         watch: looks at the session while it works.
-        order: what is to be done.
+        request: what is to be applied.
         gate: asked before each statement that locks relations, with what it asks for, the backend, and whether it
             works outside a transaction. It says whether the statement stops others; it raises to keep it back.
-        outside: sends what works outside a transaction, and keeps the note of it.
+        autocommit: sends what works outside a transaction, and keeps the note of it.
         impact: what the revision that runs now has cost so far.
         trace: told of every statement, while it runs.
         session: in autocommit, not the one that migrates.
@@ -54,9 +54,9 @@ class MigratingSession:
         self,
         dsn: str,
         watch: Watching,
-        order: Order,
+        request: ApplyRequest,
         gate: Gate,
-        outside: Outside,
+        autocommit: AutocommitStatements,
         impact: Callable[[], Impact],
         trace: Trace | None,
         session: psycopg.Connection,
@@ -64,28 +64,28 @@ class MigratingSession:
     ) -> None:
         self._pause = pause
         self.attempt = Attempt()
-        self._outside = outside
+        self._autocommit = autocommit
         self._is_sent = True
         # Whether SQLAlchemy has told of what is being sent.
         self._is_told = False
         # Of each session, what its transaction has sent so far.
         self._open: dict[int, list[str]] = {}
-        self._made: set[str] = set()
+        self._created_tables: set[str] = set()
         self.cut: BaseException | None = None
         self.watch = watch
         self._dsn = dsn
         self._gate = gate
         self._impact = impact
-        self._order = order
+        self._request = request
         self._trace = trace
-        self._limits = TimeLimits(order.lock_timeout_ms, order.statement_timeout_ms)
+        self._limits = TimeLimits(request.lock_timeout_ms, request.statement_timeout_ms)
         self._backends: dict[int, tuple[Any, int]] = {}
-        environment = order.history.environment
-        self._script = order.history.directory
-        self._own = OwnTransactions(session, order.release_id, is_kept=order.record)
+        environment = request.history.environment
+        self._script = request.history.directory
+        self._own = OwnTransactions(session, request.release_id, is_kept=request.record)
         self._driver: Any = None
         self._runner: Runner = (
-            OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, order.lock_timeout_ms)
+            OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, request.lock_timeout_ms)
         )
         self._listeners: dict[str, Callable[..., object]] = {
             "before_cursor_execute": self._before,
@@ -115,7 +115,7 @@ class MigratingSession:
         Raises:
             Exception: whatever the revision raised; its transaction was rolled back.
         """
-        config = self._order.history.alembic_config()
+        config = self._request.history.alembic_config()
         done: list[tuple[str, int]] = []
         # env.py may make another session at each try, and Python gives ids anew.
         self._backends.clear()
@@ -133,8 +133,8 @@ class MigratingSession:
         config.attributes["on_version_apply"] = self._record
         config.attributes[SURROUNDINGS] = Surroundings(
             dsn=self._dsn,
-            lock_timeout_ms=self._order.lock_timeout_ms,
-            budget_s=self._order.budget_s,
+            lock_timeout_ms=self._request.lock_timeout_ms,
+            budget_s=self._request.budget_s,
             listeners={**self._listeners, "before_cursor_execute": self._before_backfill},
             locked=self._batch_ends,
             blockers=lambda: self.watch.blockers,
@@ -157,7 +157,7 @@ class MigratingSession:
             revision = str(step.revision.revision)
             self.attempt.begin(revision)
             self._limits.begin()
-            self._outside.open(revision)
+            self._autocommit.open(revision)
             yield step
             # Alembic asks for the next step after it has committed this one; where the revision has ended Alembic's
             # transaction itself, its mark waits in another, which nobody would commit.
@@ -170,17 +170,17 @@ class MigratingSession:
 
     def _path(self, at: Any) -> Sequence[RevisionStep]:
         # Source: Alembic's documentation of EnvironmentContext shows these two as the way to make a `fn`.
-        if self._order.up:
-            return self._script._upgrade_revs(self._order.target, at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        return self._script._downgrade_revs(self._order.target, at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if self._request.up:
+            return self._script._upgrade_revs(self._request.target, at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return self._script._downgrade_revs(self._request.target, at)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def _record(self, *, ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:
         """Write the record in the transaction of the revision."""
         del heads, run_args
         self.attempt.marked = True
         connection: Connection = ctx.connection
-        self._outside.marking(connection.connection.dbapi_connection)
-        if not self._order.record:
+        self._autocommit.marking(connection.connection.dbapi_connection)
+        if not self._request.record:
             return
         revision = str(step.up_revision_id)
         if not step.is_upgrade:
@@ -189,8 +189,8 @@ class MigratingSession:
         applied.write(
             connection,
             revision=revision,
-            checksum=self._order.history.revision(revision).checksum,
-            release_id=self._order.release_id,
+            checksum=self._request.history.revision(revision).checksum,
+            release_id=self._request.release_id,
             duration_ms=round((time.monotonic() - self.attempt.started) * 1000),
             impact=self._impact(),
         )
@@ -207,14 +207,14 @@ class MigratingSession:
         self._is_told = True
         if instead is None:
             return statement, parameters
-        self._is_sent = instead != NOTHING
+        self._is_sent = instead != NO_EFFECT
         return instead, [] if many else ()
 
     def _opened(self, session: Any, record: Any) -> None:
         """A connection is opened: what is done on it past SQLAlchemy is seen, too."""
         del record
         if self._runner.reaches(session):
-            lost = self._outside.note.is_taken_back
+            lost = self._autocommit.note.is_taken_back
             watch_raw(session, Around(self._around_raw, self._committing, lost, self._taken_back))
 
     def _send(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
@@ -225,12 +225,12 @@ class MigratingSession:
         session: Any = conn.connection.dbapi_connection
         before = self._open.get(id(session), [])[:-1]
         # Nobody is to wait for what the transaction has locked before, as long as it waits itself.
-        holds = not session.autocommit and any(wanted(one).stops_others for one in before)
-        if holds or not self._outside.note.is_half or repeating(statement).may_commit:
+        holds = not session.autocommit and any(locks_requested_by(one).stops_others for one in before)
+        if holds or not self._autocommit.note.is_half or repeating(statement).may_commit:
             return False
         send = partial(context.dialect.do_execute, cursor, statement, parameters, context)
         pid = self._backend(session)
-        send_until_locked(session, send, self._outside, lambda error: self._pause(error, pid))
+        send_until_locked(session, send, self._autocommit, lambda error: self._pause(error, pid))
         return True
 
     @contextmanager
@@ -242,18 +242,18 @@ class MigratingSession:
         refuse_pipeline(session)
         if self.watch.lost is not None:
             raise self.watch.lost
-        self._outside.note.has_committed()
-        outside = bool(session.autocommit)
-        self._note_own(session, statement, outside=outside, is_backfill=False)
-        self._noted(session, statement, outside=outside, keeps_itself=False)
+        self._autocommit.note.has_committed()
+        in_autocommit = bool(session.autocommit)
+        self._note_own(session, statement, in_autocommit=in_autocommit, is_backfill=False)
+        self._noted(session, statement, in_autocommit=in_autocommit, keeps_itself=False)
         try:
             yield
         except BaseException:
-            self._outside.failed(session)
+            self._autocommit.failed(session)
             raise
-        if outside:
+        if in_autocommit:
             self._own.ended(session, self.attempt.revision)
-            self._outside.after(session)
+            self._autocommit.after(session)
 
     def _before_backfill(self, conn: Connection, cursor: Any, statement: str, parameters: Any) -> None:
         del cursor
@@ -270,51 +270,51 @@ class MigratingSession:
             # Without the migration lock another migration may begin.
             raise self.watch.lost
         session: Any = conn.connection.dbapi_connection
-        outside = bool(session.autocommit)
-        self._outside.note.has_committed()
-        self._note_own(session, sent, outside=outside, is_backfill=keeps_itself)
-        if self._order.history.environment is not None and is_bookkeeping(sent):
+        in_autocommit = bool(session.autocommit)
+        self._autocommit.note.has_committed()
+        self._note_own(session, sent, in_autocommit=in_autocommit, is_backfill=keeps_itself)
+        if self._request.history.environment is not None and is_bookkeeping(sent):
             # A foreign env.py has no callback for it.
             self.attempt.marked = True
-            self._outside.marking(session)
+            self._autocommit.marking(session)
         if self.attempt.marked:
             return None
-        asked = wanted(sent)
+        requested = locks_requested_by(sent)
         pid = self._backend(session)
-        others = asked.of_others({*self._made, self._order.history.version_table})
-        stops = self._gate(others, pid, outside) if others.locks and not asked.patient else False
+        others = requested.of_others({*self._created_tables, self._request.history.version_table})
+        stops = self._gate(others, pid, in_autocommit) if others.locks and not requested.exempt_from_timeouts else False
         if takes_back(sent):
             # Where the transaction has failed, the server takes nothing else from us.
             self._forget_made()
         else:
-            self._limits.set(session, asked, outside=outside, stops_others=stops)
-        instead = self._noted(session, sent, outside=outside, keeps_itself=keeps_itself)
-        self.attempt.begin_statement(asked, self._limits.statement_ms)
-        if instead != NOTHING:
-            self.watch.statement_begins(pid, builds=asked.patient)
+            self._limits.set(session, requested, in_autocommit=in_autocommit, stops_others=stops)
+        instead = self._noted(session, sent, in_autocommit=in_autocommit, keeps_itself=keeps_itself)
+        self.attempt.begin_statement(requested, self._limits.statement_ms)
+        if instead != NO_EFFECT:
+            self.watch.statement_begins(pid, builds=requested.exempt_from_timeouts)
             if self._trace is not None:
                 revision = self.attempt.revision or ""
-                self._trace.statement_begins(pid, revision, statement, parameters, outside=outside)
+                self._trace.statement_begins(pid, revision, statement, parameters, in_autocommit=in_autocommit)
         return None if instead == sent else instead
 
-    def _noted(self, session: Any, sent: str, *, outside: bool, keeps_itself: bool) -> str:
+    def _noted(self, session: Any, sent: str, *, in_autocommit: bool, keeps_itself: bool) -> str:
         """Note what stands whatever comes of a statement; what is to be sent."""
-        if outside:
-            return self._outside.before(session, sent, keeps_itself=keeps_itself)
+        if in_autocommit:
+            return self._autocommit.before(session, sent, keeps_itself=keeps_itself)
         found = repeating(sent)
         if found.commits:
             # It ends its transaction by hand, and perhaps goes on in another.
-            self._outside.note.committing(session, self._open.pop(id(session), ()), sent if ";" in sent else None)
+            self._autocommit.note.committing(session, self._open.pop(id(session), ()), sent if ";" in sent else None)
         else:
             self._open.setdefault(id(session), []).append(sent)
         return sent
 
-    def _note_own(self, session: Any, statement: str, *, outside: bool, is_backfill: bool) -> None:
+    def _note_own(self, session: Any, statement: str, *, in_autocommit: bool, is_backfill: bool) -> None:
         """Note the transactions that a statement begins or ends, so that their rows count as the revision's."""
         self._driver = session
-        if outside and not is_backfill:
+        if in_autocommit and not is_backfill:
             self._own.begins(statement)
-        elif not outside and ends_a_transaction(statement):
+        elif not in_autocommit and ends_a_transaction(statement):
             self._own.committing(session, self.attempt.revision or "")
 
     def _batch_ends(self, batch: Part) -> None:
@@ -327,7 +327,7 @@ class MigratingSession:
         if id(session) not in self._backends:
             # The session is kept as well: while it is, no other one gets its number.
             self._backends[id(session)] = session, int(asked_past_sqlalchemy(session, "SELECT pg_backend_pid()") or 0)
-            if self._order.history.environment is not None:
+            if self._request.history.environment is not None:
                 # Not every driver reads libpq's environment; a session that its process left behind must be known.
                 for setting in (f"application_name = '{MIGRATING}'", "client_connection_check_interval = 1000"):
                     asked_past_sqlalchemy(session, f"SET {setting}")
@@ -343,12 +343,12 @@ class MigratingSession:
             self._trace.statement_ended(cursor.rowcount if cursor.rowcount >= 0 else None)
         session: Any = conn.connection.dbapi_connection
         if not session.autocommit:
-            self._made |= self.attempt.asked.makes
+            self._created_tables |= self.attempt.requested.creates
         elif self.attempt.marked:
-            self._outside.marked(session)
+            self._autocommit.marked(session)
         else:
             self._own.ended(session, self.attempt.revision)
-            self._outside.after(session)
+            self._autocommit.after(session)
 
     def _failed(self, context: Any) -> None:
         self._is_told = False
@@ -359,7 +359,7 @@ class MigratingSession:
             self.cut = driver
         connection: Connection | None = getattr(context, "connection", None)
         if connection is not None and not connection.invalidated and self._runner.is_mine(connection):
-            self._outside.failed(connection.connection.dbapi_connection)
+            self._autocommit.failed(connection.connection.dbapi_connection)
         if self._trace is not None:
             self._trace.statement_failed()
 
@@ -370,7 +370,7 @@ class MigratingSession:
             self._committing(session)
 
     def _committing(self, session: Any) -> None:
-        self._made.clear()
+        self._created_tables.clear()
         if self.attempt.revision is not None and not session.autocommit:
             self._note_commit(session)
         if self._trace is not None:
@@ -380,19 +380,19 @@ class MigratingSession:
         refuse_pipeline(session)
         if self.watch.lost is not None:
             raise self.watch.lost
-        self._own.committing(session, self.attempt.revision or "", is_noted=self.attempt.marked and self._order.up)
+        self._own.committing(session, self.attempt.revision or "", is_noted=self.attempt.marked and self._request.up)
         statements = self._open.pop(id(session), [])
         if not self.attempt.marked:
             # It goes on after this commit.
-            self._outside.note.has_committed()
-            self._outside.note.committing(session, statements)
+            self._autocommit.note.has_committed()
+            self._autocommit.note.committing(session, statements)
 
     def _rolled_back(self, conn: Connection) -> None:
         if self._runner.is_mine(conn):
             self._taken_back(conn.connection.dbapi_connection)
 
     def _taken_back(self, session: Any) -> None:
-        self._made.clear()
+        self._created_tables.clear()
         self._open.pop(id(session), None)
         self._limits.forget()
         if self._trace is not None:
@@ -403,7 +403,7 @@ class MigratingSession:
         self._forget_made()
 
     def _forget_made(self) -> None:
-        self._made.clear()
+        self._created_tables.clear()
         self._limits.forget()
 
 

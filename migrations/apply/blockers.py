@@ -1,7 +1,7 @@
-"""Who would make a statement wait, before it waits.
+"""Which sessions would make a statement wait for a lock, found out before it waits.
 
 A statement that queues for a lock makes everybody queue behind it, for as long as it waits itself. Where somebody has
-held a lock for longer than that may be, the statement does not queue: it is kept back until they have ended.
+held a lock for longer than that may be, the statement is not sent: it is held back until they have ended.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Literal
 
 import psycopg
 
-from migrations.database.requested_locks import Wanted
+from migrations.database.requested_locks import RequestedLocks
 from migrations.database.trace import STRENGTH, Lock
 from migrations.errors import MigrationError, Session
 
 log = logging.getLogger(__name__)
 
-Policy = Literal["wait", "end"]
+HolderPolicy = Literal["wait", "end"]
 
 POLL_S = 0.02
 SAME_LOOK_S = 0.25
@@ -81,7 +81,7 @@ WHERE pid = %(pid)s AND state IN ('idle in transaction', 'idle in transaction (a
 
 
 # The catalogue's own tables have numbers below this one.
-_FIRST_LOOK = b"""
+_QUICK_LOCK_CHECK = b"""
 SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation' AND relation >= 16384
                    AND pid IS DISTINCT FROM %(pid)s AND pid IS DISTINCT FROM pg_backend_pid()
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),
@@ -90,7 +90,7 @@ SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation' AND relation
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockHolder:
     """A session that holds, or queues for, a lock that a statement could not be granted beside.
 
     Attributes:
@@ -110,7 +110,7 @@ class Holder:
     idle_since: object
 
 
-def conflicting(mode: str) -> frozenset[str]:
+def conflicting_modes(mode: str) -> frozenset[str]:
     """The modes that are not granted beside one.
 
     Source: the table of conflicting lock modes in PostgreSQL's documentation, "Explicit Locking".
@@ -126,40 +126,40 @@ def conflicting(mode: str) -> frozenset[str]:
     return frozenset(STRENGTH[{_SHARE_ROW: 2, 6: 1, 7: 0}[at] :])
 
 
-def holders(session: psycopg.Connection, asked: Wanted, pid: int) -> tuple[Holder, ...]:
+def lock_holders(session: psycopg.Connection, requested: RequestedLocks, pid: int) -> tuple[LockHolder, ...]:
     """Who holds or awaits what a statement would have to wait for, oldest transaction first.
 
     Args:
         session: in autocommit, not the one that is about to wait.
-        asked: what the statement asks for.
+        requested: what the statement asks for.
         pid: backend of the session that will send it.
 
     Locks: AccessShareLock on system catalogues.
     """
-    if not asked.locks:
+    if not requested.locks:
         return ()
     given = {
-        "relations": [lock.relation for lock in asked.locks],
-        "conflicts": [",".join(sorted(conflicting(lock.mode))) for lock in asked.locks],
-        "spreads": [asked.spreads and lock.stops_reads for lock in asked.locks],
+        "relations": [lock.relation for lock in requested.locks],
+        "conflicts": [",".join(sorted(conflicting_modes(lock.mode))) for lock in requested.locks],
+        "spreads": [requested.locks_referencing and lock.stops_reads for lock in requested.locks],
         "pid": pid,
     }
-    found: list[Holder] = []
+    found: list[LockHolder] = []
     for row in session.execute(_HOLDERS, given):
         number, transaction, relation, mode, user, application, age_s, query, since, state, changed, idle_s = row
         who = Session(number, user, application, age_s or 0.0, query, since, state)
         is_idle = state.startswith("idle in transaction")
         lock = Lock(str(relation), str(mode))
-        found.append(Holder(who, str(transaction), lock, age_s, idle_s if is_idle else 0.0, changed))
+        found.append(LockHolder(who, str(transaction), lock, age_s, idle_s if is_idle else 0.0, changed))
     return tuple(found)
 
 
-def first_look(session: psycopg.Connection, asked: Wanted, pid: int) -> tuple[bool, bool]:
-    """Look at little before looking at all: most databases are quiet most of the time.
+def quick_lock_check(session: psycopg.Connection, requested: RequestedLocks, pid: int) -> tuple[bool, bool]:
+    """Find out cheaply whether the holders need to be read at all: most databases are quiet most of the time.
 
     Args:
         session: in autocommit, not the one that will send the statement.
-        asked: what it asks for.
+        requested: what it asks for.
         pid: backend of the session that will send it.
 
     Returns:
@@ -168,36 +168,36 @@ def first_look(session: psycopg.Connection, asked: Wanted, pid: int) -> tuple[bo
 
     Locks: AccessShareLock on system catalogues.
     """
-    strong = [lock.relation for lock in asked.locks if lock.stops_writes]
-    row = session.execute(_FIRST_LOOK, {"pid": pid, "strong": strong}).fetchone()
+    strong = [lock.relation for lock in requested.locks if lock.stops_writes]
+    row = session.execute(_QUICK_LOCK_CHECK, {"pid": pid, "strong": strong}).fetchone()
     return (bool(row[0]), bool(row[1])) if row else (False, True)
 
 
-class KeptBack(MigrationError):
-    """A statement is kept back, and its transaction taken back: others have held for long what it needs.
+class WouldQueue(MigrationError):
+    """A statement would queue behind sessions that have held its locks for long: its transaction is rolled back.
 
     Attributes:
-        asked: what it asks for.
+        requested: the locks that it asks for.
         pid: the backend that would have sent it.
-        holders: who holds that.
+        holders: the sessions that hold them.
     """
 
     transient = True
 
-    def __init__(self, asked: Wanted, pid: int, holders: Sequence[Holder]) -> None:
-        self.asked = asked
+    def __init__(self, requested: RequestedLocks, pid: int, holders: Sequence[LockHolder]) -> None:
+        self.requested = requested
         self.pid = pid
         self.holders = tuple(holders)
         super().__init__("; ".join(str(one.session) for one in holders))
 
 
-class Approach:
-    """Keeps statements back while somebody holds their locks for long.
+class LockQueueGuard:
+    """Lets no statement queue behind a session that has held its locks for long.
 
     Args:
-        session: in autocommit, not the one that is kept back.
+        session: in autocommit, not the one that is to send the statement.
         long_s: seconds; who has held a lock for longer is not queued for.
-        policy: `wait`, or `end` for sessions that sit idle in a transaction.
+        holder_policy: `wait`, or `end` for sessions that sit idle in a transaction.
         end_idle_after_s: seconds that such a session has sat before it is ended.
         on_end: told of each session that was ended.
     """
@@ -207,51 +207,53 @@ class Approach:
         session: psycopg.Connection,
         *,
         long_s: float,
-        policy: Policy,
+        holder_policy: HolderPolicy,
         end_idle_after_s: float,
-        on_end: Callable[[Holder], None],
+        on_end: Callable[[LockHolder], None],
     ) -> None:
         self._session = session
         self._long_s = long_s
-        self._policy: Policy = policy
+        self._holder_policy: HolderPolicy = holder_policy
         self._end_idle_after_s = end_idle_after_s
         self._on_end = on_end
         self._seen: dict[str, float] = {}
-        self._looked: tuple[Wanted | None, float] = (None, 0.0)
+        self._last_check: tuple[RequestedLocks | None, float] = (None, 0.0)
 
-    def in_the_way(self, asked: Wanted, pid: int, *, alone: bool) -> tuple[Holder, ...]:
-        """Who holds a lock for so long that queueing for it would stop everybody else.
+    def long_lock_holders(self, requested: RequestedLocks, pid: int, *, no_other_locks: bool) -> tuple[LockHolder, ...]:
+        """The sessions that have held a lock for so long that queueing for it would stop everybody else.
 
         A transaction whose beginning the role may not see is looked at twice: most have ended by then.
 
         Args:
-            asked: what the statement asks for.
+            requested: what the statement asks for.
             pid: backend of the session that will send it.
-            alone: whether the first look saw nobody.
+            no_other_locks: whether `quick_lock_check` found no lock of anybody else.
         """
-        if alone:
-            self._looked, self._seen = (asked, time.monotonic()), {}
+        if no_other_locks:
+            self._last_check, self._seen = (requested, time.monotonic()), {}
             return ()
-        found = self._long(asked, pid)
+        found = self._long_holders(requested, pid)
         if found and all(one.age_s is None for one in found):
             time.sleep(self._long_s / 4)
-            found = self._long(asked, pid)
+            found = self._long_holders(requested, pid)
         return found
 
-    def wait(self, asked: Wanted, pid: int, *, until: float, tell: Callable[[Sequence[Holder]], None]) -> bool:
-        """Wait for them, outside of every queue.
+    def wait(
+        self, requested: RequestedLocks, pid: int, *, until: float, tell: Callable[[Sequence[LockHolder]], None]
+    ) -> bool:
+        """Wait until no long lock holder is left, without queueing for a lock.
 
         Args:
-            asked: what the statement asks for.
+            requested: what the statement asks for.
             pid: backend of the session that will send it.
             until: the monotonic clock at which to give up.
             tell: told of whom is waited for, whenever that changes, and now and then.
 
         Returns:
-            Whether the way is free.
+            Whether none is left.
         """
         told: tuple[float, frozenset[str]] = (0.0, frozenset())
-        while found := self._long(asked, pid):
+        while found := self._long_holders(requested, pid):
             now = time.monotonic()
             who = frozenset(one.transaction for one in found)
             if who != told[1] or now > told[0] + TELL_EVERY_S:
@@ -263,19 +265,19 @@ class Approach:
                 time.sleep(min(POLL_S, max(0.0, until - now)))
         return True
 
-    def _long(self, asked: Wanted, pid: int) -> tuple[Holder, ...]:
+    def _long_holders(self, requested: RequestedLocks, pid: int) -> tuple[LockHolder, ...]:
         now = time.monotonic()
         # Who was not there at a look a moment ago has begun since; who is there at the first look may be old.
-        goes_on = self._looked[0] == asked and now < self._looked[1] + SAME_LOOK_S
-        found = holders(self._session, asked, pid)
-        self._looked = (asked, now)
+        goes_on = self._last_check[0] == requested and now < self._last_check[1] + SAME_LOOK_S
+        found = lock_holders(self._session, requested, pid)
+        self._last_check = (requested, now)
         self._seen = {one.transaction: self._seen.get(one.transaction, now if goes_on else -math.inf) for one in found}
         ages = [now - self._seen[one.transaction] if one.age_s is None else one.age_s for one in found]
         return tuple(one for one, age_s in zip(found, ages, strict=True) if age_s > self._long_s)
 
-    def _end_idle(self, found: Iterable[Holder]) -> bool:
+    def _end_idle(self, found: Iterable[LockHolder]) -> bool:
         """End those that sit idle; whether any was."""
-        if self._policy != "end":
+        if self._holder_policy != "end":
             return False
         ended = False
         for one in found:
@@ -287,7 +289,7 @@ class Approach:
             except psycopg.errors.InsufficientPrivilege as error:
                 reason = error.diag.message_primary or "no right"
                 log.warning("%s sits idle in the way and may not be ended: %s. It is waited for", one.session, reason)
-                self._policy = "wait"
+                self._holder_policy = "wait"
                 return ended
             if row and row[0]:
                 ended = True

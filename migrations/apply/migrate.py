@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import psycopg
 
-from migrations.apply._request import Applied, Order
-from migrations.apply._run import Patience, Run
-from migrations.apply.blockers import END_IDLE_AFTER_S, Policy
+from migrations.apply._request import Applied, ApplyRequest
+from migrations.apply._run import ApplyRun, LockRetryPolicy
+from migrations.apply.blockers import END_IDLE_AFTER_S, HolderPolicy
 from migrations.apply.owner_rights import refuse_without_rights
 from migrations.apply.progress import OnEvent, Progress
 from migrations.apply.resume_notes import Keeping, tidy
@@ -40,7 +40,7 @@ def upgrade(
     record: bool = True,
     advisory_wait_s: float = ADVISORY_WAIT_S,
     trace: Trace | None = None,
-    policy: Policy = "wait",
+    policy: HolderPolicy = "wait",
     end_idle_after_s: float = END_IDLE_AFTER_S,
     statement_timeout_s: float = STATEMENT_TIMEOUT_S,
 ) -> tuple[Applied, ...]:
@@ -82,7 +82,7 @@ def upgrade(
     if changed := history.changed_files():
         raise HistoryUnreadable(history.folders, f"{', '.join(changed)} changed after the plan was read")
     done: tuple[Applied, ...] = ()
-    patience = Patience(budget_s, policy, end_idle_after_s)
+    retry_policy = LockRetryPolicy(budget_s, policy, end_idle_after_s)
     with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as watch:
         stands = _standing(watch, dsn, history)
         if history.environment is None:
@@ -93,8 +93,8 @@ def upgrade(
             if not history.path_to(one, stands):
                 continue
             limit_ms = round(statement_timeout_s * 1000)
-            order = Order(history, one, True, release_id, kept, lock_timeout_ms, limit_ms, budget_s, keeping)
-            done += Run(dsn, watch, order, patience, on_event, trace).walk()
+            request = ApplyRequest(history, one, True, release_id, kept, lock_timeout_ms, limit_ms, budget_s, keeping)
+            done += ApplyRun(dsn, watch, request, retry_policy, on_event, trace).run()
             stands = _standing(watch, dsn, history)
         if missing := history.path_to(targets, stands):
             raise NotKept(describe_database(dsn), [one.id for one in missing])
@@ -146,8 +146,8 @@ def downgrade(
             raise OutOfStep(describe_database(dsn), stands, f"{resolved} is not below it")
         kept = _records(watch, dsn, record=history.environment is None)
         keeping = _keeping(history, kept=kept, record=True)
-        order = Order(history, resolved, False, release_id, kept, lock_timeout_ms, 0, budget_s, keeping)
-        return Run(dsn, watch, order, Patience(budget_s), on_event, trace).walk()
+        request = ApplyRequest(history, resolved, False, release_id, kept, lock_timeout_ms, 0, budget_s, keeping)
+        return ApplyRun(dsn, watch, request, LockRetryPolicy(budget_s), on_event, trace).run()
 
 
 def _keeping(history: History, *, kept: bool, record: bool) -> Keeping:
@@ -158,7 +158,7 @@ def _keeping(history: History, *, kept: bool, record: bool) -> Keeping:
 
 
 def _tidy(session: psycopg.Connection, keeping: Keeping, done: Sequence[Applied]) -> None:
-    """Take away what one left that was killed once its last revision stood; a walk does so itself."""
+    """Take away what one left that was killed once its last revision stood; a run does so itself."""
     if keeping == "while needed" and not done:
         tidy(session)
 

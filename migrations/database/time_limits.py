@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from migrations.database.raw_statements import own_cursor
-from migrations.database.requested_locks import RESETS_ALL, Wanted
+from migrations.database.requested_locks import RESETS_ALL, RequestedLocks
 from migrations.database.session_settings import UNLIMITED, settling
 
 STATEMENT_TIMEOUT_S = 5.0
@@ -50,29 +50,29 @@ class TimeLimits:
         """Know nothing of what is set: a rollback took it back, or the session is another one."""
         self._set.clear()
 
-    def set(self, session: Any, asked: Wanted, *, outside: bool, stops_others: bool) -> None:
+    def set(self, session: Any, requested: RequestedLocks, *, in_autocommit: bool, stops_others: bool) -> None:
         """Set what holds for a statement.
 
         Args:
             session: the driver's connection, which will send it.
-            asked: what the statement asks for.
-            outside: whether it works outside a transaction.
+            requested: what the statement asks for.
+            in_autocommit: whether it works outside a transaction.
             stops_others: whether somebody may have to wait for its end.
         """
         if session is not self._session or self._is_reset:
             self.forget()
             self._session = session
-        self._is_reset = RESETS_ALL in asked.sets
+        self._is_reset = RESETS_ALL in requested.sets
         # Only of a lone statement of a known kind it is certain that it sets nothing.
-        self._may_have_changed = self._may_have_changed or not (asked.atomic or asked.patient)
+        self._may_have_changed = self._may_have_changed or not (requested.atomic or requested.exempt_from_timeouts)
         # A revision that says itself how long it may take knows better; how long it waits for a lock is ours to say.
-        for name in asked.sets & {"statement_timeout", *UNLIMITED}:
+        for name in requested.sets & {"statement_timeout", *UNLIMITED}:
             self._left_alone |= {name}
             self._set.pop(name, None)
-        unhurried = asked.patient or (outside and not asked.locks)
+        unhurried = requested.exempt_from_timeouts or (in_autocommit and not requested.locks)
         hold = {
             "lock_timeout": 0 if unhurried else self._lock_ms,
-            "statement_timeout": self._statement_ms if stops_others and not asked.patient else 0,
+            "statement_timeout": self._statement_ms if stops_others and not requested.exempt_from_timeouts else 0,
             # The revision before it may have taken back what the session was settled to.
             **UNLIMITED,
         }

@@ -142,7 +142,7 @@ class Trace:
         """The statements whose effect stands, in order."""
         return tuple(self._done)
 
-    def statement_begins(self, pid: int, revision: str, sql: str, parameters: object, *, outside: bool) -> None:
+    def statement_begins(self, pid: int, revision: str, sql: str, parameters: object, *, in_autocommit: bool) -> None:
         """Note a statement that is about to run.
 
         Args:
@@ -150,12 +150,12 @@ class Trace:
             revision: whose it is.
             sql: its text, as the driver gets it.
             parameters: its parameters.
-            outside: whether it runs outside of a transaction.
+            in_autocommit: whether it runs outside of a transaction.
         """
         if is_bookkeeping(sql):
             return
         text = written_out(self._session, sql, parameters)
-        self._running = _Running(self._session, pid, revision, text, outside=outside)
+        self._running = _Running(self._session, pid, revision, text, in_autocommit=in_autocommit)
 
     def statement_ended(self, rows: int | None = None) -> None:
         """Note a statement that has run, and what it has locked that the ones before it had not."""
@@ -168,7 +168,7 @@ class Trace:
         statement = TracedStatement(
             running.revision,
             running.sql,
-            None if running.outside else self._transaction,
+            None if running.in_autocommit else self._transaction,
             running.began - self._origin,
             (time.monotonic() - running.began) * 1000,
             rows,
@@ -178,7 +178,7 @@ class Trace:
                 if lock not in known
             ),
         )
-        (self._done if running.outside else self._open).append(statement)
+        (self._done if running.in_autocommit else self._open).append(statement)
 
     def look(self) -> None:
         """Look into a statement outside of transactions, whose locks are about to be let go."""
@@ -206,12 +206,12 @@ class Trace:
 class _Running:
     """A statement under way, sampled while it runs where its locks end with it."""
 
-    def __init__(self, session: psycopg.Connection, pid: int, revision: str, sql: str, *, outside: bool) -> None:
-        self.revision, self.sql, self.outside = revision, sql, outside
+    def __init__(self, session: psycopg.Connection, pid: int, revision: str, sql: str, *, in_autocommit: bool) -> None:
+        self.revision, self.sql, self.in_autocommit = revision, sql, in_autocommit
         self._session, self._pid = session, pid
         self._seen: dict[Lock, float] = {}
         self._over = threading.Event()
-        self._sampler = threading.Thread(target=self._sample, daemon=True) if outside else None
+        self._sampler = threading.Thread(target=self._sample, daemon=True) if in_autocommit else None
         self.began = time.monotonic()
         if self._sampler is not None:
             self._sampler.start()

@@ -4,7 +4,7 @@ import pytest
 
 from migrations.apply.detached_partition import detaching
 from migrations.apply.repeatability import repeating
-from migrations.database.requested_locks import wanted
+from migrations.database.requested_locks import locks_requested_by
 from migrations.database.trace import Lock
 
 AGAIN = (
@@ -92,6 +92,8 @@ def test_a_partition_that_is_detached_is_read_as_it_is_written() -> None:
 
 
 def test_finalizing_a_partition_stops_no_writes_of_the_table() -> None:
-    assert Lock("p", "ShareUpdateExclusiveLock") in wanted("ALTER TABLE p DETACH PARTITION q FINALIZE").locks
-    assert Lock("p", "AccessExclusiveLock") in wanted("ALTER TABLE p DETACH PARTITION q").locks
-    assert Lock("p", "AccessExclusiveLock") not in wanted("ALTER TABLE p DETACH PARTITION q FINALIZE").locks
+    assert (
+        Lock("p", "ShareUpdateExclusiveLock") in locks_requested_by("ALTER TABLE p DETACH PARTITION q FINALIZE").locks
+    )
+    assert Lock("p", "AccessExclusiveLock") in locks_requested_by("ALTER TABLE p DETACH PARTITION q").locks
+    assert Lock("p", "AccessExclusiveLock") not in locks_requested_by("ALTER TABLE p DETACH PARTITION q FINALIZE").locks
