@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -68,6 +70,32 @@ def test_every_row_goes_through_it_once_in_batches_of_their_own(
     assert (seen[-1].passed, seen[-1].changed, seen[-1].total, seen[-1].finished) == (2300, 2300, 2300, True)
     assert seen[0].remaining_s is not None
     assert 0 < seen[0].share < 1 == seen[-1].share
+
+
+@pytest.mark.parametrize("source", ["", ', source="names r"'], ids=["of the row", "from another table"])
+def test_what_a_user_writes_between_its_reading_and_its_writing_stays(
+    database: ProvisionedDatabase, make_history: MakeHistory, source: str
+) -> None:
+    expression, joined = ("r.name", "r.id = counters.id AND ") if source else ("'own'", "")
+    history = make_history(
+        TABLE + "; op.execute(\"CREATE TABLE names AS SELECT g AS id, 'own' AS name FROM generate_series(1, 9) g\")",
+        f'op.backfill("counters", {{"owner": "{expression}"}}, where="{joined}owner IS NULL"{source})',
+    )
+    upgrade(database.owner_dsn, history, target="r1", release_id="test")
+    run(database, "INSERT INTO counters (n) SELECT 0 FROM generate_series(1, 9)")
+    run(database, f"ALTER DATABASE {database.name} SET default_transaction_isolation = 'repeatable read'")
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid')"
+    with psycopg.connect(database.owner_dsn) as user, ThreadPoolExecutor(1) as pool:
+        user.execute("UPDATE counters SET owner = 'theirs' WHERE id = 5")
+        # It does not give up: once the user has committed, it goes on with the statement that it has begun.
+        going_on = pool.submit(upgrade, database.owner_dsn, history, release_id="test", lock_timeout_ms=60_000)
+        while run(database, waits) != [(True,)] and not going_on.done():
+            time.sleep(0.02)
+        assert not going_on.done()
+        user.commit()
+        going_on.result()
+    found = run(database, "SELECT owner, count(*), min(id) FROM counters GROUP BY owner ORDER BY owner")
+    assert found == [("own", 8, 1), ("theirs", 1, 5)]
 
 
 @pytest.mark.parametrize(
