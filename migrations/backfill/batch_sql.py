@@ -51,6 +51,10 @@ SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), greatest(c.reltu
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass({table}) AND c.relkind IN ('r', 'p')
 """
+_WRITTEN = """
+SELECT coalesce(sum(pg_stat_get_xact_tuples_updated(one) + pg_stat_get_xact_tuples_deleted(one)), 0)::bigint
+FROM (SELECT to_regclass({table})::oid UNION SELECT relid::oid FROM pg_partition_tree(to_regclass({table}))) t (one)
+"""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,10 @@ class Backfill:
     def key_query(self) -> str:
         """What asks how each column of the key is written and compared."""
         return _KEY.format(key=self._key_array, table=literal(self.name))
+
+    def written_query(self) -> str:
+        """What asks how many rows of the table, in all its partitions, this session has updated or deleted."""
+        return _WRITTEN.format(table=literal(self.name))
 
     @property
     def _key_array(self) -> str:

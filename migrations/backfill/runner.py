@@ -161,13 +161,16 @@ class Run:
             upto = backfill.up_to(last, self._kinds) if last else "false"
             bounds = f"{above} AND {upto}" if above else upto
             statement = backfill.statement(bounds)
+            before = self._written()
             changed = self._sent(statement)
             finished = passed < position.batch_rows
             rows = next_rows(position.batch_rows, time.monotonic() - began, self._around.limits.target_ms)
             done = Batch(last or position.key, passed, changed, rows, finished=finished)
             self._kept.advance(session, done)
             if self._around.locked is not None:
-                self._around.locked(Part(self._relation, quoted(backfill.table), bounds))
+                # Triggers may have written to rows of other batches.
+                within = bounds if self._written() - before == changed else "true"
+                self._around.locked(Part(self._relation, quoted(backfill.table), within))
         self._count_in(passed, changed)
         self._tell(finished=finished)
         return None if finished else ""
@@ -190,6 +193,11 @@ class Run:
         yield
         if self._unusual:
             self._session.row(_settings(self._unusual))
+
+    def _written(self) -> int:
+        """How many rows of the table were updated or deleted; it goes on counting within a transaction."""
+        row = self._session.row(self._backfill.written_query())
+        return int(row[0]) if row else 0
 
     def _sent(self, statement: str) -> int:
         try:

@@ -1,11 +1,13 @@
 """What users wrote to an added column is not taken for a revision's own because it wrote to the same row later."""
 
+import secrets
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from deployments.local.postgres.provisioning import ProvisionedDatabase
+from deployments.local.postgres.cluster import Cluster, dsn
+from deployments.local.postgres.provisioning import Login, ProvisionedDatabase, provision
 from migrations.apply.migrate import upgrade
 from migrations.catalog.contents import read_catalog
 from migrations.database.session import reader
@@ -25,6 +27,7 @@ LATER = {
     "twice": "UPDATE {name} SET body = 'own'",
     "again": "DELETE FROM {name} WHERE id = 2; INSERT INTO {name} VALUES (2, 'own', 'theirs')",
     "batched": "",
+    "stirred": "",
 }
 # Nobody but the revision can look at these tables, so that it cannot be told whether anything was there.
 ALONE = {
@@ -40,17 +43,39 @@ FIRES = (
     " $$ BEGIN UPDATE {0} SET body = NEW.body; RETURN NEW; END $$;"
     "CREATE TRIGGER fire AFTER UPDATE ON {0}_source FOR EACH ROW EXECUTE FUNCTION {0}_fire()"
 )
+# A row of one batch makes a trigger write to a row of another.
+STIRS = (
+    "CREATE FUNCTION {0}_stir() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN UPDATE {0} SET body = 'stirred' WHERE id = 2; RETURN NEW; END $$;"
+    "CREATE TRIGGER stir AFTER UPDATE ON {0} FOR EACH ROW WHEN (NEW.id = 150) EXECUTE FUNCTION {0}_stir();"
+)
+
+
+@pytest.fixture(params=[18, 15])
+def owner(request: pytest.FixtureRequest) -> str:
+    """The owner's connection string to an empty database of the newest server, then of the oldest."""
+    server: Cluster = request.getfixturevalue("server" if request.param == 18 else "oldest")
+    name = f"overwritten_{secrets.token_hex(4)}"
+    login, app = Login(f"{name}_owner", secrets.token_urlsafe(12)), Login(f"{name}_app", secrets.token_urlsafe(12))
+    with server.connect() as superuser:
+        provision(superuser, database=name, owner=login, app=app)
+    return dsn(server.port, user=login.name, password=login.password, database=name)
 
 
 def table(name: str) -> str:
     key = "" if name.startswith("keyless") else ", PRIMARY KEY (id)"
     parts = (PARTED + HIGH).format(name) if name.startswith(("parted", "moved")) else ""
-    rows = 250 if name.startswith("batched") else 3
+    rows = 250 if name.startswith(("batched", "stirred")) else 3
     return (
         f"CREATE TABLE {name} (id integer NOT NULL, body text{key}) {parts};"
         f"INSERT INTO {name} SELECT g, g FROM generate_series(1, {rows}) g;"
         + (FIRES.format(name) if name.startswith("fired") else "")
+        + (STIRS.format(name) if name.startswith("stirred") else "")
     )
+
+
+def above(name: str) -> str:
+    return ', where="id > 100", verify=False' if name.startswith("stirred") else ""
 
 
 def executed(statements: str) -> str:
@@ -67,8 +92,8 @@ def history(folder: Path, *bodies: str) -> History:
     return History.load(folder)
 
 
-def as_user(database: ProvisionedDatabase, statements: str) -> None:
-    with psycopg.connect(database.owner_dsn, autocommit=True) as user:
+def as_user(owner: str, statements: str) -> None:
+    with psycopg.connect(owner, autocommit=True) as user:
         user.execute(statements.encode())
 
 
@@ -77,9 +102,9 @@ def unclear(rows: int, what: str) -> str:
 
 
 def test_a_value_of_a_user_in_a_row_that_the_release_wrote_to_later_is_not_the_release_s(
-    database: ProvisionedDatabase, tmp_path: Path
+    owner: str, tmp_path: Path
 ) -> None:
-    batched = [name for name in NAMES if name.startswith(("batched", "twice"))]
+    batched = [name for name in NAMES if name.startswith(("batched", "twice", "stirred"))]
     later = {**LATER, **ALONE}
     revisions = history(
         tmp_path,
@@ -87,18 +112,18 @@ def test_a_value_of_a_user_in_a_row_that_the_release_wrote_to_later_is_not_the_r
         executed(";".join(f"ALTER TABLE {name} ADD COLUMN kind text" for name in NAMES)),
         # What the release itself has put there before, in a transaction of its own.
         executed(";".join(f"UPDATE {name} SET kind = 'own' WHERE id = 1" for name in NAMES)),
-        executed(";".join(later[name.rpartition("_")[0]].format(name=name) for name in NAMES if "batched" not in name)),
-        "".join(f'    op.backfill("{name}", {{"body": "\'batched\'"}})\n' for name in batched),
+        executed(";".join(later[name.rpartition("_")[0]].format(name=name) for name in NAMES)),
+        "".join(f'    op.backfill("{name}", {{"body": "\'batched\'"}}{above(name)})\n' for name in batched),
     )
-    upgrade(database.owner_dsn, revisions, target="r1", release_id="before")
-    with reader(database.owner_dsn) as connection:
+    upgrade(owner, revisions, target="r1", release_id="before")
+    with reader(owner) as connection:
         before = read_catalog(connection)
-    upgrade(database.owner_dsn, revisions, target="r3", release_id="r")
+    upgrade(owner, revisions, target="r3", release_id="r")
     # Users write to other columns everywhere, and to the added one in half of the tables.
-    as_user(database, ";".join(f"UPDATE {name} SET body = 'theirs' WHERE id = 3" for name in NAMES))
-    as_user(database, ";".join(f"UPDATE {name} SET kind = 'theirs' WHERE id = 2" for name in NAMES if "theirs" in name))
-    upgrade(database.owner_dsn, revisions, release_id="r")
-    with reader(database.owner_dsn) as connection:
+    as_user(owner, ";".join(f"UPDATE {name} SET body = 'theirs' WHERE id = 3" for name in NAMES))
+    as_user(owner, ";".join(f"UPDATE {name} SET kind = 'theirs' WHERE id = 2" for name in NAMES if "theirs" in name))
+    upgrade(owner, revisions, release_id="r")
+    with reader(owner) as connection:
         told = set(written_to_additions(connection, before))
     expected = {
         name: unclear(3 if name.startswith("kept") else 2, f"{name}.kind") for name in NAMES if "theirs" in name
@@ -129,7 +154,7 @@ def test_rows_of_users_in_a_table_that_was_added_are_theirs_whatever_writes_to_t
     with reader(database.owner_dsn) as connection:
         before = read_catalog(connection)
     upgrade(database.owner_dsn, revisions, target="r2", release_id="r")
-    as_user(database, "INSERT INTO tags (body) VALUES ('theirs')")
+    as_user(database.owner_dsn, "INSERT INTO tags (body) VALUES ('theirs')")
     upgrade(database.owner_dsn, revisions, release_id="r")
     with reader(database.owner_dsn) as connection:
         assert written_to_additions(connection, before) == (unclear(2, "tags"),)
@@ -149,7 +174,7 @@ def test_defaults_of_any_type_hide_nothing_and_without_a_look_nothing_is_taken_f
     )
     upgrade(database.owner_dsn, revisions, target="r1", release_id="before")
     upgrade(database.owner_dsn, revisions, target="r3", release_id="r")
-    as_user(database, "UPDATE notes SET body = 'theirs' WHERE id = 2")
+    as_user(database.owner_dsn, "UPDATE notes SET body = 'theirs' WHERE id = 2")
     upgrade(database.owner_dsn, revisions, release_id="r")
     with psycopg.connect(database.owner_dsn, autocommit=True) as connection:
         found = connection.execute(
