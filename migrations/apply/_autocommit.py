@@ -9,16 +9,16 @@ from typing import Any
 import psycopg
 
 from migrations.apply._concurrent_index import ConcurrentIndexes
-from migrations.apply.blocking_monitor import Watching
+from migrations.apply.blocking_monitor import BlockingMonitor
 from migrations.apply.detached_partition import detaching
 from migrations.apply.repeatability import Repeating, repeating
-from migrations.apply.resume_notes import Unfinished, has_written, is_idle
+from migrations.apply.resume_notes import ResumeNotes, has_written, is_idle
 from migrations.database.time_limits import asked_past_sqlalchemy
 from migrations.sql.concurrent_statements import ConcurrentStatement, concurrent
 
 # What has had its effect already is replaced by what has none.
 NO_EFFECT = "SELECT WHERE false"
-_KEEPS_ITSELF = Repeating("again")
+_KEEPS_OWN_PROGRESS = Repeating("again")
 
 
 class AutocommitStatements:
@@ -27,17 +27,22 @@ class AutocommitStatements:
     Args:
         dsn: direct connection string of the owner.
         session: in autocommit, not the one that migrates; the catalogue is asked here.
-        note: what stands of the revision.
-        watch: looks at whom it waits for.
+        notes: how far the revision has come.
+        monitor: sees which sessions block it.
         tell: told of what stands already, and of what is taken away.
     """
 
     def __init__(
-        self, dsn: str, session: psycopg.Connection, note: Unfinished, watch: Watching, tell: Callable[[str], None]
+        self,
+        dsn: str,
+        session: psycopg.Connection,
+        notes: ResumeNotes,
+        monitor: BlockingMonitor,
+        tell: Callable[[str], None],
     ) -> None:
-        self.note = note
+        self.notes = notes
         self._session = session
-        self._indexes = ConcurrentIndexes(dsn, session, watch, tell)
+        self._indexes = ConcurrentIndexes(dsn, session, monitor, tell)
         self._tell = tell
         self._open("")
 
@@ -46,7 +51,7 @@ class AutocommitStatements:
         self._index: ConcurrentStatement | None = None
         self._running: Repeating | None = None
         self._statement = ""
-        self._is_wrapped = self._is_first = self._is_marking = False
+        self._is_wrapped = self._is_first = self._is_writing_version = False
 
     def open(self, revision: str) -> None:
         """Begin a revision.
@@ -55,15 +60,15 @@ class AutocommitStatements:
             HalfApplied: an earlier try was cut off, and how to go on is not certain.
         """
         self._open(revision)
-        self.note.open(revision)
+        self.notes.open(revision)
 
-    def before(self, session: Any, statement: str, *, keeps_itself: bool = False) -> str:
+    def before(self, session: Any, statement: str, *, keeps_own_progress: bool = False) -> str:
         """Prepare a statement that is about to be sent outside a transaction.
 
         Args:
             session: the driver's connection, which will send it.
             statement: its text.
-            keeps_itself: whether it keeps on its own how far it has come, as a backfill does.
+            keeps_own_progress: whether it keeps on its own how far it has come, as a backfill does.
 
         Returns:
             What is to be sent in its place: itself, as a rule.
@@ -72,54 +77,54 @@ class AutocommitStatements:
             IndexInTheWay: an index stands in the place of one that it builds.
             HalfApplied: an earlier try was cut off in another statement.
         """
-        self._running = running = _KEEPS_ITSELF if keeps_itself else repeating(statement)
-        self._statement, self._is_first = statement, not self.note.stands
-        self._index = None if keeps_itself else concurrent(statement)
+        self._running = running = _KEEPS_OWN_PROGRESS if keeps_own_progress else repeating(statement)
+        self._statement, self._is_first = statement, not self.notes.stands
+        self._index = None if keeps_own_progress else concurrent(statement)
         if running.kind == "atomic" and is_idle(session):
             asked_past_sqlalchemy(session, "BEGIN")
             self._is_wrapped = True
             return statement
         if running.kind == "told":
             return self._before_told(session, statement)
-        self.note.comes_to("")
+        self.notes.match_interrupted("")
         if self._index is not None and self._indexes.prepare(self._index, statement, self._revision):
             return NO_EFFECT
-        if running.kind != "again" or self.note.is_noted:
-            self.note.begins(session, statement)
+        if running.kind != "again" or self.notes.is_noted:
+            self.notes.write_before_sending(session, statement)
         return statement
 
     def _before_told(self, session: Any, statement: str) -> str:
-        begun = self.note.comes_to(statement)
+        interrupted = self.notes.match_interrupted(statement)
         if partition := detaching(statement):
-            if begun is not None and partition.has_had_effect(self._session):
+            if interrupted is not None and partition.has_had_effect(self._session):
                 self._tell(f"{partition.partition} is no partition of {partition.parent} any more")
                 return NO_EFFECT
             statement_sent = partition.instead(self._session) or statement
-        elif self._index is not None and self._indexes.prepare(self._index, statement, self._revision, begun):
+        elif self._index is not None and self._indexes.prepare(self._index, statement, self._revision, interrupted):
             return NO_EFFECT
         else:
             statement_sent = statement
         is_excused = self._is_first and self._index is not None and self._index.excuses
-        if begun is None and not is_excused:
-            self.note.begins(session, statement, self._indexes.standing)
+        if interrupted is None and not is_excused:
+            self.notes.write_before_sending(session, statement, self._indexes.standing)
         return statement_sent
 
-    def marking(self, session: Any) -> None:
+    def before_version_written(self, session: Any) -> None:
         """The revision is about to be marked: its note goes in the same transaction.
 
         Raises:
             HalfApplied: an earlier try was cut off in a statement that did not come.
         """
-        self._is_marking = self.note.is_noted and bool(session.autocommit) and is_idle(session)
-        if self._is_marking:
+        self._is_writing_version = self.notes.is_noted and bool(session.autocommit) and is_idle(session)
+        if self._is_writing_version:
             asked_past_sqlalchemy(session, "BEGIN")
-        self.note.marking(session)
+        self.notes.before_version_written(session)
 
-    def marked(self, session: Any) -> None:
+    def version_written(self, session: Any) -> None:
         """The revision is marked."""
-        if self._is_marking:
+        if self._is_writing_version:
             asked_past_sqlalchemy(session, "COMMIT")
-            self._is_marking = False
+            self._is_writing_version = False
 
     def after(self, session: Any) -> None:
         """Note a statement that has ended, outside a transaction.
@@ -131,22 +136,22 @@ class AutocommitStatements:
         if running is None:
             return
         if self._is_wrapped:
-            is_half = has_written(session)
-            if is_half:
-                self.note.comes_to("")
-                self.note.stands_now(session, self._statement)
+            is_half_applied = has_written(session)
+            if is_half_applied:
+                self.notes.match_interrupted("")
+                self.notes.write_committed(session, self._statement)
             asked_past_sqlalchemy(session, "COMMIT")
             self._is_wrapped = False
-            if is_half:
-                self.note.add(self._statement, is_half=True)
+            if is_half_applied:
+                self.notes.add(self._statement, is_half_applied=True)
             return
         # The note of a lone statement of which the catalogue tells says no more than that it was begun.
         is_excused = self._index is not None and self._index.excuses
-        is_lone = running.kind == "told" and self._is_first and (self.note.is_noted or is_excused)
-        is_half = not is_lone and (running.kind != "again" or self.note.is_noted)
-        if is_half:
-            self.note.stands_now(session, self._statement)
-        self.note.add(self._statement, is_half=is_half)
+        is_lone = running.kind == "told" and self._is_first and (self.notes.is_noted or is_excused)
+        is_half_applied = not is_lone and (running.kind != "again" or self.notes.is_noted)
+        if is_half_applied:
+            self.notes.write_committed(session, self._statement)
+        self.notes.add(self._statement, is_half_applied=is_half_applied)
 
     def takes_back(self, session: Any) -> bool:
         """Take back a statement that got no lock, so that it can be sent again; whether that is certain."""
@@ -160,12 +165,12 @@ class AutocommitStatements:
     def failed(self, session: Any) -> None:
         """A statement has failed, and the session is still there."""
         running, self._running = self._running, None
-        self.note.is_taken_back()
+        self.notes.forget_commit()
         with suppress(Exception):
             if self._is_wrapped:
                 asked_past_sqlalchemy(session, "ROLLBACK")
-            elif running is not None and self.note.is_noted and not running.may_commit:
-                self.note.failed(session)
+            elif running is not None and self.notes.is_noted and not running.may_commit:
+                self.notes.failed(session)
         self._is_wrapped = False
 
     def clean(self) -> list[str]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from migrations.apply.blocking_monitor import Watching
+from migrations.apply.blocking_monitor import BlockingMonitor
 from migrations.apply.errors import IndexInTheWay
-from migrations.apply.resume_notes import Begun
+from migrations.apply.resume_notes import InterruptedStatement
 from migrations.database.locks import MIGRATING
 from migrations.database.session import connect
 from migrations.database.session_settings import REVISIONS
@@ -99,26 +99,34 @@ class ConcurrentIndexes:
     Args:
         dsn: direct connection string of the owner.
         session: in autocommit, not the one that builds.
-        watch: looks at whom a DROP waits for.
+        monitor: sees which sessions block a DROP.
         tell: told of what is taken away, or stands already.
     """
 
-    def __init__(self, dsn: str, session: psycopg.Connection, watch: Watching, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, dsn: str, session: psycopg.Connection, monitor: BlockingMonitor, tell: Callable[[str], None]
+    ) -> None:
         self._dsn = dsn
         self._session = session
-        self._watch = watch
+        self._monitor = monitor
         self._tell = tell
         self._invalid_before: frozenset[int] = frozenset()
         self.standing: tuple[int, ...] = ()
 
-    def prepare(self, statement: ConcurrentStatement, sql_text: str, revision: str, begun: Begun | None = None) -> bool:
+    def prepare(
+        self,
+        statement: ConcurrentStatement,
+        sql_text: str,
+        revision: str,
+        interrupted: InterruptedStatement | None = None,
+    ) -> bool:
         """Take away what an earlier try of the statement has left.
 
         Args:
             statement: what it is, and on what it works.
             sql_text: its text.
             revision: whose it is.
-            begun: what an earlier try was cut off in, where that is this very statement and the note of it stands.
+            interrupted: the note of an earlier try that was cut off in this very statement; None without one.
 
         Returns:
             Whether it has had its effect already, and is not to be sent.
@@ -130,12 +138,12 @@ class ConcurrentIndexes:
         """
         had_effect = False
         if statement.kind == "create":
-            had_effect = self._prepare_create(statement, sql_text, revision, begun)
+            had_effect = self._prepare_create(statement, sql_text, revision, interrupted)
         elif statement.kind == "reindex":
             for one in self._leftovers(statement):
                 if self._is_twin(one):
                     self._drop(one)
-        elif begun is not None and not self._named(statement.named):
+        elif interrupted is not None and not self._named(statement.named):
             had_effect = True
             self._tell(f"index {statement.index} is gone already")
         self._invalid_before = frozenset(int(row[0]) for row in self._session.execute(_INVALID_OIDS))
@@ -166,7 +174,7 @@ class ConcurrentIndexes:
         return left
 
     def _prepare_create(
-        self, statement: ConcurrentStatement, sql_text: str, revision: str, begun: Begun | None
+        self, statement: ConcurrentStatement, sql_text: str, revision: str, interrupted: InterruptedStatement | None
     ) -> bool:
         name = statement.index
         standing = (
@@ -174,7 +182,7 @@ class ConcurrentIndexes:
         )
         self.standing = tuple(one.oid for one in standing)
         if not name:
-            before = begun.indexes if begun is not None else frozenset(self.standing)
+            before = interrupted.indexes if interrupted is not None else frozenset(self.standing)
             standing = tuple(one for one in standing if one.oid not in before)
         elif not standing and self._is_taken(statement):
             raise IndexInTheWay(revision, name, "another relation has its name")
@@ -276,8 +284,8 @@ class ConcurrentIndexes:
             statement_timeout=limit_ms,
             client_connection_check_interval=CHECK_CLIENT_MS,
         ) as dropping:
-            self._watch.statement_begins(dropping.info.backend_pid, builds=True)
+            self._monitor.statement_begins(dropping.info.backend_pid, builds=True)
             try:
                 dropping.execute(statement)
             finally:
-                self._watch.transaction_ended()
+                self._monitor.transaction_ended()

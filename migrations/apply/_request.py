@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from migrations.apply.blocking_monitor import Blocked
-from migrations.apply.resume_notes import Keeping
+from migrations.apply.blocking_monitor import BlockedSession
+from migrations.apply.resume_notes import ProgressNotes
 from migrations.database.requested_locks import NO_LOCKS, RequestedLocks
 from migrations.errors import Session
 from migrations.history.revisions import History
@@ -33,7 +33,7 @@ class Applied:
     attempts: int
     recorded: bool
     waited_ms: int = 0
-    blocked: tuple[Blocked, ...] = ()
+    blocked: tuple[BlockedSession, ...] = ()
     ended: tuple[Session, ...] = ()
 
     @property
@@ -49,7 +49,7 @@ class Attempt:
     Attributes:
         revision: its id; None between revisions.
         started: the monotonic clock at its beginning.
-        marked: whether its transaction has written that it is applied.
+        version_written: whether its transaction has written its version, so that it counts as applied.
         requested: the locks that its last statement asked for.
         limit_ms: how long that might run; 0 for no limit.
         began: the monotonic clock when that was sent.
@@ -57,7 +57,7 @@ class Attempt:
 
     revision: str | None = None
     started: float = 0.0
-    marked: bool = False
+    version_written: bool = False
     requested: RequestedLocks = NO_LOCKS
     limit_ms: int = 0
     began: float = 0.0
@@ -65,7 +65,7 @@ class Attempt:
     def begin(self, revision: str) -> None:
         """Forget the revision before."""
         self.revision, self.started = revision, time.monotonic()
-        self.requested, self.limit_ms, self.marked = NO_LOCKS, 0, False
+        self.requested, self.limit_ms, self.version_written = NO_LOCKS, 0, False
 
     def begin_statement(self, requested: RequestedLocks, limit_ms: int) -> None:
         """Note a statement that is about to be sent."""
@@ -84,7 +84,7 @@ class ApplyRequest:
     Attributes:
         statement_timeout_ms: for a statement that stops others; 0 for no limit.
         budget_s: seconds that a batch of a backfill may be tried again.
-        keeping: whether notes are kept of how far a revision comes that works outside a transaction.
+        progress_notes: whether notes are kept of how far a revision has come that works outside a transaction.
     """
 
     history: History
@@ -95,4 +95,4 @@ class ApplyRequest:
     lock_timeout_ms: int
     statement_timeout_ms: int = 0
     budget_s: float = 60.0
-    keeping: Keeping = "never"
+    progress_notes: ProgressNotes = "off"

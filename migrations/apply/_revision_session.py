@@ -15,7 +15,7 @@ from sqlalchemy import Connection, event
 from migrations.apply._autocommit import NO_EFFECT, AutocommitStatements
 from migrations.apply._request import ApplyRequest, Attempt
 from migrations.apply._resending import Pause, send_until_locked
-from migrations.apply.blocking_monitor import Watching
+from migrations.apply.blocking_monitor import BlockingMonitor
 from migrations.apply.repeatability import repeating
 from migrations.backfill.operation import SURROUNDINGS, Surroundings
 from migrations.database.bookkeeping import is_bookkeeping
@@ -39,7 +39,7 @@ class MigratingSession:
 
     Args:
         dsn: direct connection string of the owner.
-        watch: looks at the session while it works.
+        monitor: sees who blocks the session while it works, and whom it blocks.
         request: what is to be applied.
         gate: asked before each statement that locks relations, with what it asks for, the backend, and whether it
             works outside a transaction. It says whether the statement stops others; it raises to keep it back.
@@ -53,7 +53,7 @@ class MigratingSession:
     def __init__(
         self,
         dsn: str,
-        watch: Watching,
+        monitor: BlockingMonitor,
         request: ApplyRequest,
         gate: Gate,
         autocommit: AutocommitStatements,
@@ -72,7 +72,7 @@ class MigratingSession:
         self._open: dict[int, list[str]] = {}
         self._created_tables: set[str] = set()
         self.cut: BaseException | None = None
-        self.watch = watch
+        self.monitor = monitor
         self._dsn = dsn
         self._gate = gate
         self._impact = impact
@@ -137,13 +137,13 @@ class MigratingSession:
             budget_s=self._request.budget_s,
             listeners={**self._listeners, "before_cursor_execute": self._before_backfill},
             locked=self._batch_ends,
-            blockers=lambda: self.watch.blockers,
+            blockers=lambda: self.monitor.blockers,
         )
         try:
             with self._runner.entered(config), one_transaction_each(config, self._script, steps):
                 run_env(self._script)
         finally:
-            self.watch.transaction_ended()
+            self.monitor.transaction_ended()
         for one in done:
             on_done(*one)
 
@@ -163,7 +163,7 @@ class MigratingSession:
             # transaction itself, its mark waits in another, which nobody would commit.
             if not is_one:
                 _commit(context.bind)
-            self.watch.transaction_ended()
+            self.monitor.transaction_ended()
             self._own.settle()
             on_done(revision, round((time.monotonic() - self.attempt.started) * 1000))
         self.attempt.revision = None
@@ -177,9 +177,9 @@ class MigratingSession:
     def _record(self, *, ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:
         """Write the record in the transaction of the revision."""
         del heads, run_args
-        self.attempt.marked = True
+        self.attempt.version_written = True
         connection: Connection = ctx.connection
-        self._autocommit.marking(connection.connection.dbapi_connection)
+        self._autocommit.before_version_written(connection.connection.dbapi_connection)
         if not self._request.record:
             return
         revision = str(step.up_revision_id)
@@ -214,19 +214,19 @@ class MigratingSession:
         """A connection is opened: what is done on it past SQLAlchemy is seen, too."""
         del record
         if self._runner.reaches(session):
-            lost = self._autocommit.note.is_taken_back
+            lost = self._autocommit.notes.forget_commit
             watch_raw(session, Around(self._around_raw, self._committing, lost, self._taken_back))
 
     def _send(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement until it gets its locks, where its revision cannot be begun anew; whether it was sent."""
         conn: Connection = context.root_connection
-        if self.attempt.revision is None or self.attempt.marked or not self._runner.is_mine(conn):
+        if self.attempt.revision is None or self.attempt.version_written or not self._runner.is_mine(conn):
             return False
         session: Any = conn.connection.dbapi_connection
         before = self._open.get(id(session), [])[:-1]
         # Nobody is to wait for what the transaction has locked before, as long as it waits itself.
         holds = not session.autocommit and any(locks_requested_by(one).stops_others for one in before)
-        if holds or not self._autocommit.note.is_half or repeating(statement).may_commit:
+        if holds or not self._autocommit.notes.is_half_applied or repeating(statement).may_commit:
             return False
         send = partial(context.dialect.do_execute, cursor, statement, parameters, context)
         pid = self._backend(session)
@@ -236,16 +236,16 @@ class MigratingSession:
     @contextmanager
     def _around_raw(self, session: psycopg.Connection, statement: str) -> Generator[None]:
         """Note what a revision sends past SQLAlchemy."""
-        if self.attempt.revision is None or self.attempt.marked or self._is_told:
+        if self.attempt.revision is None or self.attempt.version_written or self._is_told:
             yield
             return
         refuse_pipeline(session)
-        if self.watch.lost is not None:
-            raise self.watch.lost
-        self._autocommit.note.has_committed()
+        if self.monitor.lost is not None:
+            raise self.monitor.lost
+        self._autocommit.notes.has_committed()
         in_autocommit = bool(session.autocommit)
         self._note_own(session, statement, in_autocommit=in_autocommit, is_backfill=False)
-        self._noted(session, statement, in_autocommit=in_autocommit, keeps_itself=False)
+        self._noted(session, statement, in_autocommit=in_autocommit, keeps_own_progress=False)
         try:
             yield
         except BaseException:
@@ -259,25 +259,25 @@ class MigratingSession:
         del cursor
         if self.attempt.revision is not None and self._runner.is_mine(conn):
             self._is_sent = True
-            self._looked_at(conn, statement, statement, parameters, keeps_itself=True)
+            self._looked_at(conn, statement, statement, parameters, keeps_own_progress=True)
 
     def _looked_at(
-        self, conn: Connection, sent: str, statement: str, parameters: Any, *, keeps_itself: bool = False
+        self, conn: Connection, sent: str, statement: str, parameters: Any, *, keeps_own_progress: bool = False
     ) -> str | None:
         """Prepare a statement; what is to be sent in its place, or None."""
         refuse_pipeline(conn.connection.dbapi_connection)
-        if self.watch.lost is not None:
+        if self.monitor.lost is not None:
             # Without the migration lock another migration may begin.
-            raise self.watch.lost
+            raise self.monitor.lost
         session: Any = conn.connection.dbapi_connection
         in_autocommit = bool(session.autocommit)
-        self._autocommit.note.has_committed()
-        self._note_own(session, sent, in_autocommit=in_autocommit, is_backfill=keeps_itself)
+        self._autocommit.notes.has_committed()
+        self._note_own(session, sent, in_autocommit=in_autocommit, is_backfill=keeps_own_progress)
         if self._request.history.environment is not None and is_bookkeeping(sent):
             # A foreign env.py has no callback for it.
-            self.attempt.marked = True
-            self._autocommit.marking(session)
-        if self.attempt.marked:
+            self.attempt.version_written = True
+            self._autocommit.before_version_written(session)
+        if self.attempt.version_written:
             return None
         requested = locks_requested_by(sent)
         pid = self._backend(session)
@@ -288,23 +288,23 @@ class MigratingSession:
             self._forget_made()
         else:
             self._limits.set(session, requested, in_autocommit=in_autocommit, stops_others=stops)
-        instead = self._noted(session, sent, in_autocommit=in_autocommit, keeps_itself=keeps_itself)
+        instead = self._noted(session, sent, in_autocommit=in_autocommit, keeps_own_progress=keeps_own_progress)
         self.attempt.begin_statement(requested, self._limits.statement_ms)
         if instead != NO_EFFECT:
-            self.watch.statement_begins(pid, builds=requested.exempt_from_timeouts)
+            self.monitor.statement_begins(pid, builds=requested.exempt_from_timeouts)
             if self._trace is not None:
                 revision = self.attempt.revision or ""
                 self._trace.statement_begins(pid, revision, statement, parameters, in_autocommit=in_autocommit)
         return None if instead == sent else instead
 
-    def _noted(self, session: Any, sent: str, *, in_autocommit: bool, keeps_itself: bool) -> str:
+    def _noted(self, session: Any, sent: str, *, in_autocommit: bool, keeps_own_progress: bool) -> str:
         """Note what stands whatever comes of a statement; what is to be sent."""
         if in_autocommit:
-            return self._autocommit.before(session, sent, keeps_itself=keeps_itself)
+            return self._autocommit.before(session, sent, keeps_own_progress=keeps_own_progress)
         found = repeating(sent)
         if found.commits:
             # It ends its transaction by hand, and perhaps goes on in another.
-            self._autocommit.note.committing(session, self._open.pop(id(session), ()), sent if ";" in sent else None)
+            self._autocommit.notes.committing(session, self._open.pop(id(session), ()), sent if ";" in sent else None)
         else:
             self._open.setdefault(id(session), []).append(sent)
         return sent
@@ -338,21 +338,21 @@ class MigratingSession:
         self._is_told = False
         if self.attempt.revision is None or not self._runner.is_mine(conn):
             return
-        self.watch.statement_ended()
+        self.monitor.statement_ended()
         if self._trace is not None and self._is_sent:
             self._trace.statement_ended(cursor.rowcount if cursor.rowcount >= 0 else None)
         session: Any = conn.connection.dbapi_connection
         if not session.autocommit:
             self._created_tables |= self.attempt.requested.creates
-        elif self.attempt.marked:
-            self._autocommit.marked(session)
+        elif self.attempt.version_written:
+            self._autocommit.version_written(session)
         else:
             self._own.ended(session, self.attempt.revision)
             self._autocommit.after(session)
 
     def _failed(self, context: Any) -> None:
         self._is_told = False
-        self.watch.statement_ended()
+        self.monitor.statement_ended()
         driver = getattr(context, "original_exception", None)
         if driver is not None and (is_cut(driver) or context.is_disconnect):
             # What Alembic tries on the dead connection raises something else.
@@ -378,14 +378,16 @@ class MigratingSession:
 
     def _note_commit(self, session: Any) -> None:
         refuse_pipeline(session)
-        if self.watch.lost is not None:
-            raise self.watch.lost
-        self._own.committing(session, self.attempt.revision or "", is_noted=self.attempt.marked and self._request.up)
+        if self.monitor.lost is not None:
+            raise self.monitor.lost
+        self._own.committing(
+            session, self.attempt.revision or "", is_noted=self.attempt.version_written and self._request.up
+        )
         statements = self._open.pop(id(session), [])
-        if not self.attempt.marked:
+        if not self.attempt.version_written:
             # It goes on after this commit.
-            self._autocommit.note.has_committed()
-            self._autocommit.note.committing(session, statements)
+            self._autocommit.notes.has_committed()
+            self._autocommit.notes.committing(session, statements)
 
     def _rolled_back(self, conn: Connection) -> None:
         if self._runner.is_mine(conn):

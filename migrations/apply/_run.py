@@ -22,9 +22,9 @@ from migrations.apply.blockers import (
     WouldQueue,
     quick_lock_check,
 )
-from migrations.apply.blocking_monitor import Watching
+from migrations.apply.blocking_monitor import BlockingMonitor
 from migrations.apply.progress import Kind, OnEvent, Progress
-from migrations.apply.resume_notes import Unfinished
+from migrations.apply.resume_notes import ResumeNotes
 from migrations.database.requested_locks import RequestedLocks
 from migrations.database.trace import Trace
 from migrations.disclosure.statement_shapes import shape
@@ -83,7 +83,7 @@ class ApplyRun:
         self._on_event = on_event
         self._done: list[Applied] = []
         self._revision = ""
-        self._watch = Watching(session, request.lock_timeout_ms, self._building)
+        self._monitor = BlockingMonitor(session, request.lock_timeout_ms, self._building)
         self._queue_guard = LockQueueGuard(
             session,
             long_s=request.lock_timeout_ms / 1000,
@@ -91,16 +91,16 @@ class ApplyRun:
             end_idle_after_s=retry_policy.end_idle_after_s,
             on_end=self._session_ended,
         )
-        note = Unfinished(keeping=request.keeping, up=request.up)
-        self._autocommit = AutocommitStatements(dsn, session, note, self._watch, self._resumed)
+        notes = ResumeNotes(progress_notes=request.progress_notes, up=request.up)
+        self._autocommit = AutocommitStatements(dsn, session, notes, self._monitor, self._resumed)
         self._impact_noted: Impact | None = None
         self._migrating = MigratingSession(
-            dsn, self._watch, request, self._gate, self._autocommit, self._impact, trace, session, self._pause
+            dsn, self._monitor, request, self._gate, self._autocommit, self._impact, trace, session, self._pause
         )
         self._forget_last_revision()
 
     def _forget_last_revision(self) -> None:
-        self._watch.forget()
+        self._monitor.forget()
         self._attempts, self._first_try = 1, time.monotonic()
         self._waited_s = 0.0
         self._last_blockers: Sequence[Session] = ()
@@ -116,7 +116,7 @@ class ApplyRun:
             while True:
                 began = time.monotonic()
                 try:
-                    self._autocommit.note.look(self._session)
+                    self._autocommit.notes.look(self._session)
                     self._migrating.run(self._applied)
                     return tuple(self._done)
                 except Exception as error:
@@ -124,8 +124,8 @@ class ApplyRun:
                     self._waited_s += time.monotonic() - max(began, self._first_try)
         finally:
             self._migrating.close()
-            self._watch.close()
-            self._autocommit.note.tidy(self._session)
+            self._monitor.close()
+            self._autocommit.notes.tidy(self._session)
 
     def _applied(self, revision: str, duration_ms: int) -> None:
         message = self._request.history.revision(revision).message
@@ -136,7 +136,7 @@ class ApplyRun:
             self._attempts,
             self._request.record,
             round(self._waited_s * 1000),
-            self._watch.take(),
+            self._monitor.take(),
             tuple(self._ended),
         )
         self._done.append(one)
@@ -148,7 +148,7 @@ class ApplyRun:
 
     def _impact(self) -> Impact:
         """What the revision has cost until it is marked as applied."""
-        self._impact_noted = Impact(self._attempts, round(self._waited_s * 1000), self._watch.longest_ms)
+        self._impact_noted = Impact(self._attempts, round(self._waited_s * 1000), self._monitor.longest_ms)
         return self._impact_noted
 
     def _note_impact(self, one: Applied) -> None:
@@ -166,7 +166,7 @@ class ApplyRun:
         try:
             no_other_locks, stops_others = quick_lock_check(self._session, requested, pid)
             found = self._queue_guard.long_lock_holders(requested, pid, no_other_locks=no_other_locks)
-            if found and not in_autocommit and not self._autocommit.note.is_half:
+            if found and not in_autocommit and not self._autocommit.notes.is_half_applied:
                 raise WouldQueue(requested, pid, found)
             if found:
                 # What stands outside a transaction cannot be taken back.
@@ -207,15 +207,15 @@ class ApplyRun:
         if attempt.revision is None:
             raise failed_before_any(error, self._dsn, self._request.history.folders) from error
         left = self._autocommit.clean()
-        if not is_contended(error) or self._autocommit.note.is_half:
+        if not is_contended(error) or self._autocommit.notes.is_half_applied:
             file = self._request.history.revision(attempt.revision).path
             # What it was raised from may hold a row, and every traceback would show it.
-            raise failed(error, attempt, file, stands=self._autocommit.note.stands, left=left) from None
+            raise failed(error, attempt, file, stands=self._autocommit.notes.stands, left=left) from None
         self._pause(error)
 
     def _exceeded(self) -> LockBudgetExceeded:
-        note = self._autocommit.note
-        stands = note.stands if note.is_half else ()
+        notes = self._autocommit.notes
+        stands = notes.stands if notes.is_half_applied else ()
         return LockBudgetExceeded(
             self._revision,
             self._retry_policy.budget_s,
@@ -228,7 +228,7 @@ class ApplyRun:
         """Wait a while, and then for whoever held the lock that was not to be had, but for `pid`, which asked."""
         spent = time.monotonic() - self._first_try
         revision = self._migrating.attempt.revision or self._revision
-        self._revision, self._last_blockers = revision, tuple(self._watch.blockers) or self._last_blockers
+        self._revision, self._last_blockers = revision, tuple(self._monitor.blockers) or self._last_blockers
         self._tell("lock timeout", revision)
         if spent >= self._retry_policy.budget_s:
             raise self._exceeded() from error
@@ -236,7 +236,7 @@ class ApplyRun:
         pause = random.uniform(0, min(longest, self._retry_policy.budget_s - spent))  # noqa: S311
         log.info("%s got no lock (try %d); again in %.2f s", revision, self._attempts, pause)
         time.sleep(pause)
-        self._wait_for(RequestedLocks(self._watch.waited_for), pid)
+        self._wait_for(RequestedLocks(self._monitor.waited_for), pid)
         self._attempts += 1
 
     def _session_ended(self, holder: LockHolder) -> None:

@@ -1,4 +1,4 @@
-"""Looks at a migrating session from another one while it works: who makes it wait, and whom it makes wait."""
+"""Which sessions block a migrating session while it works, and which ones it blocks, seen from another session."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ FROM pg_stat_progress_create_index p WHERE p.pid = %s
 
 
 @dataclass(frozen=True)
-class Blocked:
-    """A session that a revision made wait.
+class BlockedSession:
+    """A session that a revision blocked.
 
     Attributes:
         pid: process id of its backend.
@@ -75,8 +75,8 @@ class _Wait:
     query: str
 
 
-class Watching:
-    """One thread that looks several times within a lock_timeout, while a revision runs.
+class BlockingMonitor:
+    """A thread that reads pg_locks several times within a lock_timeout, while a revision runs.
 
     Args:
         session: in autocommit, not the one that migrates; it holds the migration lock.
@@ -94,7 +94,7 @@ class Watching:
         self._build_from: float | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-        self._waits: dict[tuple[int, int], Blocked] = {}
+        self._waits: dict[tuple[int, int], BlockedSession] = {}
         self._first: dict[int, float] = {}
         self._waits_for: Sequence[Session] = ()
         self.blockers: Sequence[Session] = ()
@@ -131,7 +131,7 @@ class Watching:
         """The longest that the work since the last `take` made somebody wait, in milliseconds."""
         return max((one.waited_ms for one in list(self._waits.values())), default=0)
 
-    def take(self) -> tuple[Blocked, ...]:
+    def take(self) -> tuple[BlockedSession, ...]:
         """Whom the work since the last call made wait, the longest wait first."""
         taken = sorted(self._waits.values(), key=lambda one: -one.waited_ms)
         self._waits.clear()
@@ -185,7 +185,7 @@ class Watching:
         known = self._waits.get((wait.pid, began))
         waited_ms = round(wait.waited_ms)
         if known is None or waited_ms > known.waited_ms:
-            self._waits[wait.pid, began] = Blocked(wait.pid, wait.user, wait.application, wait.query, waited_ms)
+            self._waits[wait.pid, began] = BlockedSession(wait.pid, wait.user, wait.application, wait.query, waited_ms)
 
     def _tell_of_build(self, pid: int) -> None:
         row = self._session.execute(_BUILD, (pid,)).fetchone()

@@ -12,7 +12,7 @@ from migrations.apply._run import ApplyRun, LockRetryPolicy
 from migrations.apply.blockers import END_IDLE_AFTER_S, HolderPolicy
 from migrations.apply.owner_rights import refuse_without_rights
 from migrations.apply.progress import OnEvent, Progress
-from migrations.apply.resume_notes import Keeping, tidy
+from migrations.apply.resume_notes import ProgressNotes, tidy
 from migrations.database.locks import migration_lock, one_migration
 from migrations.database.time_limits import STATEMENT_TIMEOUT_S
 from migrations.database.trace import Trace
@@ -83,22 +83,24 @@ def upgrade(
         raise HistoryUnreadable(history.folders, f"{', '.join(changed)} changed after the plan was read")
     done: tuple[Applied, ...] = ()
     retry_policy = LockRetryPolicy(budget_s, policy, end_idle_after_s)
-    with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as watch:
-        stands = _standing(watch, dsn, history)
+    with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as lock_session:
+        stands = _standing(lock_session, dsn, history)
         if history.environment is None:
-            refuse_without_rights(watch, dsn, history.path_to(targets, stands))
-        kept = _records(watch, dsn, record=record and history.environment is None)
-        keeping = _keeping(history, kept=kept, record=record)
+            refuse_without_rights(lock_session, dsn, history.path_to(targets, stands))
+        is_recorded = _records(lock_session, dsn, record=record and history.environment is None)
+        progress_notes = _progress_notes(history, is_recorded=is_recorded, record=record)
         for one in targets:
             if not history.path_to(one, stands):
                 continue
             limit_ms = round(statement_timeout_s * 1000)
-            request = ApplyRequest(history, one, True, release_id, kept, lock_timeout_ms, limit_ms, budget_s, keeping)
-            done += ApplyRun(dsn, watch, request, retry_policy, on_event, trace).run()
-            stands = _standing(watch, dsn, history)
+            request = ApplyRequest(
+                history, one, True, release_id, is_recorded, lock_timeout_ms, limit_ms, budget_s, progress_notes
+            )
+            done += ApplyRun(dsn, lock_session, request, retry_policy, on_event, trace).run()
+            stands = _standing(lock_session, dsn, history)
         if missing := history.path_to(targets, stands):
             raise NotKept(describe_database(dsn), [one.id for one in missing])
-        _tidy(watch, keeping, done)
+        _tidy(lock_session, progress_notes, done)
     return done
 
 
@@ -137,29 +139,31 @@ def downgrade(
     """
     history = history_for(dsn, history)
     resolved = target if target == "base" else history.resolve(target)
-    with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as watch:
-        stands = _standing(watch, dsn, history)
+    with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as lock_session:
+        stands = _standing(lock_session, dsn, history)
         if resolved in stands or not stands:
-            _tidy(watch, _keeping(history, kept=False, record=True), ())
+            _tidy(lock_session, _progress_notes(history, is_recorded=False, record=True), ())
             return ()
         if resolved != "base" and resolved not in history.path_ids(stands):
             raise OutOfStep(describe_database(dsn), stands, f"{resolved} is not below it")
-        kept = _records(watch, dsn, record=history.environment is None)
-        keeping = _keeping(history, kept=kept, record=True)
-        request = ApplyRequest(history, resolved, False, release_id, kept, lock_timeout_ms, 0, budget_s, keeping)
-        return ApplyRun(dsn, watch, request, LockRetryPolicy(budget_s), on_event, trace).run()
+        is_recorded = _records(lock_session, dsn, record=history.environment is None)
+        progress_notes = _progress_notes(history, is_recorded=is_recorded, record=True)
+        request = ApplyRequest(
+            history, resolved, False, release_id, is_recorded, lock_timeout_ms, 0, budget_s, progress_notes
+        )
+        return ApplyRun(dsn, lock_session, request, LockRetryPolicy(budget_s), on_event, trace).run()
 
 
-def _keeping(history: History, *, kept: bool, record: bool) -> Keeping:
-    if kept:
-        return "always"
+def _progress_notes(history: History, *, is_recorded: bool, record: bool) -> ProgressNotes:
+    if is_recorded:
+        return "permanent"
     # Of a project that is not ours nothing of ours stays in the database.
-    return "while needed" if record and history.environment is not None else "never"
+    return "temporary" if record and history.environment is not None else "off"
 
 
-def _tidy(session: psycopg.Connection, keeping: Keeping, done: Sequence[Applied]) -> None:
+def _tidy(session: psycopg.Connection, progress_notes: ProgressNotes, done: Sequence[Applied]) -> None:
     """Take away what one left that was killed once its last revision stood; a run does so itself."""
-    if keeping == "while needed" and not done:
+    if progress_notes == "temporary" and not done:
         tidy(session)
 
 
@@ -179,11 +183,11 @@ def _records(session: psycopg.Connection, dsn: str, *, record: bool) -> bool:
     if not record:
         return False
     try:
-        kept = applied.ensure_table(session)
+        is_recorded = applied.ensure_table(session)
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "making the table of applied revisions", error) from error
-    if not kept:
+    if not is_recorded:
         log.warning(
             "no record of applied revisions is kept on %s: the role may not create a schema", describe_database(dsn)
         )
-    return kept
+    return is_recorded

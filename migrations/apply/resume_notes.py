@@ -24,7 +24,7 @@ from migrations.history.applied import UNFINISHED
 
 log = logging.getLogger(__name__)
 
-Keeping = Literal["always", "while needed", "never"]
+ProgressNotes = Literal["permanent", "temporary", "off"]
 
 # A loop may send thousands.
 MOST_KEPT = 20
@@ -49,8 +49,8 @@ SELECT pg_current_xact_id_if_assigned() IS NOT NULL OR EXISTS (SELECT FROM pg_cu
 
 
 @dataclass(frozen=True)
-class Begun:
-    """The only statement of a revision that was begun outside a transaction, in a try that was cut off.
+class InterruptedStatement:
+    """A statement outside a transaction in which an earlier try of its revision was cut off, before any other.
 
     Attributes:
         statement: its text.
@@ -61,23 +61,23 @@ class Begun:
     indexes: frozenset[int]
 
 
-class Unfinished:
-    """The note of the revision that runs now.
+class ResumeNotes:
+    """The note of how far the revision has come that runs now, from which a later run resumes it.
 
     Args:
-        keeping: `always` where the database has a record of what was applied; `while needed` where nothing of ours is
-            to stay in it; or `never`.
+        progress_notes: `permanent` where the database has a record of what was applied; `temporary` where nothing of
+            ours is to stay in it; or `off`.
         up: whether the revision is on its way up.
 
     Attributes:
-        begun: what an earlier try was cut off in, and this one has to come to.
+        interrupted: the statement in which an earlier try was cut off, and which this one has to send first.
     """
 
-    def __init__(self, *, keeping: Keeping, up: bool) -> None:
-        self._keeping: Keeping = keeping
+    def __init__(self, *, progress_notes: ProgressNotes, up: bool) -> None:
+        self._progress_notes: ProgressNotes = progress_notes
         self._way = "up" if up else "down"
         self._left: dict[tuple[str, str], tuple[list[str], str | None, list[int]]] = {}
-        self._is_there = keeping == "always"
+        self._is_there = progress_notes == "permanent"
         self._is_ours: bool | None = None
         self._reset("")
 
@@ -85,9 +85,9 @@ class Unfinished:
         self._revision = revision
         self._stands: list[str] = []
         self._committing: list[str] = []
-        self._is_half = False
+        self._is_half_applied = False
         self._is_noted = False
-        self.begun: Begun | None = None
+        self.interrupted: InterruptedStatement | None = None
 
     @property
     def stands(self) -> tuple[str, ...]:
@@ -95,9 +95,9 @@ class Unfinished:
         return (*self._stands, *self._committing)
 
     @property
-    def is_half(self) -> bool:
+    def is_half_applied(self) -> bool:
         """Whether what stands keeps the revision from being begun again."""
-        return self._is_half or bool(self._committing)
+        return self._is_half_applied or bool(self._committing)
 
     @property
     def is_noted(self) -> bool:
@@ -105,9 +105,9 @@ class Unfinished:
         return self._is_noted
 
     def look(self, session: psycopg.Connection) -> None:
-        """Read what earlier tries have left: before each walk, since nobody else writes while it lasts."""
+        """Read what earlier tries have left: before each try, since nobody else writes while it lasts."""
         self._left.clear()
-        if self._keeping == "never":
+        if self._progress_notes == "off":
             return
         row = session.execute(_THERE).fetchone()
         self._is_there, has_schema = (bool(row[0]), bool(row[1])) if row else (False, False)
@@ -128,23 +128,23 @@ class Unfinished:
         found = self._left.get((revision, self._way))
         if found is None:
             return
-        stands, begun, indexes = found
-        if stands or begun is None or repeating(begun).kind != "told":
-            raise HalfApplied(revision, stands, "" if begun is None else repeating(begun).shape)
-        self._is_noted, self.begun = True, Begun(begun, frozenset(indexes))
+        stands, interrupted, indexes = found
+        if stands or interrupted is None or repeating(interrupted).kind != "told":
+            raise HalfApplied(revision, stands, "" if interrupted is None else repeating(interrupted).shape)
+        self._is_noted, self.interrupted = True, InterruptedStatement(interrupted, frozenset(indexes))
 
-    def comes_to(self, statement: str) -> Begun | None:
+    def match_interrupted(self, statement: str) -> InterruptedStatement | None:
         """What an earlier try was cut off in, where it is this very statement.
 
         Raises:
             HalfApplied: the revision sends another one now.
         """
-        begun, self.begun = self.begun, None
-        if begun is not None and begun.statement != statement:
-            raise HalfApplied(self._revision, (), begun.statement)
-        return begun
+        interrupted, self.interrupted = self.interrupted, None
+        if interrupted is not None and interrupted.statement != statement:
+            raise HalfApplied(self._revision, (), interrupted.statement)
+        return interrupted
 
-    def begins(self, session: Any, statement: str, indexes: Sequence[int] = ()) -> None:
+    def write_before_sending(self, session: Any, statement: str, indexes: Sequence[int] = ()) -> None:
         """Note a statement before it is sent, since it cannot stand in a transaction with its note.
 
         Args:
@@ -152,46 +152,46 @@ class Unfinished:
             statement: its text.
             indexes: the indexes that its table has.
         """
-        self._is_half = self._is_half or bool(self._stands)
+        self._is_half_applied = self._is_half_applied or bool(self._stands)
         self._write(session, self._stands, statement, indexes)
 
-    def stands_now(self, session: Any, statement: str) -> None:
+    def write_committed(self, session: Any, statement: str) -> None:
         """Note a statement that stands and may not be sent again, where it could, in the transaction of it."""
         self._write(session, [*self._stands, repeating(statement).shape], None)
 
-    def add(self, statement: str, *, is_half: bool) -> None:
+    def add(self, statement: str, *, is_half_applied: bool) -> None:
         """A statement stands.
 
         Args:
             statement: its text.
-            is_half: whether it keeps the revision from being begun again.
+            is_half_applied: whether it keeps the revision from being begun again.
         """
         self._stands.append(repeating(statement).shape)
-        self._is_half = self._is_half or is_half
+        self._is_half_applied = self._is_half_applied or is_half_applied
 
-    def committing(self, session: Any, statements: Sequence[str], begun: str | None = None) -> None:
+    def committing(self, session: Any, statements: Sequence[str], interrupted: str | None = None) -> None:
         """A transaction is about to be committed though its revision goes on: note it there, if it has written.
 
         Args:
             session: the driver's connection.
             statements: what was sent in it.
-            begun: the text that commits it, where that goes on.
+            interrupted: the text that commits it, where that goes on.
 
         Raises:
             HalfApplied: an earlier try was cut off in another statement, which has not come yet.
         """
-        if is_idle(session) or (begun is None and not has_written(session)):
+        if is_idle(session) or (interrupted is None and not has_written(session)):
             return
-        if self.begun is not None:
-            raise HalfApplied(self._revision, (), self.begun.statement)
+        if self.interrupted is not None:
+            raise HalfApplied(self._revision, (), self.interrupted.statement)
         committing = [repeating(one).shape for one in statements] or ["a transaction"]
-        self._write(session, [*self._stands, *committing], begun)
+        self._write(session, [*self._stands, *committing], interrupted)
         self._committing = committing
 
     def has_committed(self) -> None:
         """What was about to be committed stands: the revision has gone on."""
         self._stands += self._committing
-        self._is_half = self.is_half
+        self._is_half_applied = self.is_half_applied
         self._committing = []
 
     def failed(self, session: Any) -> None:
@@ -201,42 +201,42 @@ class Unfinished:
         elif self._is_noted:
             self._forget(session)
 
-    def is_taken_back(self) -> None:
-        """What was about to be committed was not."""
+    def forget_commit(self) -> None:
+        """The transaction that was about to be committed was rolled back."""
         self._committing = []
 
-    def marking(self, session: Any) -> None:
+    def before_version_written(self, session: Any) -> None:
         """Take the note away in the transaction that marks the revision.
 
         Raises:
             HalfApplied: an earlier try was cut off in a statement that did not come.
         """
-        if self.begun is not None:
-            raise HalfApplied(self._revision, (), self.begun.statement)
+        if self.interrupted is not None:
+            raise HalfApplied(self._revision, (), self.interrupted.statement)
         if self._is_noted:
             self._forget(session)
 
     def tidy(self, session: psycopg.Connection) -> None:
         """Take away what was made for the notes, once the migrating session has ended, where nothing is to stay."""
-        if self._keeping != "always" and self._is_ours is not None:
+        if self._progress_notes != "permanent" and self._is_ours is not None:
             tidy(session, with_schema=self._is_ours)
 
-    def _write(self, session: Any, stands: Sequence[str], begun: str | None, indexes: Sequence[int] = ()) -> None:
-        if self._keeping == "never":
+    def _write(self, session: Any, stands: Sequence[str], interrupted: str | None, indexes: Sequence[int] = ()) -> None:
+        if self._progress_notes == "off":
             return
         # Where the role may not write the note, the transaction goes on without it.
-        is_guarded = self._keeping == "while needed" and _is_in_transaction(session)
+        is_guarded = self._progress_notes == "temporary" and _is_in_transaction(session)
         if is_guarded:
             asked_past_sqlalchemy(session, "SAVEPOINT pilotage_note")
         try:
-            self._send(session, (self._revision, self._way, list(stands[:MOST_KEPT]), begun, list(indexes)))
+            self._send(session, (self._revision, self._way, list(stands[:MOST_KEPT]), interrupted, list(indexes)))
         except Exception as error:
-            if self._keeping == "always" or _state_of(error) != _REFUSED:
+            if self._progress_notes == "permanent" or _state_of(error) != _REFUSED:
                 raise
             if is_guarded:
                 asked_past_sqlalchemy(session, "ROLLBACK TO SAVEPOINT pilotage_note")
             log.warning("how far %s comes cannot be noted: the role may not create a schema", self._revision)
-            self._keeping = "never"
+            self._progress_notes = "off"
         if is_guarded:
             asked_past_sqlalchemy(session, "RELEASE SAVEPOINT pilotage_note")
 

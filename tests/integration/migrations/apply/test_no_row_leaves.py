@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from deployments.local.postgres.provisioning import ProvisionedDatabase
-from migrations.apply.blocking_monitor import Blocked
+from migrations.apply.blocking_monitor import BlockedSession
 from migrations.apply.errors import HalfApplied, StatementTooLong
 from migrations.apply.migrate import upgrade
 from migrations.disclosure.server_messages import worded
@@ -53,7 +53,7 @@ def test_nothing_that_names_a_statement_can_hold_a_literal() -> None:
     told = [
         str(session),
         repr(session),
-        repr(Blocked(1, "app", "web", secret, 5)),
+        repr(BlockedSession(1, "app", "web", secret, 5)),
         str(StatementTooLong("a1", secret, 10, ["t"])),
         str(HalfApplied("a1", [secret], secret)),
         str(RevisionFailed("a1", sqlstate="22000", statement=secret, message="no")),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deployments.ledger import Ledger, RecordedCatalog
-from migrations.apply.blocking_monitor import Blocked
+from migrations.apply.blocking_monitor import BlockedSession
 from migrations.apply.migrate import Applied
 from migrations.catalog.contents import Catalog, CatalogObject
 from migrations.checks.result import CheckResult
@@ -201,7 +201,7 @@ def test_what_the_release_and_its_rollback_did_is_told_from_it(ledger: Ledger) -
 
 
 def test_acts_would_be_written_alike(ledger: Ledger) -> None:
-    blocked = Blocked(4711, "shop_app", "shop", "SELECT id FROM orders WHERE id = 7", 60)
+    blocked = BlockedSession(4711, "shop_app", "shop", "SELECT id FROM orders WHERE id = 7", 60)
     ended = Session(4712, "shop_app", "psql", 61.5, "SELECT 1", None, "idle in transaction")
     applied = Applied("20251102_0900", "add a note to orders", 125, 2, True, 1500, (blocked,), (ended,))
     verdict = Verdict("users seen", Subject.APPLICATION, "cannot tell", "at least 10", None, "too thin")
