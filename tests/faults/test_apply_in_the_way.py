@@ -153,7 +153,7 @@ def test_policy_end_without_the_right_waits_and_says_so(
         holder.execute("SELECT * FROM a")
         is_old(watcher, holder.info.backend_pid, 0.2)
         with pytest.raises(LockBudgetExceeded):
-            upgrade(database.owner_dsn, write(WIDEN), release_id="r", budget_s=0.3, policy="end", end_idle_after_s=0.1)
+            upgrade(database.owner_dsn, write(WIDEN), release_id="r", budget_s=1.5, policy="end", end_idle_after_s=0.1)
         holder.execute("SELECT 1")
     assert "may not be ended" in caplog.text
     assert "It is waited for" in caplog.text
