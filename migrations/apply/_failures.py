@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from migrations.apply._request import Attempt
 from migrations.apply.errors import StatementTooLong
+from migrations.database.raw_statements import PipelineUsed
 from migrations.disclosure.raised_exceptions import raised
 from migrations.disclosure.server_messages import sqlstate_of, worded
 from migrations.disclosure.statement_shapes import shape
@@ -64,9 +65,16 @@ def failed(
         revision,
         sqlstate=state,
         statement=statement,
-        message=worded(driver, statement or "") if driver is not None else raised(error, file),
+        message=_said(error, driver, statement or "", file),
         left_behind=left_behind,
     )
+
+
+def _said(error: Exception, driver: BaseException | None, statement: str, file: Path) -> str:
+    if driver is not None:
+        return worded(driver, statement)
+    # Our own words tell no row.
+    return str(error) if isinstance(error, PipelineUsed) else raised(error, file)
 
 
 def _driver_error(error: BaseException) -> BaseException | None:
