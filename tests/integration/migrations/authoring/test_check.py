@@ -225,7 +225,7 @@ def result_of(check: str, results: tuple[CheckResult, ...]) -> CheckResult:
             "op.execute('DROP TABLE things')",
             "raise NotImplementedError('the rows are gone')",
             [],
-            "20250102_0900 has no way back: the rows are gone",
+            "20250102_0900 has no way back: the rows are gone, at 20250102_0900_add_more.py:9",
         ),
         (
             "op.execute('SELECT nothing')",
