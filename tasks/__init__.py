@@ -1,1 +1,1 @@
-"""The steps of the checklist: one file a step, each a retriable task."""
+"""What the steps of the checklist share: clients, the record of a release, gates, the past, verdicts."""

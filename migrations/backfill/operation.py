@@ -2,8 +2,8 @@
 
 env.py imports this module, which registers the operation with Alembic: revisions import Alembic alone. A batch goes
 over the next rows by the order of a unique key, and keeps its position in the same transaction, so that a row is done
-exactly once whatever breaks. `backfill_sql.py` has the statements, `backfill_state.py` the positions, and
-`backfill_pace.py` says how fast it goes.
+exactly once whatever breaks. `batch_sql.py` has the statements, `state.py` the positions, and `pace.py` says
+how fast it goes.
 """
 
 from __future__ import annotations
