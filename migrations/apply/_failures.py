@@ -15,6 +15,7 @@ from migrations.disclosure.raised_exceptions import raised
 from migrations.disclosure.server_messages import sqlstate_of, worded
 from migrations.disclosure.statement_shapes import shape
 from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
+from migrations.history.environments import ProgramEnded
 
 # Source: PostgreSQL's error codes: lock_not_available, deadlock_detected; query_canceled.
 _CONTENDED = frozenset({"55P03", "40P01"})
@@ -73,8 +74,13 @@ def failed(
 def _said(error: Exception, driver: BaseException | None, statement: str, file: Path) -> str:
     if driver is not None:
         return worded(driver, statement)
-    # Our own words tell no row.
-    return str(error) if isinstance(error, PipelineUsed) else raised(error, file)
+    if isinstance(error, PipelineUsed):
+        # Our own words tell no row.
+        return str(error)
+    if isinstance(error, ProgramEnded) and error.__cause__ is not None:
+        code = raised(error.__cause__, file).removeprefix("SystemExit").lstrip(":, ")
+        return str(ProgramEnded(code))
+    return raised(error, file)
 
 
 def _driver_error(error: BaseException) -> BaseException | None:

@@ -65,8 +65,9 @@ COMMITS = {
         "with op.get_bind().engine.begin() as other: other.exec_driver_sql('INSERT INTO done VALUES ({n})')"
     ),
 }
+# A savepoint needs a transaction.
 OUTSIDE = {
-    **INSIDE,
+    **{kind: text for kind, text in INSIDE.items() if kind != "savepoint"},
     "committing block": (
         "op.execute('DO $$ BEGIN INSERT INTO done VALUES ({n}); COMMIT; INSERT INTO done VALUES ({n} + 1); END $$')"
     ),
@@ -108,10 +109,10 @@ def body(steps: list[Step]) -> str:
     for number, step in enumerate(steps):
         if step.is_outside and not (number and steps[number - 1].is_outside):
             if any(one.kind == "commit" for one in steps[:number]):
-                # Alembic finds its own transaction ended otherwise.
-                lines.append("    op.get_bind().commit()")
+                # Alembic finds its own transaction ended otherwise, or one open that SQLAlchemy does not know.
+                lines.append(f"    op.get_bind().commit(); {RAW}.commit()")
             lines.append("    with op.get_context().autocommit_block():")
-        text = {**OUTSIDE, **COMMITS}[step.kind].format(n=(number + 1) * 10)
+        text = {**INSIDE, **OUTSIDE, **COMMITS}[step.kind].format(n=(number + 1) * 10)
         lines.append(f"    {'    ' * step.is_outside}{text}")
     return "\n".join(lines)
 
