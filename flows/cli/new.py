@@ -57,11 +57,11 @@ def as_document(draft: Draft, files: tuple[Path, ...], *, applied: bool) -> dict
             {
                 "id": one.id,
                 "file": str(file),
-                "phase": one.part.phase,
-                "concurrently": one.part.concurrently,
-                "changes": list(dict.fromkeys(one.part.subjects)),
-                "up": list(one.part.up),
-                "down": list(one.part.down),
+                "phase": one.content.phase,
+                "concurrently": one.content.concurrently,
+                "changes": list(dict.fromkeys(one.content.subjects)),
+                "up": list(one.content.up),
+                "down": list(one.content.down),
             }
             for one, file in zip(draft.revisions, files, strict=True)
         ],
@@ -76,12 +76,12 @@ def show(draft: Draft, files: tuple[Path, ...], *, applied: bool) -> None:
         console.print("nothing to do: the revisions build what the models say")
         return
     for one, file in zip(draft.revisions, files, strict=True):
-        console.print(f"{file} ({one.part.phase})", markup=False, soft_wrap=True)
-        for subject in dict.fromkeys(one.part.subjects):
+        console.print(f"{file} ({one.content.phase})", markup=False, soft_wrap=True)
+        for subject in dict.fromkeys(one.content.subjects):
             console.print(f"    {subject}", markup=False, soft_wrap=True)
     for note in draft.notes:
         console.print(note, markup=False, style="yellow", soft_wrap=True)
-    if not draft.revisions[0].part.subjects:
+    if not draft.revisions[0].content.subjects:
         console.print("write its two functions, then look at it with `pilotage check`")
         return
     console.print("proven on a throwaway database: up, down, up")

@@ -10,7 +10,7 @@ from typing import Final
 from migrations.apply.migrate import upgrade
 from migrations.authoring.drafting.draft import next_ids
 from migrations.authoring.drafting.files import revision_text
-from migrations.authoring.drafting.parts import Part
+from migrations.authoring.drafting.revision_contents import RevisionContent
 from migrations.authoring.errors import NotMergeable
 from migrations.catalog.contents import Catalog, Difference, difference, read_catalog
 from migrations.database.session import reader
@@ -117,7 +117,9 @@ def write_merge(history: History, folder: Path) -> Path:
     """
     heads = history.heads
     (revision,) = next_ids(history, 1)
-    text = revision_text(Part("expand", (), ()), revision=revision, below=heads, message=f"Merge {' and '.join(heads)}")
+    text = revision_text(
+        RevisionContent("expand", (), ()), revision=revision, below=heads, message=f"Merge {' and '.join(heads)}"
+    )
     path = folder / f"{revision}_update_merge_{'_'.join(re.findall('[a-z0-9]+', '_'.join(heads).lower()))}.py"
     with path.open("x", encoding="utf-8") as file:
         file.write(text)

@@ -14,7 +14,7 @@ from migrations.database.trace import Lock
 from migrations.sql.errors import SqlUnreadable
 from migrations.sql.locking import ACCESS_EXCLUSIVE, SHARE_UPDATE, is_concurrent, locks
 from migrations.sql.names import Name, strings
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.source_statement import SourceStatement
 from migrations.sql.statements import Reader
 
 # Of those that no transaction may hold, none is among these but in its concurrent form.
@@ -84,7 +84,7 @@ NO_LOCKS = RequestedLocks()
 def locks_requested_by(sql: str) -> RequestedLocks:
     """What a statement asks for, as far as its text tells; what it hides, the first try will tell."""
     try:
-        parts = Reader().read([LintedStatement(sql)])
+        parts = Reader().read([SourceStatement(sql)])
     except SqlUnreadable:
         return NO_LOCKS
     found = [_of(one.node) for one in parts if not one.dynamic]

@@ -17,13 +17,13 @@ from migrations.sql.database_context import Column, DatabaseContext, Table
 from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import apply
 from migrations.sql.names import Name
-from migrations.sql.objects import Object, change
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.objects import Object, apply_to_objects
+from migrations.sql.source_statement import SourceStatement
 from migrations.sql.statements import Reader, Statement
 
 _LONGEST_NAME = 64
 
-Sent = Mapping[str, Sequence[LintedStatement]]
+Sent = Mapping[str, Sequence[SourceStatement]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def unfaithful_downgrades(
             continue
         back = DatabaseState(DatabaseContext(tables=after.tables, enums=after.enums, domains=state.domains))
         back.objects = set(after.objects)
-        downgrade = Reader.knowing(reader.functions).read(down[revision.id])
+        downgrade = Reader.with_functions(reader.functions).read(down[revision.id])
         if not _run(back, downgrade):
             continue
         faults = [*_faults(before, after, _Schema.of(back)), *_beside(before, after, _Schema.of(back), downgrade)]
@@ -99,7 +99,7 @@ def _beside(before: _Schema, after: _Schema, back: _Schema, downgrade: Sequence[
     """What differs beside tables; an object that the downgrade makes may be the one that stood there before."""
     again: set[Object] = set()
     for one in downgrade:
-        change(again, one.node)
+        apply_to_objects(again, one.node)
     yield from (f"{one} stays" for one in sorted((after.objects - before.objects) & back.objects - again))
     yield from (f"{one} does not come back" for one in sorted(before.objects - after.objects - back.objects))
 

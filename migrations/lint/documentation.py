@@ -48,7 +48,7 @@ def _section(hazard: Hazard) -> str:
 
 Of the bad example below it says:
 
-> {said(hazard)}
+> {bad_example_output(hazard)}
 
 {_CONCERNS[hazard.concern]}{seen}
 
@@ -67,7 +67,7 @@ def _titled(kind: str, hazard: Hazard) -> str:
     return f"{mark} {kind}\n{(hazard.bad if kind == 'bad' else hazard.good).strip()}"
 
 
-def said(hazard: Hazard) -> str:
+def bad_example_output(hazard: Hazard) -> str:
     """What the lint says of a hazard's bad example."""
     if hazard.example is not None:
         return hazard.message(hazard.example)

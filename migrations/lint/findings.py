@@ -26,7 +26,7 @@ class Waiver:
     covers: int | None = None
 
     @property
-    def says_why(self) -> bool:
+    def has_reason(self) -> bool:
         """Whether there is a word in its reason."""
         return any(one.isalnum() for one in self.reason)
 

@@ -17,14 +17,14 @@ from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import apply, dropped, is_temporary
 from migrations.sql.locking import locks
 from migrations.sql.names import Name
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.source_statement import SourceStatement
 from migrations.sql.statements import Reader, Statement
 
 _SQUAWK = {rule: hazard for hazard in HAZARDS.values() if hazard.rule is None for rule in hazard.squawk}
 
 
 def lint(
-    statements: Sequence[LintedStatement], context: DatabaseContext | None = None, waivers: Sequence[Waiver] = ()
+    statements: Sequence[SourceStatement], context: DatabaseContext | None = None, waivers: Sequence[Waiver] = ()
 ) -> tuple[Finding, ...]:
     """Judge statements before they run.
 
@@ -40,17 +40,17 @@ def lint(
         SqlUnreadable: a statement is no SQL that PostgreSQL knows.
         SquawkUnavailable: squawk did not answer.
     """
-    return waived(judge(statements, context or DatabaseContext()), waivers)
+    return apply_waivers(judge(statements, context or DatabaseContext()), waivers)
 
 
-def judge(statements: Sequence[LintedStatement], context: DatabaseContext) -> tuple[Finding, ...]:
+def judge(statements: Sequence[SourceStatement], context: DatabaseContext) -> tuple[Finding, ...]:
     """Judge statements as `lint` does, without regard to waivers."""
-    return tuple(_judge(Reader.knowing(context.functions).read(statements), context))
+    return tuple(_judge(Reader.with_functions(context.functions).read(statements), context))
 
 
-def known_after(context: DatabaseContext, statements: Sequence[LintedStatement]) -> DatabaseContext:
+def known_after(context: DatabaseContext, statements: Sequence[SourceStatement]) -> DatabaseContext:
     """What is known once statements have happened, as far as they tell; what they made is in use by then."""
-    reader = Reader.knowing(context.functions)
+    reader = Reader.with_functions(context.functions)
     state = DatabaseState(context)
     for one in reader.read(statements):
         state.advance_to(one, ())
@@ -64,7 +64,7 @@ def _settled(table: Table) -> Table:
     return replace(table, is_new=False, constraints=constraints)
 
 
-def waived(
+def apply_waivers(
     findings: Sequence[Finding],
     waivers: Sequence[Waiver],
     *,
@@ -83,7 +83,7 @@ def waived(
     used = {one for one in waivers if unjudged(one)}
     result: list[Finding] = []
     for finding in findings:
-        by = next((one for one in waivers if one.says_why and one.holds_for(finding)), None)
+        by = next((one for one in waivers if one.has_reason and one.holds_for(finding)), None)
         used |= {one for one in waivers if one.holds_for(finding)}
         result.append(replace(finding, waived_by=by.reason) if by else finding)
     idle = [one for one in waivers if one not in used and one.hazard in HAZARDS]
@@ -100,7 +100,7 @@ def waived(
 def _mistake(waiver: Waiver, used: Collection[Waiver]) -> Hazard | None:
     if waiver.hazard not in HAZARDS:
         return UNKNOWN
-    if not waiver.says_why:
+    if not waiver.has_reason:
         return WITHOUT_REASON
     return UNUSED if waiver not in used else None
 

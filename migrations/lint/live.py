@@ -19,8 +19,8 @@ from migrations.sql.database_context import (
     Column,
     ConstraintKind,
     DatabaseContext,
+    ObservedStatement,
     RelationKind,
-    SeenStatement,
     SequencePosition,
     Table,
     TableConstraint,
@@ -155,19 +155,19 @@ def _indexes(session: psycopg.Connection) -> Mapping[Name, list[TableIndex]]:
     return found
 
 
-def _statements(session: psycopg.Connection) -> tuple[SeenStatement, ...]:
+def _statements(session: psycopg.Connection) -> tuple[ObservedStatement, ...]:
     try:
         with session.transaction():
             there = session.execute(_live_queries.HAS_STATEMENTS.encode()).fetchone()
             if there is None or not there[0]:
                 return ()
-            return tuple(SeenStatement(query, calls) for query, calls in _rows(session, _live_queries.STATEMENTS))
+            return tuple(ObservedStatement(query, calls) for query, calls in _rows(session, _live_queries.STATEMENTS))
     except psycopg.Error as error:
         log.info("pg_stat_statements cannot be read (%s): what the application runs is not known", error)
         return ()
 
 
-def _with_traffic(tables: Mapping[Name, Table], statements: Sequence[SeenStatement]) -> dict[Name, Table]:
+def _with_traffic(tables: Mapping[Name, Table], statements: Sequence[ObservedStatement]) -> dict[Name, Table]:
     if not statements:
         return dict(tables)
     calls: dict[str, int] = {}

@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeEngine
 from migrations.database.locks import one_migration
 from migrations.history.environments import run_env
 from migrations.history.revisions import Revision
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.source_statement import SourceStatement
 
 _TELLING = 10
 _DOUBLES_PERCENT = frozenset({"format", "pyformat"})
@@ -35,7 +35,7 @@ class OfflineStatements:
         unknown: why a revision's statements cannot be told, by revision.
     """
 
-    statements: Mapping[str, tuple[LintedStatement, ...]]
+    statements: Mapping[str, tuple[SourceStatement, ...]]
     unknown: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -206,7 +206,7 @@ class _Run:
         }
         return OfflineStatements(statements, unknown)
 
-    def _statements(self, revision: Revision, sent: Sequence[_SentText]) -> Iterator[LintedStatement]:
+    def _statements(self, revision: Revision, sent: Sequence[_SentText]) -> Iterator[SourceStatement]:
         transaction: int | None = 0
         source = revision.path.read_text(encoding="utf-8", errors="replace")
         for number, one in enumerate(sent):
@@ -216,7 +216,7 @@ class _Run:
                 transaction = number + 1 if begins else None
             if one.boundary and begins is not None:
                 continue
-            yield LintedStatement(
+            yield SourceStatement(
                 text.rstrip(),
                 revision.id,
                 shown(revision.path),

@@ -13,11 +13,11 @@ from migrations.lint._downgrades import unfaithful_downgrades
 from migrations.lint._revision_files import read_file
 from migrations.lint.findings import Finding
 from migrations.lint.hazards.downgrade import LIES
-from migrations.lint.judging import judge, known_after, waived
+from migrations.lint.judging import apply_waivers, judge, known_after
 from migrations.lint.offline import OfflineStatements, line_of, offline_statements, shown
 from migrations.recording.recorded_statements import RecordedStatement
 from migrations.sql.database_context import DatabaseContext
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.source_statement import SourceStatement
 
 # What runs revisions somewhere, and tells what they sent.
 Record = Callable[[], Mapping[str, Sequence[RecordedStatement]]]
@@ -80,7 +80,7 @@ def lint_history(
 
 def lint_revisions(
     revisions: Sequence[Revision],
-    statements: Sequence[LintedStatement],
+    statements: Sequence[SourceStatement],
     context: DatabaseContext,
     assumed: DatabaseContext | None = None,
     downgrade_findings: Sequence[Finding] | None = None,
@@ -107,7 +107,7 @@ def lint_revisions(
     found = [*judge(statements, context), *missing, *told]
     place = {revision.id: number for number, revision in enumerate(revisions)}
     waivers = [waiver for file in files for waiver in file.waivers]
-    marked = waived(
+    marked = apply_waivers(
         found,
         waivers,
         elsewhere=lambda: judge(statements, assumed or DatabaseContext(lock_timeout_set=True)),
@@ -129,15 +129,15 @@ def lint_recorded(
     Raises:
         SqlUnreadable, RevisionUnreadable: as `lint_history` does.
     """
-    statements = [each for one in revisions for each in as_linted(one, recorded.get(one.id, ()))]
+    statements = [each for one in revisions for each in as_source_statements(one, recorded.get(one.id, ()))]
     return lint_revisions(revisions, statements, context)
 
 
-def as_linted(revision: Revision, recorded: Iterable[RecordedStatement]) -> tuple[LintedStatement, ...]:
+def as_source_statements(revision: Revision, recorded: Iterable[RecordedStatement]) -> tuple[SourceStatement, ...]:
     """Recorded statements of a revision, to be judged; each is looked for in its file."""
     text = revision.path.read_text(encoding="utf-8")
     upgrade = text.count("\n", 0, max(text.find("def upgrade"), 0)) + 1
-    result: list[LintedStatement] = []
+    result: list[SourceStatement] = []
     transaction: int | None = 0
     for number, one in enumerate(recorded):
         if not one.transactional:
@@ -145,7 +145,7 @@ def as_linted(revision: Revision, recorded: Iterable[RecordedStatement]) -> tupl
         elif transaction is None:
             transaction = number + 1
         line = line_of(one.sql, text, upgrade)
-        result.append(LintedStatement(one.sql, revision.id, shown(revision.path), line, transaction, revision.phase))
+        result.append(SourceStatement(one.sql, revision.id, shown(revision.path), line, transaction, revision.phase))
     return tuple(result)
 
 
@@ -155,10 +155,10 @@ def _completed(
     statements = dict(written.statements)
     for one in written.unknown:
         if one in recorded:
-            statements[one] = as_linted(history.revision(one), recorded[one])
+            statements[one] = as_source_statements(history.revision(one), recorded[one])
     unknown = {one: why for one, why in written.unknown.items() if one not in recorded}
     return OfflineStatements(statements, unknown)
 
 
-def _in_order(revisions: Iterable[Revision], written: OfflineStatements) -> list[LintedStatement]:
+def _in_order(revisions: Iterable[Revision], written: OfflineStatements) -> list[SourceStatement]:
     return [statement for one in revisions for statement in written.statements.get(one.id, ())]

@@ -16,7 +16,7 @@ from migrations.sql.errors import SqlUnreadable
 from migrations.sql.locking import is_concurrent
 from migrations.sql.procedural import commits
 from migrations.sql.psql import without_psql
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.source_statement import SourceStatement
 from migrations.sql.statements import Reader, Statement
 
 _WHOLE = frozenset({int(pb.REINDEX_OBJECT_SCHEMA), int(pb.REINDEX_OBJECT_SYSTEM), int(pb.REINDEX_OBJECT_DATABASE)})
@@ -31,7 +31,7 @@ _ENDS = frozenset({int(pb.TRANS_STMT_COMMIT), int(pb.TRANS_STMT_ROLLBACK), int(p
 class SqlHistory:
     """The statements of plain SQL, and the waivers in it."""
 
-    statements: tuple[LintedStatement, ...]
+    statements: tuple[SourceStatement, ...]
     waivers: tuple[Waiver, ...]
 
 
@@ -70,7 +70,7 @@ def parse_sql(text: str, file: str = "") -> SqlHistory:
     for start, end, name in zip(starts, ends, names, strict=True):
         part, line = text[start:end], text.count("\n", 0, start) + 1
         phase = said.group(1).lower() if (said := _PHASE.search(part)) else None
-        history = _joined(history, _section(part, LintedStatement(part, name, file, line, phase=phase)))
+        history = _joined(history, _section(part, SourceStatement(part, name, file, line, phase=phase)))
     return history
 
 
@@ -78,14 +78,14 @@ def _joined(first: SqlHistory, second: SqlHistory) -> SqlHistory:
     return SqlHistory(first.statements + second.statements, first.waivers + second.waivers)
 
 
-def _section(text: str, whole: LintedStatement) -> SqlHistory:
+def _section(text: str, whole: SourceStatement) -> SqlHistory:
     # Functions are expanded later: here each statement stands for itself.
     found = [one for one in _read(whole) if not (one.within or one.dynamic or one.nested)]
     statements = tuple(_in_transactions(found))
     return SqlHistory(statements, tuple(_waivers(text, whole, statements)))
 
 
-def _read(whole: LintedStatement) -> Sequence[Statement]:
+def _read(whole: SourceStatement) -> Sequence[Statement]:
     try:
         return Reader().read([whole])
     except SqlUnreadable:
@@ -95,11 +95,11 @@ def _read(whole: LintedStatement) -> Sequence[Statement]:
     return Reader().read([replace(whole, sql=plain)])
 
 
-def _in_transactions(found: Sequence[Statement]) -> Iterator[LintedStatement]:
+def _in_transactions(found: Sequence[Statement]) -> Iterator[SourceStatement]:
     explicit = any(isinstance(one.node, nodes.TransactionStmt) and one.node.kind in _BEGINS for one in found)
     # SET and ANALYZE go with either.
     working = [one for one in found if not isinstance(one.node, nodes.VariableSetStmt) and not _analyzes(one)]
-    alone = bool(working) and all(works_outside(one) for one in working)
+    alone = bool(working) and all(requires_autocommit(one) for one in working)
     current: int | None = None if explicit or alone or not found else found[0].line
     begun: Statement | None = None
     for one in found:
@@ -123,7 +123,7 @@ def _analyzes(statement: Statement) -> bool:
     return isinstance(statement.node, nodes.VacuumStmt) and not statement.node.is_vacuumcmd
 
 
-def works_outside(statement: Statement) -> bool:
+def requires_autocommit(statement: Statement) -> bool:
     """Whether a statement cannot run inside a transaction.
 
     Source: PreventInTransactionBlock in PostgreSQL's commands.
@@ -147,7 +147,7 @@ def works_outside(statement: Statement) -> bool:
     )
 
 
-def _waivers(text: str, whole: LintedStatement, statements: Sequence[LintedStatement]) -> Iterator[Waiver]:
+def _waivers(text: str, whole: SourceStatement, statements: Sequence[SourceStatement]) -> Iterator[Waiver]:
     """Waivers stand in comments before a statement; each holds for the next statement and no further."""
     if "waive" not in text.lower():
         return

@@ -13,7 +13,7 @@ from migrations.recording.recorded_statements import RecordedStatement
 from migrations.sql.errors import SqlUnreadable
 from migrations.sql.locking import locks
 from migrations.sql.names import Name
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.source_statement import SourceStatement
 from migrations.sql.statements import Reader
 
 
@@ -55,7 +55,7 @@ def strongest(found: Iterable[Lock]) -> tuple[Lock, ...]:
 
 def _read(reader: Reader, sql: str) -> Iterator[AstNode]:
     try:
-        yield from (one.node for one in reader.read([LintedStatement(sql)]))
+        yield from (one.node for one in reader.read([SourceStatement(sql)]))
     except SqlUnreadable:
         return
 

@@ -156,7 +156,7 @@ class _Target:
         )
 
 
-def lets_few_through(relation: nodes.RangeVar, condition: AstNode | None, state: DatabaseState) -> bool:
+def is_selective(relation: nodes.RangeVar, condition: AstNode | None, state: DatabaseState) -> bool:
     """Whether a condition on one table lets a known number of its rows through."""
     alias = relation.alias.aliasname if relation.alias is not None else ""
     target = _Target(Name.of_range(relation), alias, state, frozenset(), variables=False)

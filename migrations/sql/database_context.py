@@ -133,7 +133,7 @@ class SequencePosition:
 
 
 @dataclass(frozen=True)
-class SeenStatement:
+class ObservedStatement:
     """A statement that the application runs, as pg_stat_statements keeps it."""
 
     query: str
@@ -183,7 +183,7 @@ class DatabaseContext:
     enums: Mapping[Name, tuple[str, ...]] = field(default_factory=dict[Name, tuple[str, ...]])
     domains: Mapping[Name, bool] = field(default_factory=dict[Name, bool])
     sequences: tuple[SequencePosition, ...] = ()
-    statements: tuple[SeenStatement, ...] = ()
+    statements: tuple[ObservedStatement, ...] = ()
     functions: Mapping[Name, Routine] = field(default_factory=dict[Name, Routine])
     non_volatile_functions: frozenset[str] = frozenset()
     server_version: int | None = None

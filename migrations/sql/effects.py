@@ -27,14 +27,14 @@ from migrations.sql.database_context import Column, Table, TableConstraint, Tabl
 from migrations.sql.database_state import DatabaseState
 from migrations.sql.locking import locks
 from migrations.sql.names import Name, SqlType, strings
-from migrations.sql.objects import change
+from migrations.sql.objects import apply_to_objects
 from migrations.sql.statements import Statement
 
 _RELATIONS = frozenset({int(pb.OBJECT_TABLE), int(pb.OBJECT_VIEW), int(pb.OBJECT_MATVIEW)})
 
 
 def apply(state: DatabaseState, statement: Statement) -> None:
-    """Let a statement have happened."""
+    """Change the state as a statement does."""
     node = statement.node
     if statement.transaction is not None:
         held = ((one, statement) for one in locks(node) if one.stops_writes and state.is_live(one.table))
@@ -42,7 +42,7 @@ def apply(state: DatabaseState, statement: Statement) -> None:
     if isinstance(node, nodes.AlterTableStmt):
         _alter(state, statement)
     _relations(state, node)
-    change(state.objects, node)
+    apply_to_objects(state.objects, node)
     _types_and_settings(state, statement, node)
 
 

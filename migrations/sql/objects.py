@@ -43,9 +43,9 @@ class Object:
         return f"{self.kind} {self.name}{f' on {self.table}' if self.table.name else ''}"
 
 
-def change(objects: set[Object], node: AstNode) -> None:
-    """Let a statement have happened."""
-    new = made(node)
+def apply_to_objects(objects: set[Object], node: AstNode) -> None:
+    """Change a set of objects as a statement does."""
+    new = created_object(node)
     if new is not None:
         objects.add(new)
     match node:
@@ -65,7 +65,7 @@ def change(objects: set[Object], node: AstNode) -> None:
             return
 
 
-def made(node: AstNode) -> Object | None:
+def created_object(node: AstNode) -> Object | None:
     """What a statement creates, beside tables."""
     match node:
         case nodes.CreateFunctionStmt():
@@ -86,7 +86,7 @@ def made(node: AstNode) -> Object | None:
             return None
 
 
-def owned(node: nodes.AlterOwnerStmt) -> Object | None:
+def object_of_owner_change(node: nodes.AlterOwnerStmt) -> Object | None:
     """What gets another owner; None where it is nothing that is known here."""
     given = node.object
     if node.object_type not in _KINDS:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class LintedStatement:
+class SourceStatement:
     """SQL that will be sent at once.
 
     Attributes:

@@ -9,13 +9,15 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
-from migrations.sql.bounds import is_catalogue, lets_few_through
+from migrations.sql.bounds import is_catalogue, is_selective
 from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name
 from migrations.sql.procedural import limited
 
 
-def drawn_from(query: AstNode | None, state: DatabaseState, beside: nodes.WithClause | None = None) -> frozenset[Name]:
+def source_tables(
+    query: AstNode | None, state: DatabaseState, beside: nodes.WithClause | None = None
+) -> frozenset[Name]:
     """The tables whose rows come out of a query, without a LIMIT or a condition that lets a known number through.
 
     What a condition only looks at is left out, and so are VALUES, functions and PostgreSQL's own catalogues.
@@ -28,10 +30,10 @@ def drawn_from(query: AstNode | None, state: DatabaseState, beside: nodes.WithCl
     return frozenset(name for name in _drawn(query, state, _ctes(beside)) if not is_catalogue(name))
 
 
-def looked_through(query: nodes.SelectStmt, state: DatabaseState) -> frozenset[Name]:
+def scanned_tables(query: nodes.SelectStmt, state: DatabaseState) -> frozenset[Name]:
     """The tables whose rows a query draws or looks at, those of its subqueries included."""
     inner = [one.subselect for _, one in postgast.walk_typed(query) if isinstance(one, nodes.SubLink)]
-    return frozenset(name for one in (query, *inner) for name in drawn_from(one, state))
+    return frozenset(name for one in (query, *inner) for name in source_tables(one, state))
 
 
 def _drawn(node: AstNode | None, state: DatabaseState, around: Mapping[str, AstNode | None]) -> Iterator[Name]:
@@ -66,7 +68,7 @@ def _of_query(node: nodes.SelectStmt, state: DatabaseState, around: Mapping[str,
         return
     sources: Iterable[AstNode] = node.from_clause
     alone = sources[0] if len(sources) == 1 else None
-    if isinstance(alone, nodes.RangeVar) and lets_few_through(alone, node.where_clause, state):
+    if isinstance(alone, nodes.RangeVar) and is_selective(alone, node.where_clause, state):
         return
     for one in sources:
         yield from _drawn(one, state, inside)

@@ -15,7 +15,7 @@ from migrations.sql._blocks import BodyStatement
 from migrations.sql.errors import SqlUnreadable
 from migrations.sql.names import Name
 from migrations.sql.routines import Routine, routine
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.source_statement import SourceStatement
 
 _DEEPEST = 5
 
@@ -39,7 +39,7 @@ class Statement:
 
     node: AstNode
     sql: str
-    origin: LintedStatement
+    origin: SourceStatement
     line: int
     within: str = ""
     looped: bool = False
@@ -71,11 +71,11 @@ class Reader:
     functions: dict[Name, Routine] = field(default_factory=dict[Name, Routine])
 
     @classmethod
-    def knowing(cls, functions: Mapping[Name, Routine]) -> Reader:
+    def with_functions(cls, functions: Mapping[Name, Routine]) -> Reader:
         """A reader that knows functions beforehand."""
         return cls(dict(functions))
 
-    def read(self, given: Sequence[LintedStatement]) -> tuple[Statement, ...]:
+    def read(self, given: Sequence[SourceStatement]) -> tuple[Statement, ...]:
         """Read all statements.
 
         Raises:
@@ -84,7 +84,7 @@ class Reader:
         return tuple(one for origin in given for one in self._parsed(origin.sql, origin, origin.line))
 
     def _parsed(
-        self, sql: str, origin: LintedStatement, line: int, held: BodyStatement | None = None, depth: int = 0
+        self, sql: str, origin: SourceStatement, line: int, held: BodyStatement | None = None, depth: int = 0
     ) -> Iterator[Statement]:
         try:
             parts = _split(sql)
@@ -125,12 +125,12 @@ class Reader:
             self.functions[Name.of_parts(node.funcname)] = found
 
 
-def _unknown(statement: BodyStatement, origin: LintedStatement, line: int) -> Statement:
+def _unknown(statement: BodyStatement, origin: SourceStatement, line: int) -> Statement:
     nothing = postgast.wrap(postgast.parse(""))
     return Statement(nothing, statement.sql, origin, line, statement.within, dynamic=statement.sql)
 
 
-def _refused(sql: str, origin: LintedStatement, line: int, error: postgast.PgQueryError) -> SqlUnreadable:
+def _refused(sql: str, origin: SourceStatement, line: int, error: postgast.PgQueryError) -> SqlUnreadable:
     # Source: PostgreSQL counts the position of an error in characters.
     before = sql[: max(error.cursorpos - 1, 0)]
     return SqlUnreadable(origin.file, line + before.count("\n"), error.message, " ".join(sql.split())[:200])

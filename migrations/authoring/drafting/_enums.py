@@ -5,33 +5,35 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from migrations.authoring.drafting.names import ColumnDefinition, last, literal, parent, plain, unqualified
-from migrations.authoring.drafting.units import Comparison, Rank, Unit, reverse, unit
+from migrations.authoring.drafting.schema_changes import Comparison, Rank, SchemaChange, reverse, schema_change
 from migrations.catalog.contents import Catalog, Difference
 
 _LABEL: Final = re.compile(r"'((?:[^']|'')*)'")
 
 
-def enum_units(compared: Comparison) -> Iterable[Unit]:
+def enum_changes(compared: Comparison) -> Iterable[SchemaChange]:
     """Enums: new labels are added in place; a label that goes or moves makes the type anew."""
     for found in compared.of_kind("enum"):
         subject = f"enum {found.name}"
         if found.change != "changed":
             labels = found.after or found.before
-            made = unit(
+            created = schema_change(
                 Rank.TYPE,
                 f"CREATE TYPE {found.name} AS ENUM ({labels})",
                 f"DROP TYPE {found.name}",
                 subject=subject,
             )
-            yield made if found.change == "added" else reverse(made, Rank.TAKE_TYPE, "contract")
+            yield created if found.change == "added" else reverse(created, Rank.DROP_TYPE, "contract")
             continue
         before, after = _labels(found.before), _labels(found.after)
         anew_back = _anew(compared, found.name, found.before or "", compared.before)
         if not _is_rebuilt(found):
-            yield unit(Rank.LABEL, _new_labels(found.name, before, after), anew_back, alone="label", subject=subject)
+            yield schema_change(
+                Rank.LABEL, _new_labels(found.name, before, after), anew_back, alone="label", subject=subject
+            )
         else:
             anew = _anew(compared, found.name, found.after or "", compared.after)
-            yield unit(Rank.LABEL, anew, anew_back, phase="contract", alone="label", subject=subject)
+            yield schema_change(Rank.LABEL, anew, anew_back, phase="contract", alone="label", subject=subject)
 
 
 def rebuilt_enums(compared: Comparison) -> frozenset[str]:

@@ -5,7 +5,15 @@ from collections.abc import Iterable
 
 from migrations.authoring.drafting._enums import rebuilt_enums
 from migrations.authoring.drafting.names import ColumnDefinition, last, parent, parts, plain
-from migrations.authoring.drafting.units import Comparison, Phase, Rank, Unit, columns_of, reverse, unit
+from migrations.authoring.drafting.schema_changes import (
+    Comparison,
+    Phase,
+    Rank,
+    SchemaChange,
+    columns_of,
+    reverse,
+    schema_change,
+)
 from migrations.catalog.contents import Catalog, Difference
 
 _SERIAL = {"integer": "SERIAL", "bigint": "BIGSERIAL", "smallint": "SMALLSERIAL"}
@@ -14,21 +22,21 @@ _INLINE = ("PRIMARY KEY", "UNIQUE", "CHECK", "EXCLUDE")
 _SETTINGS = ("row level security", "forced")
 
 
-def table_units(compared: Comparison) -> Iterable[Unit]:
+def table_changes(compared: Comparison) -> Iterable[SchemaChange]:
     """What it takes to make, change and drop tables; foreign keys, indexes and the rest are made on their own."""
     for found in compared.of_kind("table"):
         if found.change == "added":
-            yield _made(compared.second, found.name, found.after or "", compared)
+            yield _created(compared.second, found.name, found.after or "", compared)
         elif found.change == "removed":
-            made = _made(compared.first, found.name, found.before or "", compared)
-            yield reverse(made, Rank.TAKE_TABLE, "contract")
+            created = _created(compared.first, found.name, found.before or "", compared)
+            yield reverse(created, Rank.DROP_TABLE, "contract")
         else:
             yield from _settings(found)
         if found.change != "changed":
             yield from _row_security(found)
 
 
-def column_units(compared: Comparison) -> Iterable[Unit]:
+def column_changes(compared: Comparison) -> Iterable[SchemaChange]:
     """What it takes to add, change and drop columns of tables that stay."""
     rebuilt = rebuilt_enums(compared)
     for found in compared.of_kind("column"):
@@ -63,7 +71,7 @@ def is_inline(constraint: str) -> bool:
     return constraint.startswith(_INLINE) and not constraint.endswith(" NOT VALID")
 
 
-def _made(catalog: Catalog, table: str, definition: str, compared: Comparison) -> Unit:
+def _created(catalog: Catalog, table: str, definition: str, compared: Comparison) -> SchemaChange:
     columns = columns_of(catalog, table)
     order = {name: place for place, name in enumerate(compared.column_order.get(plain(last(table)), ()))}
     lines = [
@@ -83,28 +91,28 @@ def _made(catalog: Catalog, table: str, definition: str, compared: Comparison) -
     tail = f" PARTITION BY {partition[1]}" if partition else ""
     tail += f" WITH ({options[1]})" if options else ""
     up = f"CREATE {kind} {table} (\n{body}\n){tail}"
-    return unit(Rank.TABLE, up, f"DROP TABLE {table}", subject=f"table {table}")
+    return schema_change(Rank.TABLE, up, f"DROP TABLE {table}", subject=f"table {table}")
 
 
-def _row_security(found: Difference) -> Iterable[Unit]:
+def _row_security(found: Difference) -> Iterable[SchemaChange]:
     """Row-level security of a table that is made or dropped goes with it."""
     definition = found.after or found.before or ""
     wanted = [word for word in _SETTINGS if word in definition]
     if wanted:
         statements = tuple(_set_row_security(found.name, word, on=True) for word in wanted)
         up, down = (statements, ()) if found.change == "added" else ((), statements)
-        rank = Rank.TABLE_SETTING if found.change == "added" else Rank.TAKE_TRIGGER
+        rank = Rank.TABLE_SETTING if found.change == "added" else Rank.DROP_TRIGGER
         phase: Phase = "expand" if found.change == "added" else "contract"
-        yield unit(rank, up, down, phase=phase, subject=f"row-level security of {found.name}")
+        yield schema_change(rank, up, down, phase=phase, subject=f"row-level security of {found.name}")
 
 
-def _settings(found: Difference) -> Iterable[Unit]:
+def _settings(found: Difference) -> Iterable[SchemaChange]:
     before, after = found.before or "", found.after or ""
     for word in _SETTINGS:
         if (word in before) != (word in after):
             on, off = (_set_row_security(found.name, word, on=state) for state in (True, False))
             tightens = word in after
-            yield unit(
+            yield schema_change(
                 Rank.TABLE_SETTING,
                 on if tightens else off,
                 off if tightens else on,
@@ -113,7 +121,7 @@ def _settings(found: Difference) -> Iterable[Unit]:
             )
     was, wanted = (dict(_options(text)) for text in (before, after))
     if was != wanted:
-        yield unit(
+        yield schema_change(
             Rank.TABLE_SETTING,
             _set_options(found.name, was, wanted),
             _set_options(found.name, wanted, was),
@@ -122,7 +130,7 @@ def _settings(found: Difference) -> Iterable[Unit]:
     if before.startswith("unlogged") != after.startswith("unlogged"):
         logged, unlogged = (f"ALTER TABLE {found.name} SET {word}" for word in ("LOGGED", "UNLOGGED"))
         to, back = (logged, unlogged) if before.startswith("unlogged") else (unlogged, logged)
-        yield unit(Rank.TABLE_SETTING, to, back, subject=f"table {found.name}")
+        yield schema_change(Rank.TABLE_SETTING, to, back, subject=f"table {found.name}")
 
 
 def _options(definition: str) -> Iterable[tuple[str, str]]:
@@ -147,14 +155,14 @@ def _set_row_security(table: str, word: str, *, on: bool) -> str:
     return f"ALTER TABLE {table} {'ENABLE' if on else 'DISABLE'} ROW LEVEL SECURITY"
 
 
-def _added(table: str, column: str, text: str) -> Iterable[Unit]:
+def _added(table: str, column: str, text: str) -> Iterable[SchemaChange]:
     """Add a column; one that must be given is required only when the application that gives it runs."""
     definition = ColumnDefinition(text)
     filled = definition.default or definition.identity or definition.generated
     required = definition.not_null and not filled
     wanted = text.replace(" NOT NULL", "", 1) if required else text
     head, subject = f"ALTER TABLE {table}", f"column {table}.{column}"
-    yield unit(
+    yield schema_change(
         Rank.COLUMN,
         f"{head} ADD COLUMN {column} {_column_sql(f'{table}.{column}', wanted)}",
         f"{head} DROP COLUMN {column}",
@@ -163,17 +171,17 @@ def _added(table: str, column: str, text: str) -> Iterable[Unit]:
     if required:
         alter = f"{head} ALTER COLUMN {column}"
         require, allow = f"{alter} SET NOT NULL", f"{alter} DROP NOT NULL"
-        yield unit(Rank.COLUMN, require, allow, phase="contract", subject=subject)
+        yield schema_change(Rank.COLUMN, require, allow, phase="contract", subject=subject)
 
 
-def _removed(table: str, column: str, text: str) -> Iterable[Unit]:
+def _removed(table: str, column: str, text: str) -> Iterable[SchemaChange]:
     """Drop a column; one that must be given is no longer required when the application that leaves it out runs."""
     for added in _added(table, column, text):
         required = added.phase == "contract"
-        yield reverse(added, Rank.COLUMN if required else Rank.TAKE_COLUMN, "expand" if required else "contract")
+        yield reverse(added, Rank.COLUMN if required else Rank.DROP_COLUMN, "expand" if required else "contract")
 
 
-def _altered(name: str, before: ColumnDefinition, after: ColumnDefinition) -> Iterable[Unit]:
+def _altered(name: str, before: ColumnDefinition, after: ColumnDefinition) -> Iterable[SchemaChange]:
     table, column = parent(name), last(name)
     head = f"ALTER TABLE {table} ALTER COLUMN {column}"
     subject = f"column {name}"
@@ -181,10 +189,10 @@ def _altered(name: str, before: ColumnDefinition, after: ColumnDefinition) -> It
         # No ALTER makes a column generated, or generated otherwise: it is another column of the same name.
         old, new = (f"ALTER TABLE {table} ADD COLUMN {column} {one.sql}" for one in (before, after))
         drop = f"ALTER TABLE {table} DROP COLUMN {column}"
-        yield unit(Rank.COLUMN, (drop, new), (drop, old), phase="contract", subject=subject)
+        yield schema_change(Rank.COLUMN, (drop, new), (drop, old), phase="contract", subject=subject)
         return
     if before.type != after.type:
-        yield unit(
+        yield schema_change(
             Rank.COLUMN,
             _retyped(head, column, before, after),
             _retyped(head, column, after, before),
@@ -192,7 +200,7 @@ def _altered(name: str, before: ColumnDefinition, after: ColumnDefinition) -> It
             subject=subject,
         )
     elif before.default != after.default:
-        yield unit(
+        yield schema_change(
             Rank.COLUMN,
             _default(head, after),
             _default(head, before),
@@ -201,11 +209,11 @@ def _altered(name: str, before: ColumnDefinition, after: ColumnDefinition) -> It
         )
     if before.identity != after.identity:
         to, back = _identity(head, before, after), _identity(head, after, before)
-        yield unit(Rank.COLUMN, to, back, phase="expand" if after.identity else "contract", subject=subject)
+        yield schema_change(Rank.COLUMN, to, back, phase="expand" if after.identity else "contract", subject=subject)
     if before.not_null != after.not_null:
         require, allow = f"{head} SET NOT NULL", f"{head} DROP NOT NULL"
         to, back = (require, allow) if after.not_null else (allow, require)
-        yield unit(Rank.COLUMN, to, back, phase="contract" if after.not_null else "expand", subject=subject)
+        yield schema_change(Rank.COLUMN, to, back, phase="contract" if after.not_null else "expand", subject=subject)
 
 
 def _retyped(head: str, column: str, before: ColumnDefinition, after: ColumnDefinition) -> tuple[str, ...]:

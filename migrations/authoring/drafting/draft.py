@@ -13,9 +13,9 @@ from migrations.apply.migrate import downgrade, upgrade
 from migrations.authoring.consistency.naming import ACTIONS, STAMP, is_stamp
 from migrations.authoring.drafting.files import revision_text
 from migrations.authoring.drafting.names import parent
-from migrations.authoring.drafting.parts import Part, parts_of
+from migrations.authoring.drafting.revision_contents import RevisionContent, contents_of
+from migrations.authoring.drafting.schema_changes import Comparison, columns_of
 from migrations.authoring.drafting.source_text import Key, sources
-from migrations.authoring.drafting.units import Comparison, columns_of
 from migrations.authoring.errors import DraftUnproven
 from migrations.authoring.modelled import build_models
 from migrations.catalog.contents import Catalog, difference, read_catalog
@@ -38,13 +38,13 @@ class DraftedRevision:
         id: its name in the history.
         file: the name of its file.
         text: the file.
-        part: what it does.
+        content: what it does.
     """
 
     id: str
     file: str
     text: str
-    part: Part
+    content: RevisionContent
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ def draft_revisions(
         compared = Comparison(before, after, order, owner, written_after=sources(statements))
         if any(one.before is not None and one.kind in _WRITTEN for one in compared.differences):
             compared = replace(compared, written_before=_written(dsn, history))
-        parts = parts_of(compared)
-        if not parts:
+        contents = contents_of(compared)
+        if not contents:
             left = [str(one) for one in compared.differences]
             if left:
                 raise DraftUnproven("are empty, though something differs", left)
             return Draft(())
-        drafted = _named(parts, history, message, action)
+        drafted = _named(contents, history, message, action)
         _prove(database, history, drafted, before, after, head)
     return Draft(drafted, tuple(_renames(compared)))
 
@@ -108,7 +108,7 @@ def empty_revision(history: History, *, message: str, action: str | None = None)
     """
     if history.revisions:
         history.resolve("head")
-    return Draft(_named((Part("expand", (), ()),), history, message, action))
+    return Draft(_named((RevisionContent("expand", (), ()),), history, message, action))
 
 
 def write(draft: Draft, folder: Path) -> tuple[Path, ...]:
@@ -143,27 +143,29 @@ def slug(message: str, action: str) -> str:
     return "_".join([action, *(words or ["schema"])])[:LONGEST_SLUG].rstrip("_")
 
 
-def _named(parts: Sequence[Part], history: History, message: str, action: str | None) -> tuple[DraftedRevision, ...]:
+def _named(
+    contents: Sequence[RevisionContent], history: History, message: str, action: str | None
+) -> tuple[DraftedRevision, ...]:
     first = (re.findall(r"[a-z0-9]+", message.lower()) or [""])[0]
     below = history.heads
     drafted: list[DraftedRevision] = []
-    for revision, part in zip(next_ids(history, len(parts)), parts, strict=True):
-        chosen = action or (first if first in ACTIONS else _fitting(part))
-        label = part.label if len(parts) > 1 else ""
+    for revision, content in zip(next_ids(history, len(contents)), contents, strict=True):
+        chosen = action or (first if first in ACTIONS else _fitting(content))
+        label = content.label if len(contents) > 1 else ""
         said = f"{message.strip().rstrip('.')} ({label.replace('_', ' ')})" if label else message
         name = slug(message, chosen) + (f"_{'_'.join(re.findall('[a-z0-9]+', label))}" if label else "")
-        text = revision_text(part, revision=revision, below=below, message=said)
-        drafted.append(DraftedRevision(revision, f"{revision}_{name}.py", text, part))
+        text = revision_text(content, revision=revision, below=below, message=said)
+        drafted.append(DraftedRevision(revision, f"{revision}_{name}.py", text, content))
         below = (revision,)
     return tuple(drafted)
 
 
-def _fitting(part: Part) -> str:
-    if any(statement.startswith("CREATE TABLE") for statement in part.up):
+def _fitting(content: RevisionContent) -> str:
+    if any(statement.startswith("CREATE TABLE") for statement in content.up):
         return "create"
-    if part.concurrently:
+    if content.concurrently:
         return "optimize"
-    return "add" if part.phase == "expand" else "remove"
+    return "add" if content.phase == "expand" else "remove"
 
 
 def _prove(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from migrations.authoring.drafting.parts import Part
+from migrations.authoring.drafting.revision_contents import RevisionContent
 
 WIDTH: Final = 120
 _INDENT: Final = " " * 4
@@ -35,18 +35,18 @@ def downgrade() -> None:
 '''
 
 
-def revision_text(part: Part, *, revision: str, below: Sequence[str], message: str) -> str:
+def revision_text(content: RevisionContent, *, revision: str, below: Sequence[str], message: str) -> str:
     """The text of a revision's file.
 
     Args:
-        part: what it does.
+        content: what it does.
         revision: its id.
         below: the revisions that it follows; several where it merges them.
         message: what it does, in a line.
     """
     writer = _Writer()
-    up = writer.body(part.up, concurrently=part.concurrently)
-    down = writer.body(part.down, concurrently=part.concurrently)
+    up = writer.body(content.up, concurrently=content.concurrently)
+    down = writer.body(content.down, concurrently=content.concurrently)
     constants = "".join(f"\n{name} = {text}\n" for text, name in writer.constants.items())
     names = ", ".join(f'"{one}"' for one in below)
     return _FILE.format(
@@ -54,7 +54,7 @@ def revision_text(part: Part, *, revision: str, below: Sequence[str], message: s
         revision=revision,
         below=f"({names})" if len(below) > 1 else names or "None",
         below_text=f" {', '.join(below)}" if below else "",
-        phase=part.phase,
+        phase=content.phase,
         constants=constants,
         up=up,
         down=down,

@@ -9,7 +9,7 @@ from migrations.lint.hazard import Hazard, Subject
 from migrations.sql.bounds import is_bounded, is_catalogue
 from migrations.sql.database_state import DatabaseState
 from migrations.sql.names import Name
-from migrations.sql.sources import drawn_from
+from migrations.sql.sources import source_tables
 from migrations.sql.statements import Statement
 
 
@@ -36,7 +36,7 @@ def _merges_many(node: nodes.MergeStmt, state: DatabaseState) -> bool:
     """Whether a MERGE goes by all rows of a table, its own one included."""
     clauses = [one for one in node.merge_when_clauses if isinstance(one, nodes.MergeWhenClause)]
     by_source = any(one.match_kind == pb.MERGE_WHEN_NOT_MATCHED_BY_SOURCE for one in clauses)
-    return by_source or bool(drawn_from(node.source_relation, state, node.with_clause))
+    return by_source or bool(source_tables(node.source_relation, state, node.with_clause))
 
 
 def _delete(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
@@ -47,7 +47,7 @@ def _delete(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
 def _insert(statement: Statement, state: DatabaseState) -> Iterator[Subject]:
     node = statement.node
     if isinstance(node, nodes.InsertStmt) and not statement.batched:
-        for table in sorted(drawn_from(node.select_stmt, state, node.with_clause)):
+        for table in sorted(source_tables(node.select_stmt, state, node.with_clause)):
             yield Subject(table, name=str(Name.of_range(node.relation)))
 
 

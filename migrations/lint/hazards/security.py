@@ -13,7 +13,7 @@ from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import dropped
 from migrations.sql.locking import option
 from migrations.sql.names import Name, constant, strings
-from migrations.sql.objects import made, owned
+from migrations.sql.objects import created_object, object_of_owner_change
 from migrations.sql.statements import Statement
 
 _ROLE_POWERS = frozenset({"superuser", "bypassrls", "createrole", "createdb", "isreplication"})
@@ -52,7 +52,7 @@ def _given(node: nodes.GrantStmt) -> Iterator[Subject]:
 def _owners(node: nodes.AlterTableStmt | nodes.AlterOwnerStmt, state: DatabaseState) -> Iterator[Subject]:
     """See an owner that changes. Source: an owner may do everything, and row-level security holds for it if FORCED."""
     if isinstance(node, nodes.AlterOwnerStmt):
-        if owned(node) not in {made(one.node) for one in state.step_statements} - {None}:
+        if object_of_owner_change(node) not in {created_object(one.node) for one in state.step_statements} - {None}:
             yield Subject(name="Ownership", detail=_role(node.newowner))
         return
     for one in node.cmds:

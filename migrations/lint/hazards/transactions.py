@@ -8,14 +8,14 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from migrations.lint.hazard import Hazard, Subject
-from migrations.lint.sql_files import works_outside
+from migrations.lint.sql_files import requires_autocommit
 from migrations.sql.alterations import added_constraints, commands
 from migrations.sql.bounds import is_bounded, is_catalogue, read_tables
 from migrations.sql.database_state import DatabaseState
 from migrations.sql.effects import dropped
 from migrations.sql.locking import is_concurrent, locks
 from migrations.sql.names import Name, strings
-from migrations.sql.sources import drawn_from, looked_through
+from migrations.sql.sources import scanned_tables, source_tables
 from migrations.sql.statements import Statement
 
 
@@ -51,11 +51,11 @@ def _works_through(statement: Statement, state: DatabaseState) -> str:
                 else read_tables(node)
             )
         case nodes.InsertStmt():
-            tables = drawn_from(node.select_stmt, state, node.with_clause)
+            tables = source_tables(node.select_stmt, state, node.with_clause)
         case nodes.SelectStmt():
             if _sleeps(node):
                 return "pg_sleep"
-            tables = looked_through(node, state)
+            tables = scanned_tables(node, state)
         case nodes.MergeStmt() | nodes.CreateTableAsStmt() | nodes.CopyStmt():
             tables = read_tables(node)
         case nodes.IndexStmt() | nodes.RefreshMatViewStmt() | nodes.ClusterStmt():
@@ -95,7 +95,7 @@ def _just_added(table: Name, constraint: str, statement: Statement, state: Datab
 
 def _concurrently(statement: Statement, _state: DatabaseState) -> Iterator[Subject]:
     """See what refuses to run in a transaction. Source: PreventInTransactionBlock."""
-    if statement.transaction is not None and works_outside(statement):
+    if statement.transaction is not None and requires_autocommit(statement):
         yield Subject(name=statement.on_one_line.split("(")[0].strip()[:80])
 
 

@@ -34,9 +34,9 @@ from deployments.local.postgres.cluster import Cluster
 from migrations.authoring.consistency.naming import check_names
 from migrations.authoring.drafting.draft import Draft, draft_revisions, write
 from migrations.authoring.drafting.files import revision_text
-from migrations.authoring.drafting.parts import Part, parts_of
+from migrations.authoring.drafting.revision_contents import RevisionContent, contents_of
+from migrations.authoring.drafting.schema_changes import Comparison
 from migrations.authoring.drafting.source_text import sources
-from migrations.authoring.drafting.units import Comparison
 from migrations.authoring.errors import DraftUnproven
 from migrations.authoring.modelled import build_models
 from migrations.catalog.contents import Catalog, CatalogObject
@@ -86,7 +86,7 @@ def server_dsn(server: Cluster) -> str:
     return server.superuser_dsn()
 
 
-def shapes(drafted: Iterable[Part]) -> list[tuple[str, ...]]:
+def shapes(drafted: Iterable[RevisionContent]) -> list[tuple[str, ...]]:
     """Of each revision its phase and its statements' beginnings."""
     return [(one.phase, *(" ".join(statement.split()[:4]) for statement in one.up)) for one in drafted]
 
@@ -336,17 +336,17 @@ def test_a_difference_is_drafted_with_its_phase_in_a_safe_form(server_dsn: str, 
     first, second, expected = CASES[case]
     if case in PROVEN:
         draft = draft_revisions(server_dsn, standing(tmp_path, server_dsn, first()), second(), message="second models")
-        assert shapes(one.part for one in draft.revisions) == expected
+        assert shapes(one.content for one in draft.revisions) == expected
         return
     before, after = (build_models(server_dsn, each())[0] for each in (first, second))
-    assert shapes(parts_of(Comparison(before, after, owner="cloud_admin"))) == expected
+    assert shapes(contents_of(Comparison(before, after, owner="cloud_admin"))) == expected
 
 
 def standing(folder: Path, dsn: str, metadata: MetaData) -> History:
     """A history that builds these models, whatever it is written of."""
     built, statements = build_models(dsn, metadata)
-    (part,) = parts_of(Comparison(EMPTY, built, owner="cloud_admin", written_after=sources(statements)))
-    text = revision_text(part, revision="20250101_0900", below=(), message="init models")
+    (content,) = contents_of(Comparison(EMPTY, built, owner="cloud_admin", written_after=sources(statements)))
+    text = revision_text(content, revision="20250101_0900", below=(), message="init models")
     (folder / "20250101_0900_init_models.py").write_text(text)
     return History.load(folder)
 
@@ -371,7 +371,7 @@ def test_everything_comes_and_goes_and_nothing_is_left_to_draft(server_dsn: str,
     history = History.load(tmp_path)
     assert draft_revisions(server_dsn, history, everything(), message="again") == Draft(())
     back = draft_revisions(server_dsn, history, models(), message="nothing")
-    assert {one.part.phase for one in back.revisions} == {"expand", "contract"}
+    assert {one.content.phase for one in back.revisions} == {"expand", "contract"}
     write(back, tmp_path)
     assert [one.id for one in History.load(tmp_path).revisions] == sorted(
         one.id for one in History.load(tmp_path).revisions
@@ -385,10 +385,10 @@ def test_everything_comes_and_goes_and_nothing_is_left_to_draft(server_dsn: str,
 
 def test_our_own_models_are_drafted_from_nothing_in_the_order_of_their_columns(server_dsn: str, tmp_path: Path) -> None:
     (one,) = draft_revisions(server_dsn, History.load(tmp_path), Base.metadata, message="init everything").revisions
-    assert one.part.phase == "expand"
+    assert one.content.phase == "expand"
     assert re.fullmatch(r"\d{8}_\d{4}_init_everything\.py", one.file)
     ast.parse(one.text)
-    users = next(statement for statement in one.part.up if statement.startswith("CREATE TABLE users"))
+    users = next(statement for statement in one.content.up if statement.startswith("CREATE TABLE users"))
     names = re.findall(r'^  "?(\w+)"? ', users, re.MULTILINE)
     assert names[: len(Base.metadata.tables["users"].columns)] == [
         c.name for c in Base.metadata.tables["users"].columns

@@ -12,7 +12,7 @@ from migrations.lint.judging import lint
 from migrations.lint.live import read_context
 from migrations.sql.database_context import Thresholds
 from migrations.sql.names import Name
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.source_statement import SourceStatement
 
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('glad', 'sad');
@@ -47,7 +47,7 @@ def found(database: ProvisionedDatabase, sql: str, limits: Thresholds | None = N
 def judged(database: ProvisionedDatabase, sql: str, limits: Thresholds | None = None) -> tuple[Finding, ...]:
     context = read_context(database.owner_dsn, limits)
     return lint(
-        [LintedStatement("SET lock_timeout = '2s'", transaction=1), LintedStatement(sql, transaction=1)], context
+        [SourceStatement("SET lock_timeout = '2s'", transaction=1), SourceStatement(sql, transaction=1)], context
     )
 
 
@@ -98,10 +98,10 @@ def test_an_index_that_is_invalid_is_seen_behind_if_not_exists(
     with pytest.raises(psycopg.errors.UniqueViolation):
         live.execute("CREATE UNIQUE INDEX CONCURRENTLY large_seen_idx ON large (seen)")
     again = "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS large_seen_idx ON large (seen)"
-    alone = lint([LintedStatement(again)], read_context(database.owner_dsn, Thresholds(key_used=1.0)))
+    alone = lint([SourceStatement(again)], read_context(database.owner_dsn, Thresholds(key_used=1.0)))
     assert [one.hazard for one in alone] == ["invalid-index-hidden"]
     live.execute("DROP INDEX large_seen_idx")
-    assert lint([LintedStatement(again)], read_context(database.owner_dsn, Thresholds(key_used=1.0))) == ()
+    assert lint([SourceStatement(again)], read_context(database.owner_dsn, Thresholds(key_used=1.0))) == ()
 
 
 @pytest.mark.usefixtures("live")
@@ -134,8 +134,8 @@ def test_what_the_application_runs_is_known_from_pg_stat_statements(
     live.execute(f"GRANT SELECT ON small TO {database.app}".encode())
     with psycopg.connect(database.app_dsn) as application:
         application.execute("SELECT note FROM small WHERE id = 1")
-    drop = LintedStatement("ALTER TABLE small DROP COLUMN note", phase="contract")
+    drop = SourceStatement("ALTER TABLE small DROP COLUMN note", phase="contract")
     context = replace(read_context(database.owner_dsn), lock_timeout_set=True)
     assert [one.hazard for one in lint([drop], context)] == ["column-dropped"]
-    unused = LintedStatement("ALTER TABLE large DROP COLUMN seen", phase="contract")
+    unused = SourceStatement("ALTER TABLE large DROP COLUMN seen", phase="contract")
     assert "column-dropped" not in {one.hazard for one in lint([unused], context)}

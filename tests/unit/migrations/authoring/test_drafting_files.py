@@ -4,9 +4,9 @@ import pytest
 
 from migrations.authoring.drafting.files import revision_text
 from migrations.authoring.drafting.names import unqualified
-from migrations.authoring.drafting.parts import Part, parts_of
+from migrations.authoring.drafting.revision_contents import RevisionContent, contents_of
+from migrations.authoring.drafting.schema_changes import Comparison
 from migrations.authoring.drafting.source_text import sources
-from migrations.authoring.drafting.units import Comparison
 from migrations.catalog.contents import Catalog, CatalogObject
 
 LONG = " AND ".join(f"\"column{number}\" = 'it''s {number}'" for number in range(20))
@@ -33,7 +33,7 @@ class Operations:
 
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_a_statement_comes_back_word_for_word(statement: str) -> None:
-    text = revision_text(Part("expand", (statement,), ()), revision="20250101_0900", below=(), message="x")
+    text = revision_text(RevisionContent("expand", (statement,), ()), revision="20250101_0900", below=(), message="x")
     # A comment in a test of ours may be as long as it is; what we break has to fit.
     assert max(len(line) for line in text.splitlines()) <= 120
     operations = Operations()
@@ -93,6 +93,6 @@ def test_an_index_goes_with_its_table_however_it_was_quoted() -> None:
         ]
     )
     written = sources(['CREATE INDEX "t_idx" ON "t" (a)'])
-    (part,) = parts_of(Comparison(before, Catalog(()), written_before=written))
-    assert part.up == ("DROP TABLE t",)
-    assert part.down == ("CREATE TABLE t (\n  a text\n)", 'CREATE INDEX "t_idx" ON "t" (a)')
+    (content,) = contents_of(Comparison(before, Catalog(()), written_before=written))
+    assert content.up == ("DROP TABLE t",)
+    assert content.down == ("CREATE TABLE t (\n  a text\n)", 'CREATE INDEX "t_idx" ON "t" (a)')

@@ -6,7 +6,14 @@ import pytest
 
 from migrations.lint.judging import lint
 from migrations.lint.sql_files import parse_sql
-from migrations.sql.database_context import Column, DatabaseContext, SeenStatement, Table, TableConstraint, TableIndex
+from migrations.sql.database_context import (
+    Column,
+    DatabaseContext,
+    ObservedStatement,
+    Table,
+    TableConstraint,
+    TableIndex,
+)
 from migrations.sql.names import Name, SqlType
 
 ORDERS = Table(
@@ -73,7 +80,7 @@ def test_a_small_table_is_still_broken_by_a_rename() -> None:
 )
 def test_a_contract_that_drops_what_the_application_still_names_is_a_hazard(query: str, expected: list[str]) -> None:
     drop = "-- phase: contract\nALTER TABLE orders DROP COLUMN note"
-    assert hazards(drop, statements=(SeenStatement(query, 5),)) == expected
+    assert hazards(drop, statements=(ObservedStatement(query, 5),)) == expected
 
 
 def test_a_contract_of_which_nothing_is_known_may_drop() -> None:

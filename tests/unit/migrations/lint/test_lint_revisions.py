@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from migrations.lint.documentation import said
+from migrations.lint.documentation import bad_example_output
 from migrations.lint.errors import RevisionUnreadable
 from migrations.lint.findings import Finding
 from migrations.lint.hazard_registry import HAZARDS
@@ -293,7 +293,7 @@ def test_the_examples_of_hazards_of_revision_files(tmp_path: Path, kind: str) ->
         folder.mkdir(parents=True)
         (folder / "20260101_0900_example.py").write_text(hazard.bad if kind == "bad" else hazard.good)
         found = {one.hazard: one.message for one in judge(folder.parent).findings}
-        assert found == ({hazard.id: said(hazard)} if kind == "bad" else {})
+        assert found == ({hazard.id: bad_example_output(hazard)} if kind == "bad" else {})
 
 
 WAYS_BACK = [

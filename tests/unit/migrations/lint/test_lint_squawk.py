@@ -11,7 +11,7 @@ from migrations.lint.hazard import Hazard
 from migrations.lint.hazard_registry import HAZARDS
 from migrations.lint.judging import lint
 from migrations.lint.sql_files import parse_sql
-from migrations.sql.source_statement import LintedStatement
+from migrations.sql.source_statement import SourceStatement
 from migrations.sql.statements import Reader
 
 RULES = sorted({rule for hazard in HAZARDS.values() for rule in hazard.squawk})
@@ -51,7 +51,7 @@ def test_a_hazard_without_a_rule_of_ours_is_seen_by_squawk() -> None:
 
 def test_findings_are_told_of_the_statement_that_has_them_whatever_stands_between() -> None:
     sql = "SELECT 1 -- ;\n;\n\nCREATE TABLE a (\n  b char(3)\n);\n/* ; */ SELECT ';\n;';DROP DATABASE x;DROP DATABASE y"
-    read = Reader().read([LintedStatement(sql)])
+    read = Reader().read([SourceStatement(sql)])
     found = squawk.ask(read, ["ban-char-field", "ban-drop-database"])
     assert {read[number].sql.split()[0]: rules for number, rules in found.items()} == {
         "CREATE": {"ban-char-field"},
@@ -66,4 +66,4 @@ def test_a_squawk_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(squawk, "binary", absent)
     with pytest.raises(SquawkUnavailable, match="install"):
-        squawk.ask(Reader().read([LintedStatement("SELECT 1")]), ["ban-char-field"])
+        squawk.ask(Reader().read([SourceStatement("SELECT 1")]), ["ban-char-field"])

@@ -1,4 +1,4 @@
-"""The smallest changes that a revision is written of: each with its way back, its phase and its place in the order."""
+"""The smallest changes that a revision is written of: each with its downgrade, its phase and its place in the order."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,15 +14,15 @@ Phase = Literal["expand", "contract"]
 
 
 class Rank(IntEnum):
-    """When a change comes: what others lean on comes before them, and goes after them."""
+    """The order of changes: an object is created before those that depend on it, and dropped after them."""
 
     LABEL = 0
-    TAKE_VIEW = 10
-    TAKE_POLICY = 11
-    TAKE_TRIGGER = 12
-    TAKE_FOREIGN_KEY = 13
-    TAKE_CONSTRAINT = 14
-    TAKE_INDEX = 15
+    DROP_VIEW = 10
+    DROP_POLICY = 11
+    DROP_TRIGGER = 12
+    DROP_FOREIGN_KEY = 13
+    DROP_CONSTRAINT = 14
+    DROP_INDEX = 15
     SCHEMA = 20
     TYPE = 21
     SEQUENCE = 22
@@ -40,22 +40,22 @@ class Rank(IntEnum):
     COMMENT = 50
     GRANT = 51
     VALIDATE = 55
-    TAKE_COLUMN = 60
-    TAKE_TABLE = 61
-    TAKE_FUNCTION = 62
-    TAKE_SEQUENCE = 63
-    TAKE_TYPE = 64
-    TAKE_SCHEMA = 65
+    DROP_COLUMN = 60
+    DROP_TABLE = 61
+    DROP_FUNCTION = 62
+    DROP_SEQUENCE = 63
+    DROP_TYPE = 64
+    DROP_SCHEMA = 65
 
 
 @dataclass(frozen=True)
-class Unit:
+class SchemaChange:
     """One change of the schema.
 
     Attributes:
         rank: when it comes.
         up: the statements that make it.
-        down: the statements that take it back, in the order in which they run.
+        down: the statements of its downgrade, in the order in which they run.
         phase: whether the application that runs now goes on working.
         alone: whether it needs a revision of its own: `concurrently` outside a transaction, `validate` after the
             revision that it validates, `label` before one that uses it.
@@ -70,7 +70,7 @@ class Unit:
     subject: str = ""
 
 
-def unit(
+def schema_change(
     rank: Rank,
     up: str | Sequence[str],
     down: str | Sequence[str],
@@ -78,14 +78,14 @@ def unit(
     phase: Phase = "expand",
     alone: Literal["", "concurrently", "validate", "label"] = "",
     subject: str = "",
-) -> Unit:
+) -> SchemaChange:
     """A change of one statement, or of several, each way."""
-    return Unit(rank, _several(up), _several(down), phase, alone, subject)
+    return SchemaChange(rank, _several(up), _several(down), phase, alone, subject)
 
 
-def reverse(of: Unit, rank: Rank, phase: Phase = "expand") -> Unit:
+def reverse(of: SchemaChange, rank: Rank, phase: Phase = "expand") -> SchemaChange:
     """The change that takes another one back."""
-    return Unit(rank, of.down, of.up, phase, "" if of.alone == "validate" else of.alone, of.subject)
+    return SchemaChange(rank, of.down, of.up, phase, "" if of.alone == "validate" else of.alone, of.subject)
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,9 @@ class Comparison:
         return table in self.removed_tables
 
 
-def paired(taken: Unit | None, made: Unit | None) -> Iterable[Unit]:
-    """An object that changes is taken and made again in one phase, so that it is missing for no longer than needed."""
-    both = [one for one in (taken, made) if one is not None]
+def replaced(dropped: SchemaChange | None, created: SchemaChange | None) -> Iterable[SchemaChange]:
+    """Drop an object and create it again in one phase, so that it is missing for no longer than needed."""
+    both = [one for one in (dropped, created) if one is not None]
     contracts = any(one.phase == "contract" for one in both)
     return (replace(one, phase="contract" if contracts else one.phase) for one in both)
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from migrations.authoring.drafting.names import last, literal, parent, parts
-from migrations.authoring.drafting.units import Comparison, Rank, Unit, unit
+from migrations.authoring.drafting.schema_changes import Comparison, Rank, SchemaChange, schema_change
 from migrations.catalog.contents import Catalog, Difference
 
 
-def comment_units(compared: Comparison) -> Iterable[Unit]:
+def comment_changes(compared: Comparison) -> Iterable[SchemaChange]:
     """Comments; one on an object that comes or goes needs no statement the one way."""
     for found in compared.of_kind("comment"):
         target = _comment_target(found.name, compared.after if found.after is not None else compared.before)
@@ -17,8 +17,8 @@ def comment_units(compared: Comparison) -> Iterable[Unit]:
         )
         goes = _is_only_in(compared.before, compared.after, found)
         comes = _is_only_in(compared.after, compared.before, found)
-        rank = Rank.TAKE_VIEW if goes else Rank.COMMENT
-        yield unit(
+        rank = Rank.DROP_VIEW if goes else Rank.COMMENT
+        yield schema_change(
             rank,
             () if goes else to,
             () if comes else back,
@@ -27,7 +27,7 @@ def comment_units(compared: Comparison) -> Iterable[Unit]:
         )
 
 
-def grant_units(compared: Comparison) -> Iterable[Unit]:
+def grant_changes(compared: Comparison) -> Iterable[SchemaChange]:
     """Grants; what an owner and everybody have by themselves needs no statement."""
     for found in compared.of_kind("grant"):
         target, grantee = found.name.rsplit(" to ", 1)
@@ -37,20 +37,20 @@ def grant_units(compared: Comparison) -> Iterable[Unit]:
             continue
         before, after = _privileges(found.before), _privileges(found.after)
         given = _statements("GRANT", target, grantee, after - before, compared.after)
-        taken = _statements("REVOKE", target, grantee, before - after, compared.before)
+        dropped = _statements("REVOKE", target, grantee, before - after, compared.before)
         given_back = _statements("GRANT", target, grantee, before - after, compared.before)
         taken_back = _statements("REVOKE", target, grantee, after - before, compared.after)
-        yield unit(
-            Rank.TAKE_VIEW if goes else Rank.GRANT,
-            () if goes else (*taken, *given),
+        yield schema_change(
+            Rank.DROP_VIEW if goes else Rank.GRANT,
+            () if goes else (*dropped, *given),
             () if comes else (*taken_back, *given_back),
-            phase="contract" if taken or goes else "expand",
+            phase="contract" if dropped or goes else "expand",
             subject=f"grant {found.name}",
         )
     yield from _not_for_everybody(compared)
 
 
-def _not_for_everybody(compared: Comparison) -> Iterable[Unit]:
+def _not_for_everybody(compared: Comparison) -> Iterable[SchemaChange]:
     """A new function that not everybody may execute, which PostgreSQL would allow by itself."""
     for found in compared.of_kind("function"):
         catalog = compared.after if found.change == "added" else compared.before
@@ -58,8 +58,8 @@ def _not_for_everybody(compared: Comparison) -> Iterable[Unit]:
             continue
         revoke = f"REVOKE ALL ON FUNCTION {found.name} FROM PUBLIC"
         comes = found.change == "added"
-        yield unit(
-            Rank.GRANT if comes else Rank.TAKE_VIEW,
+        yield schema_change(
+            Rank.GRANT if comes else Rank.DROP_VIEW,
             revoke if comes else (),
             () if comes else revoke,
             phase="expand" if comes else "contract",
