@@ -6,7 +6,7 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from tasks import notification, output
+from tasks import broken_pipes, notification
 from tasks.errors import TaskError
 from tasks.step import without_secrets
 from tasks.steps.drift import ENVIRONMENTS, DriftReport, check_environment
@@ -29,7 +29,7 @@ def drift_check(
     Raises:
         DriftFound: at least one environment differs; the run is red for as long as it does.
     """
-    output.outlive_readers()
+    broken_pipes.survive_broken_pipes()
     names = ENVIRONMENTS if environment == "all" else (environment,)
     reports = [check_environment(name) for name in names]
     for report in reports:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from deployments.git.repository import Commit
 from deployments.ledger import EndState
 from flows.decision import Way
-from tasks import afterwards, present, record
+from tasks import best_effort, production_state, record
 from tasks.steps import report
 from tasks.values import RestorePoint, Verdict
 
@@ -98,7 +98,7 @@ def hold(release_id: str, ref: str, error: Exception, failure: Exception, *, und
     Returns:
         The summary, and what leads on.
     """
-    stands = present.look().words
+    stands = production_state.read().description
     summary = (
         f"undecided: the way back could not be chosen, and nothing was moved: {failure}; {stands}; what failed: {error}"
     )
@@ -108,8 +108,8 @@ def hold(release_id: str, ref: str, error: Exception, failure: Exception, *, und
     ) + (
         "." if undone_id else f", `pilotage release keep {release_id}` keeps what stands, and {AGAIN.format(ref=ref)}."
     )
-    closing = afterwards.tried(release_id, UNCLOSED, lambda: record.close_release(release_id, "undecided", summary))
-    afterwards.told(
+    closing = best_effort.attempt(release_id, UNCLOSED, lambda: record.close_release(release_id, "undecided", summary))
+    best_effort.notify_slack(
         release_id,
         f"Release of {ref} is held for a person",
         {"Release": release_id, "What failed": str(error), "What stands": stands, "Ledger": closing},
@@ -157,7 +157,7 @@ def ended(back: WayBack, ref: str, way: Way, error: Exception, outcome: Outcome)
 
 def given_up(back: WayBack, ref: str, way: Way, outcome: Outcome, failure: Exception) -> Ending:
     """How far a way back came that could not be walked to its end, and what stands now."""
-    done, stands = outcome.summary or "nothing was moved", present.look().words
+    done, stands = outcome.summary or "nothing was moved", production_state.read().description
     again = "data" if way is Way.RESTORE or outcome.kept_branch else "application"
     if back.point is None:
         go_on = (
@@ -187,13 +187,13 @@ def say(back: WayBack, error: Exception, outcome: Outcome, ending: Ending) -> st
     release_id = back.release_id
     summary = "; ".join((ending.summary, *(f"to mend: {warning}" for warning in outcome.warnings)))
     outcome.warn(
-        afterwards.tried(release_id, UNCLOSED, lambda: record.close_release(release_id, ending.state, summary))
+        best_effort.attempt(release_id, UNCLOSED, lambda: record.close_release(release_id, ending.state, summary))
     )
     affected: list[str] = []
-    unknown = afterwards.tried(
+    unknown = best_effort.attempt(
         release_id,
         "how long users were affected cannot be told",
-        lambda: affected.append(report.affected(back.undone_id, release_id, present.look())),
+        lambda: affected.append(report.affected(back.undone_id, release_id, production_state.read())),
     )
     facts = {
         **back.named,
@@ -204,9 +204,9 @@ def say(back: WayBack, error: Exception, outcome: Outcome, ending: Ending) -> st
         "Written since the restore point": outcome.lost,
         "To mend": "; ".join(outcome.warnings),
     }
-    afterwards.told(release_id, ending.headline, facts, next_step=ending.next_step)
+    best_effort.notify_slack(release_id, ending.headline, facts, next_step=ending.next_step)
     verdicts = back.verdicts + outcome.verdicts
-    afterwards.tried(
+    best_effort.attempt(
         release_id,
         "the report could not be published",
         lambda: report.publish(release_id, summary, verdicts, next_step=ending.next_step),

@@ -3,7 +3,7 @@
 from prefect import State, flow
 from prefect.states import Completed
 
-from tasks import output
+from tasks import broken_pipes
 from tasks.errors import RehearsalFailed
 from tasks.step import without_secrets
 from tasks.steps import plan as planning
@@ -22,7 +22,7 @@ def rehearse(ref: str, target_revision: str = "head") -> State[str]:
     Raises:
         RehearsalFailed: a release of it would stop; the run is red, and its artifacts say why.
     """
-    output.outlive_readers()
+    broken_pipes.survive_broken_pipes()
     commit = status.resolve_ref(ref)
     plan = planning.plan_rehearsal(commit, target_revision)
     if not plan.revisions:

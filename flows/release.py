@@ -14,7 +14,7 @@ from flows.ending import UNCLOSED, WayBack, hold
 from flows.rollback import conclude
 from migrations.plan.planned_revisions import Plan
 from migrations.rehearsal.evidence import Evidence
-from tasks import afterwards, catalogue, gates, output, record
+from tasks import best_effort, broken_pipes, catalogue, gates, record
 from tasks.errors import TaskError, verdict_error
 from tasks.step import without_secrets
 from tasks.steps import plan as planning
@@ -53,7 +53,7 @@ def release(request: ReleaseRequest) -> State[str]:
     Args:
         request: What to release, and how.
     """
-    output.outlive_readers()
+    broken_pipes.survive_broken_pipes()
     commit = status.resolve_ref(request.ref)
     opened = record.open_release(request, commit, requested_by=f"flow run {flow_run.get_name()}")
     with record.lease(opened.id):
@@ -70,9 +70,9 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     """Walk the checklist in its order; the first step that fails ends it."""
     survey = progress.survey = status.survey(commit, request.target_revision, reset_staging=request.reset_staging)
     if survey.nothing_to_do(commit.sha):
-        served = gates.served(survey.serving_deployment_id)
-        if served.good or served.point:
-            return serve_on(release_id, request, commit, survey, progress, served)
+        serving = gates.serving_build(survey.serving_deployment_id)
+        if serving.good or serving.point:
+            return serve_on(release_id, request, commit, survey, progress, serving)
     plan = planning.plan_release(release_id, commit, survey)
     snapshot_id = snapshot.take_snapshot(release_id)
     if request.rehearse and plan.revisions and not survey.first_release:
@@ -95,18 +95,18 @@ def serve_on(
     commit: Commit,
     survey: Survey,
     progress: Progress,
-    served: gates.Served,
+    serving: gates.ServingBuild,
 ) -> str:
     """Production serves the commit already: what nobody has found good yet is validated and watched to its end."""
     if request.reset_staging:
         progress.staging_touched = True
         staging.reset_staging(release_id)
-    if served.good or served.release_id is None or served.point is None:
+    if serving.good or serving.release_id is None or serving.point is None:
         reset = ", staging is a copy of production again" if request.reset_staging else ""
         return f"nothing to do: production serves {request.ref} already{reset}"
-    point = progress.point = served.point
-    progress.begun_by, progress.contracting = served.release_id, served.contracted
-    progress.evidence = rehearsal.of_release(served.release_id)
+    point = progress.point = serving.point
+    progress.begun_by, progress.contracting = serving.release_id, serving.contracted
+    progress.evidence = rehearsal.of_release(serving.release_id)
     since = production.read_clock()
     judge(progress, validation.validate_database(release_id, commit, survey.production.revisions, point))
     watch(release_id, request, commit, progress, str(survey.serving_deployment_id), since)
@@ -115,7 +115,7 @@ def serve_on(
 
 def succeeded(release_id: str, request: ReleaseRequest, commit: Commit, survey: Survey) -> str:
     """Keep what stands, and say what was released."""
-    afterwards.tried(
+    best_effort.attempt(
         release_id,
         "production's catalogue could not be kept in the ledger, and may be told as drift",
         lambda: catalogue.keep_production(release_id, commit),
@@ -184,14 +184,14 @@ def finish(release_id: str, request: ReleaseRequest, progress: Progress, summary
         The summary, with what could not be told.
     """
     warnings = progress.survey.warnings if progress.survey else ()
-    closing = afterwards.tried(release_id, UNCLOSED, lambda: record.close_release(release_id, "succeeded", summary))
-    untold = afterwards.told(
+    closing = best_effort.attempt(release_id, UNCLOSED, lambda: record.close_release(release_id, "succeeded", summary))
+    untold = best_effort.notify_slack(
         release_id,
         f"Release of {request.ref} succeeded",
         {"Release": release_id, **{v.check: f"{v.measured} (limit {v.threshold})" for v in progress.verdicts}},
         text="\n".join(text for text in (summary, *warnings, closing) if text),
     )
-    unpublished = afterwards.tried(
+    unpublished = best_effort.attempt(
         release_id,
         "the report could not be published",
         lambda: report.publish(release_id, summary, progress.verdicts),

@@ -14,7 +14,7 @@ from deployments.git.repository import Commit
 from deployments.ledger import Release
 from flows.decision import Way
 from flows.ending import Outcome, WayBack, ended, given_up, hold, say
-from tasks import afterwards, catalogue, gates, output, present, protection, record
+from tasks import best_effort, broken_pipes, catalogue, gates, production_state, protection, record
 from tasks.errors import CannotTell, DataFailed, RollbackFailed, SchemaFailed, TaskError, verdict_error
 from tasks.step import without_secrets
 from tasks.steps import maintenance, report, restoration, snapshot, staging, status, validation
@@ -41,10 +41,10 @@ def rollback(
             sealed point as well: what was written since leaves production and is kept on a branch.
         reason: Why, for the ledger and Slack.
     """
-    output.outlive_readers()
-    found = gates.to_undo(release_id, way)
-    if found.nothing:
-        said = f"nothing to do: {found.nothing}"
+    broken_pipes.survive_broken_pipes()
+    found = gates.rollback_target(release_id, way)
+    if found.nothing_to_do:
+        said = f"nothing to do: {found.nothing_to_do}"
         return Completed(message=said, data=said)
     undone, point = found.release, found.point
     opened = _open(undone, reason)
@@ -81,7 +81,7 @@ def conclude(back: WayBack, way: Way, error: Exception, ref: str) -> str:
             person has to take over.
     """
     began = datetime.now(UTC)
-    afterwards.told(
+    best_effort.notify_slack(
         back.release_id,
         f"Rollback of {ref} begins" if back.by_hand else f"Release of {ref} failed",
         {**back.named, "Way back, begun now": way.value},
@@ -120,12 +120,12 @@ def walk(back: WayBack, way: Way, began: datetime, outcome: Outcome) -> None:
             _back_to_the_restore_point(back, began, outcome)
         case Way.HOLD:
             # Nothing is changed: what stands is told, and a person decides.
-            outcome.summary = f"nothing was moved: {present.look().words}"
+            outcome.summary = f"nothing was moved: {production_state.read().description}"
 
 
 def _drop_snapshot(back: WayBack, outcome: Outcome) -> None:
     outcome.warn(
-        afterwards.tried(
+        best_effort.attempt(
             back.release_id,
             "the release's snapshot could not be deleted, and expires by itself",
             lambda: snapshot.drop_snapshot(back.release_id),
@@ -145,7 +145,7 @@ def _back_to_the_application(back: WayBack, began: datetime, outcome: Outcome) -
     outcome.summary = f"application rolled back, {build}, the schema stays at {back.stands}"
     try:
         outcome.verdicts = _database(back, unchanged=False)
-        if present.look().maintenance:
+        if production_state.read().maintenance:
             # A way back that broke off has left it on; the rows have just been checked.
             _let_writes_in(back, outcome)
         _see_it_serve(back, began, outcome)
@@ -268,7 +268,7 @@ def _protect_again(back: WayBack, outcome: Outcome) -> None:
 
     if back.point is not None:
         unknown = "whether production's branch is protected as it was cannot be told: look in Neon's console"
-        outcome.warn(afterwards.tried(back.release_id, unknown, give_back))
+        outcome.warn(best_effort.attempt(back.release_id, unknown, give_back))
 
 
 def _make_receipt(back: WayBack, point: RestorePoint, restored: Restoration, outcome: Outcome) -> None:
@@ -277,7 +277,7 @@ def _make_receipt(back: WayBack, point: RestorePoint, restored: Restoration, out
         outcome.lost = report.receipt_text(made, since=point.seal.sealed_at, elsewhere=gates.kept_since(back.undone_id))
 
     outcome.warn(
-        afterwards.tried(
+        best_effort.attempt(
             back.release_id,
             f"the receipt could not be made; the rows are on the branch {restored.kept_branch}, and "
             f"`pilotage rollback {back.undone_id} --way data` makes it again without another restore",
@@ -288,7 +288,7 @@ def _make_receipt(back: WayBack, point: RestorePoint, restored: Restoration, out
 
 def _keep_catalogue(back: WayBack, outcome: Outcome, keep: Callable[[], None]) -> None:
     trouble = "production's catalogue could not be kept in the ledger, and may be told as drift"
-    outcome.warn(afterwards.tried(back.release_id, trouble, keep))
+    outcome.warn(best_effort.attempt(back.release_id, trouble, keep))
 
 
 def _database(back: WayBack, *, unchanged: bool) -> tuple[Verdict, ...]:

@@ -14,7 +14,7 @@ from deployments.ledger import Ledger, LeftBehind, holder_state
 from deployments.settings import load_settings
 from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.ledger import release_facts, steps_table
-from tasks import present
+from tasks import production_state
 from tasks.values import ReleaseRequest
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def present_words(left: LeftBehind) -> list[tuple[str, Text]]:
             False: Text("was switched on, and is off now"),
             None: Text("was switched on; cannot tell whether it still is", style="bold"),
         }
-        rows.append(("Maintenance mode", on[present.maintenance(given)]))
+        rows.append(("Maintenance mode", on[production_state.maintenance(given)]))
     if left.protection_lifted:
         protected = {
             True: Text("was lifted; production's branch is protected now"),
@@ -163,7 +163,7 @@ def present_words(left: LeftBehind) -> list[tuple[str, Text]]:
                 "was lifted; cannot tell whether production's branch is protected: Neon does not say", style="bold"
             ),
         }
-        rows.append(("Protection", protected[present.protected(given)]))
+        rows.append(("Protection", protected[production_state.protected(given)]))
     return rows
 
 

@@ -6,7 +6,7 @@ from deployments.ledger import LeftBehind, Release
 from migrations.catalog.contents import Catalog, Difference, difference
 from migrations.database.session import reader
 from tasks import catalogue, connections, gates, record
-from tasks.past import KEPT
+from tasks.release_history import KEPT
 from tasks.steps.status import resolve_ref
 
 
@@ -39,7 +39,7 @@ def look(release_id: str) -> Left:
         ReleaseNotFound: there is none of that id.
         ReleaseRunning: a release or rollback runs, or died and was not closed.
     """
-    release = gates.to_keep(release_id)
+    release = gates.release_to_keep(release_id)
     given = connections.settings()
     history = connections.history(given, resolve_ref.fn(release.commit_sha))
     with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
@@ -63,7 +63,7 @@ def keep(found: Left, *, reason: str, by: str) -> Release:
     Raises:
         NotReady: a release began meanwhile, or somebody decided before.
     """
-    release_id = gates.to_keep(found.release.id).id
+    release_id = gates.release_to_keep(found.release.id).id
     catalogue.record_production(release_id, found.live)
     record.note(
         release_id,

@@ -14,7 +14,7 @@ from migrations.lint.findings import Finding
 from migrations.plan.lint import lint_plan, unwaived
 from migrations.plan.planned_revisions import Plan, make_plan
 from migrations.plan.report import render
-from tasks import afterwards, connections
+from tasks import best_effort, connections
 from tasks.errors import NotReady
 from tasks.record import recorded
 from tasks.step import step
@@ -85,7 +85,7 @@ def plan_rehearsal(commit: Commit, target_revision: str) -> Plan:
 
 def _show(release_id: str | None, plan: Plan, findings: Sequence[Finding], description: str) -> None:
     """Put the plan into Prefect's UI, where there is one to look at."""
-    afterwards.tried(
+    best_effort.attempt(
         release_id,
         "the plan could not be shown in Prefect",
         lambda: create_markdown_artifact(redacted(render(plan, findings)), key="plan", description=description),

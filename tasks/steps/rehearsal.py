@@ -19,7 +19,7 @@ from migrations.rehearsal.compatibility.observed_statements import running_appli
 from migrations.rehearsal.dress_rehearsal import rehearse
 from migrations.rehearsal.evidence import Evidence
 from migrations.rehearsal.evidence_report import compatibility, downgrades, downtime, render, timeline
-from tasks import afterwards, connections
+from tasks import best_effort, connections
 from tasks.errors import RehearsalFailed
 from tasks.record import recorded
 from tasks.step import step
@@ -129,7 +129,7 @@ def keep(given: Settings, release_id: str | None, evidence: Evidence) -> None:
     with connections.ledger(given) as ledger:
         ledger.record_evidence(evidence.digest, evidence.plan_digest, evidence.to_json(), release_id=release_id)
     trouble = "the rehearsal could not be shown in Prefect"
-    afterwards.tried(release_id, trouble, lambda: _show(given, release_id, evidence))
+    best_effort.attempt(release_id, trouble, lambda: _show(given, release_id, evidence))
 
 
 def _show(given: Settings, release_id: str | None, evidence: Evidence) -> None:

@@ -9,7 +9,7 @@ from deployments.ledger import Release, Step
 from deployments.redaction.redactor import redacted
 from migrations.restore.receipt_of_writes import Receipt
 from tasks import connections, notification
-from tasks.present import Present
+from tasks.production_state import ProductionState
 from tasks.step import step
 from tasks.values import Verdict
 
@@ -81,7 +81,7 @@ def timeline(steps: Iterable[Step]) -> tuple[tuple[str, datetime, str, str], ...
     return tuple(rows)
 
 
-def affected(failed_release_id: str, rollback_id: str, stands: Present) -> str:
+def affected(failed_release_id: str, rollback_id: str, stands: ProductionState) -> str:
     """For how long users were served by the failed release, or refused while it was put right.
 
     Args:
@@ -96,7 +96,7 @@ def affected(failed_release_id: str, rollback_id: str, stands: Present) -> str:
     return affected_words(failed, ended, stands)
 
 
-def affected_words(failed: Sequence[Step], ended: Sequence[Step], stands: Present) -> str:
+def affected_words(failed: Sequence[Step], ended: Sequence[Step], stands: ProductionState) -> str:
     """The same, from the steps of the release that failed, and of it with those of what put it right."""
     began = [entry.at for entry in failed if entry.event == "done" and entry.step in AFFECTED_FROM]
     promoted = [entry for entry in failed if entry.step == "promote"]

@@ -8,8 +8,8 @@ from deployments.errors import DeploymentError
 from deployments.neon.client import Branch
 from deployments.settings import Settings
 from tasks import connections
-from tasks.past import FORWARD, Past
 from tasks.record import note, recorded
+from tasks.release_history import FORWARD, ReleaseHistory
 from tasks.step import step
 
 log = logging.getLogger(__name__)
@@ -77,19 +77,19 @@ def to_delete(given: Settings, branches: Sequence[Branch]) -> tuple[Branch, ...]
     if missing <= 0:
         return ()
     with connections.ledger(given) as ledger:
-        over = _over(Past.read(ledger, given.target))
+        over = _over(ReleaseHistory.read(ledger, given.target))
     named = {branch.name: branch for branch in branches}
     old = [named[snapshot_name(each)] for each in over if snapshot_name(each) in named][given.snapshots_kept :]
     return tuple(reversed(old))[:missing] if len(old) >= missing else None
 
 
-def _over(past: Past) -> list[str]:
+def _over(history: ReleaseHistory) -> list[str]:
     """The releases that need their snapshot no more, newest first: nobody will go back to before them."""
     over: list[str] = []
     superseded = False
-    for each in past.releases:
-        untouched = each.state == "abandoned" and not past.begun(each, *FORWARD)
+    for each in history.releases:
+        untouched = each.state == "abandoned" and not history.begun(each, *FORWARD)
         if each.state in _DECIDED or untouched or (superseded and each.state != "running"):
             over.append(each.id)
-        superseded = superseded or (each.state == "succeeded" and past.begun(each, "promote"))
+        superseded = superseded or (each.state == "succeeded" and history.begun(each, "promote"))
     return over

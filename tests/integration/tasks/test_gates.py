@@ -10,9 +10,9 @@ import pytest
 from deployments.ledger import EndState, Ledger, Release, ReleaseNotFound, ReleaseRunning
 from deployments.settings import Settings
 from migrations.restore.restore_point import Seal
-from tasks import gates, present, record
+from tasks import gates, production_state, record
 from tasks.errors import NotReady
-from tasks.past import KEPT, WATCHED, Standing
+from tasks.release_history import KEPT, WATCHED, ReleasesInEffect
 from tasks.values import RestorePoint
 from tests.integration.deployments.ledger.test_ledger_commands import SETTINGS
 
@@ -86,21 +86,21 @@ class Story:
 
         self.patch.setattr("deployments.ledger.releases.holder_state", gone)
 
-    def stands(self, found: Standing) -> None:
-        def read(_: Settings) -> Standing:
+    def stands(self, found: ReleasesInEffect) -> None:
+        def read(_: Settings) -> ReleasesInEffect:
             return found
 
-        self.patch.setattr(Standing, "read", read)
+        self.patch.setattr(ReleasesInEffect, "read", read)
 
     def production(self, *, schema_of: Release | None = None, build_of: Release | None = None) -> None:
         """Say what stands in production."""
         releases = frozenset({schema_of.id} if schema_of else ())
         serving = f"dpl_{build_of.id}" if build_of else "dpl_0"
-        self.stands(Standing(releases, serving))
+        self.stands(ReleasesInEffect(releases, serving))
 
     def down(self) -> None:
         """Neither production's database nor what it serves can be asked."""
-        self.stands(Standing(None, None))
+        self.stands(ReleasesInEffect(None, None))
 
 
 MOVED = ("migrate production", "promote", WATCHED)
@@ -124,9 +124,9 @@ def test_what_changed_nothing_since_bars_no_rollback(story: Story) -> None:
     story.rollback(wanted, None, "roll back application")
     story.production(schema_of=wanted, build_of=wanted)
     for way in ("application", "data"):
-        assert gates.to_undo(wanted.id, way).nothing == ""
+        assert gates.rollback_target(wanted.id, way).nothing_to_do == ""
     story.down()
-    assert gates.to_undo(wanted.id, "data").nothing == ""
+    assert gates.rollback_target(wanted.id, "data").nothing_to_do == ""
 
 
 @pytest.mark.parametrize("state", ["succeeded", "undecided", None])
@@ -144,21 +144,23 @@ def test_a_later_release_that_stands_bars_it_and_is_named(
     else:
         story.production(schema_of=wanted, build_of=later)
     with pytest.raises(NotReady, match=f"{later.id} came after it.*`pilotage rollback {later.id}`"):
-        gates.to_undo(wanted.id, "data")
-    assert gates.to_undo(later.id, "data").nothing == ""
+        gates.rollback_target(wanted.id, "data")
+    assert gates.rollback_target(later.id, "data").nothing_to_do == ""
 
 
 def test_the_data_are_restored_after_the_application_was_rolled_back_and_once(story: Story) -> None:
     wanted = story.release("succeeded", *MOVED)
     first = story.rollback(wanted, "rolled_back", "roll back application")
     story.production(schema_of=wanted)
-    assert first.id in gates.to_undo(wanted.id, "application").nothing
-    assert f"`pilotage rollback {wanted.id} --way data`" in gates.to_undo(wanted.id, "application").nothing
-    assert gates.to_undo(wanted.id, "data").nothing == ""
+    assert first.id in gates.rollback_target(wanted.id, "application").nothing_to_do
+    assert (
+        f"`pilotage rollback {wanted.id} --way data`" in gates.rollback_target(wanted.id, "application").nothing_to_do
+    )
+    assert gates.rollback_target(wanted.id, "data").nothing_to_do == ""
     story.rollback(wanted, "rolled_back", "restore production", "receipt")
     story.production()
-    assert "has taken" in gates.to_undo(wanted.id, "data").nothing
-    assert "has taken" in gates.to_undo(wanted.id, "application").nothing
+    assert "has taken" in gates.rollback_target(wanted.id, "data").nothing_to_do
+    assert "has taken" in gates.rollback_target(wanted.id, "application").nothing_to_do
 
 
 @pytest.mark.parametrize("left", ["nothing", "receipt", "protection", "maintenance"])
@@ -175,9 +177,9 @@ def test_what_a_way_back_has_left_is_done_by_the_next_try(
     story.ledger.note(back.id, "protection lifted", {"branch_id": "br_1", "protection_lifted": True})
     if left != "protection":
         story.ledger.note(back.id, "protection set", {"protection_lifted": False})
-    story.patch.setattr(present, "maintenance", refused)
+    story.patch.setattr(production_state, "maintenance", refused)
     story.production()
-    assert (gates.to_undo(wanted.id, way).nothing != "") is (left == "nothing")
+    assert (gates.rollback_target(wanted.id, way).nothing_to_do != "") is (left == "nothing")
 
 
 def test_what_restores_to_later_points_have_taken_is_on_branches_of_theirs(story: Story) -> None:
@@ -209,35 +211,35 @@ def test_a_rollback_that_broke_off_is_run_again_even_where_nothing_of_the_releas
     wanted = story.release("succeeded", *MOVED)
     broken = story.rollback(wanted, state, "restore production", "roll back application")
     story.production()
-    assert gates.to_undo(wanted.id, "data").nothing == ""
+    assert gates.rollback_target(wanted.id, "data").nothing_to_do == ""
     with pytest.raises(NotReady, match=f"`pilotage rollback {wanted.id}`"):
-        gates.to_undo(broken.id, "data")
+        gates.rollback_target(broken.id, "data")
 
 
 def test_what_cannot_be_rolled_back_says_what_can(story: Story) -> None:
     first = story.release("succeeded", *MOVED, serving=None)
     story.production(schema_of=first, build_of=first)
     with pytest.raises(NotReady, match="is the first one"):
-        gates.to_undo(first.id, "application")
+        gates.rollback_target(first.id, "application")
     nothing = story.release("succeeded")
     with pytest.raises(NotReady, match=r"sealed no restore point.*There is no release to roll back"):
-        gates.to_undo(nothing.id, "application")
+        gates.rollback_target(nothing.id, "application")
     wanted = story.release("undecided", *MOVED)
     story.production(schema_of=wanted, build_of=wanted)
     with pytest.raises(NotReady, match=f"sealed no restore point.*`pilotage rollback {wanted.id}`"):
-        gates.to_undo(nothing.id, "application")
+        gates.rollback_target(nothing.id, "application")
     back = story.rollback(wanted, "rolled_back", "roll back application")
     with pytest.raises(NotReady, match=r"is a rollback of .*`pilotage release start v2`"):
-        gates.to_undo(back.id, "application")
+        gates.rollback_target(back.id, "application")
     with pytest.raises(ReleaseNotFound):
-        gates.to_undo("nobody", "application")
+        gates.rollback_target("nobody", "application")
 
 
 @pytest.mark.parametrize("way", ["application", "data"])
 def test_what_rolled_itself_back_has_nothing_left_to_roll_back(story: Story, way: str) -> None:
     wanted = story.release("rolled_back", "migrate production")
     story.production()
-    assert f"{wanted.id} has taken" in gates.to_undo(wanted.id, "data").nothing
+    assert f"{wanted.id} has taken" in gates.rollback_target(wanted.id, "data").nothing_to_do
 
 
 def test_a_dead_run_in_the_way_is_to_be_abandoned(story: Story) -> None:
@@ -247,28 +249,28 @@ def test_a_dead_run_in_the_way_is_to_be_abandoned(story: Story) -> None:
     story.production(build_of=wanted)
     for refused in (wanted, dead):
         with pytest.raises(ReleaseRunning, match=f"`pilotage release abandon {dead.id}`"):
-            gates.to_undo(refused.id, "data")
+            gates.rollback_target(refused.id, "data")
         with pytest.raises(ReleaseRunning, match=f"`pilotage release abandon {dead.id}`"):
-            gates.to_keep(refused.id)
+            gates.release_to_keep(refused.id)
 
 
 def test_a_build_is_good_once_it_was_watched_to_the_end_of_a_release_that_succeeded_or_kept(story: Story) -> None:
     held = story.release("undecided", *MOVED)
     story.release("succeeded")
     build = f"dpl_{held.id}"
-    found = gates.served(build)
+    found = gates.serving_build(build)
     assert (found.good, found.release_id, found.contracted) == (False, held.id, False)
     assert found.point is not None
     again = story.begin()
     with story.ledger.step(again.id, WATCHED, {"deployment": build}):
         pass
-    assert not gates.served(build).good
+    assert not gates.serving_build(build).good
     story.end(again, "succeeded")
-    assert gates.served(build).good
+    assert gates.serving_build(build).good
     kept = story.release("undecided", *MOVED)
     story.ledger.note(kept.id, KEPT, {"deployment": f"dpl_{kept.id}"})
-    assert gates.served(f"dpl_{kept.id}").good
-    assert gates.served("dpl_of_nobody") == gates.Served(good=False)
+    assert gates.serving_build(f"dpl_{kept.id}").good
+    assert gates.serving_build("dpl_of_nobody") == gates.ServingBuild(good=False)
 
 
 @pytest.mark.parametrize("state", ["undecided", None])
@@ -278,21 +280,21 @@ def test_what_was_left_open_is_kept_where_nothing_changed_production_since(
     held = story.release(state, *MOVED)
     story.release("failed")
     story.rollback(held, "undecided")
-    assert gates.to_keep(held.id).id == held.id
+    assert gates.release_to_keep(held.id).id == held.id
     broken = story.rollback(held, "undecided", "restore production")
     with pytest.raises(NotReady, match=f"`pilotage release keep {broken.id}`"):
-        gates.to_keep(held.id)
-    assert gates.to_keep(broken.id).id == broken.id
+        gates.release_to_keep(held.id)
+    assert gates.release_to_keep(broken.id).id == broken.id
     story.ledger.note(broken.id, KEPT)
     with pytest.raises(NotReady, match="kept already"):
-        gates.to_keep(broken.id)
+        gates.release_to_keep(broken.id)
 
 
 def test_what_leaves_nothing_to_decide_is_not_kept(story: Story) -> None:
     for ended in ("succeeded", "rolled_back", "failed"):
         with pytest.raises(NotReady, match=f"ended as {ended}"):
-            gates.to_keep(story.release(ended, *MOVED).id)
+            gates.release_to_keep(story.release(ended, *MOVED).id)
     with pytest.raises(NotReady, match="changed nothing in production"):
-        gates.to_keep(story.release("undecided").id)
+        gates.release_to_keep(story.release("undecided").id)
     with pytest.raises(ReleaseNotFound):
-        gates.to_keep("nobody")
+        gates.release_to_keep("nobody")

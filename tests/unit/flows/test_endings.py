@@ -16,9 +16,9 @@ from flows.release import Progress, finish, way_back
 from flows.rollback import conclude
 from migrations.restore.receipt_of_writes import Receipt, TableReceipt
 from migrations.restore.restore_point import Seal
-from tasks import afterwards, catalogue, errors, gates, notification, present, protection, record
+from tasks import best_effort, catalogue, errors, gates, notification, production_state, protection, record
 from tasks.errors import ApplicationFailed, CannotTell, DataFailed, RollbackFailed
-from tasks.present import Present
+from tasks.production_state import ProductionState
 from tasks.steps import maintenance, report, restoration, snapshot, staging, status, validation
 from tasks.values import ReleaseRequest, Restoration, RestorePoint, Subject, Verdict
 
@@ -27,7 +27,7 @@ SEAL = Seal("0/1A", "1:1:", (), datetime(2026, 11, 1, tzinfo=UTC), 1)
 POINT = RestorePoint("br-main", "br-snap", SEAL, "", "{}", ("r1",), "dpl_old", (), "r2")
 RESTORED = Restoration("before-rollback-x", "br-kept", "0/1A", datetime(2026, 11, 1, tzinfo=UTC))
 RECEIPT = Receipt((TableReceipt("users", 3, 0, 0, 0, ()),))
-STANDS = Present("dpl_old", ("r1",), maintenance=False, protected=True)
+STANDS = ProductionState("dpl_old", ("r1",), maintenance=False, protected=True)
 FAILURES: tuple[Exception, ...] = (
     OSError(28, "No space left on device"),
     LedgerError("the ledger is away"),
@@ -82,7 +82,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.answers(notification, "tell", world.tell)
     world.answers(report, "publish", world.publish)
     world.answers(report, "affected", "12.0 s")
-    world.answers(present, "look", STANDS)
+    world.answers(production_state, "read", STANDS)
     world.answers(restoration, "find_restore")
     world.answers(restoration, "refuse_unrestorable")
     world.answers(restoration, "restore_production", RESTORED)
@@ -195,7 +195,7 @@ def test_an_act_that_fails_is_told_with_what_was_done_and_what_stands(
     assert "production serves dpl_old" in summary
     headline, facts, said = world.said[-1]
     assert headline == "Rollback of v2 failed: a person is needed"
-    assert facts["What stands"] == STANDS.words
+    assert facts["What stands"] == STANDS.description
     assert "pilotage rollback x --way " in said
     assert "give_back" in world.calls
 
@@ -369,7 +369,7 @@ def test_going_back_to_the_application_needs_no_neon(world: World, failure: Exce
 
 
 def test_writes_that_a_broken_off_way_back_has_refused_are_let_in_again(world: World) -> None:
-    world.answers(present, "look", replace(STANDS, maintenance=True))
+    world.answers(production_state, "read", replace(STANDS, maintenance=True))
     by_hand(Way.APPLICATION)
     assert "set_maintenance off" in world.calls
 
@@ -470,12 +470,12 @@ def test_a_note_that_the_ledger_does_not_take_is_no_error(world: World) -> None:
     def fail() -> None:
         raise OSError("disk full")
 
-    assert afterwards.tried("x", "the report could not be published", fail) == (
+    assert best_effort.attempt("x", "the report could not be published", fail) == (
         "the report could not be published: disk full"
     )
 
 
 def test_slack_that_takes_nothing_is_noted(world: World) -> None:
     world.answers(notification, "tell", answer=False)
-    assert afterwards.told("x", "Release of v2 succeeded", {}).startswith("Slack could not be told")
+    assert best_effort.notify_slack("x", "Release of v2 succeeded", {}).startswith("Slack could not be told")
     assert world.notes == ["Slack could not be told"]

@@ -9,7 +9,7 @@ import pytest
 from deployments.ledger import Release, Step
 from migrations.restore.receipt_of_writes import Receipt, TableReceipt
 from tasks.notification import duration, message
-from tasks.present import Present
+from tasks.production_state import ProductionState
 from tasks.steps.report import affected_words, receipt_text, render, timeline
 from tasks.values import Subject, Verdict
 
@@ -130,7 +130,7 @@ def told(deployment: str | None, *, maintenance: bool | None = False, rolled_bac
             else []
         ),
     ]
-    return affected_words(failed, [*failed, *back], Present(deployment, (), maintenance, protected=True))
+    return affected_words(failed, [*failed, *back], ProductionState(deployment, (), maintenance, protected=True))
 
 
 def test_users_whom_the_failed_build_still_serves_are_told_as_affected_since_then() -> None:
@@ -153,5 +153,5 @@ def test_who_serves_users_is_never_guessed() -> None:
 
 
 def test_users_of_a_production_that_was_not_touched_are_not_affected() -> None:
-    stands = Present("dpl_old", (), maintenance=False, protected=True)
+    stands = ProductionState("dpl_old", (), maintenance=False, protected=True)
     assert affected_words([], steps(("snapshot", "done", 0)), stands) == "not at all"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from deployments.ledger import Ledger, Release
 from flows.cli.ledger import ledger as ledger_command
 from flows.cli.release import app as release_app
-from tasks import present
+from tasks import production_state
 
 SETTINGS = {
     "NEON_API_URL": "http://127.0.0.1:1/api/v2",
@@ -135,8 +135,8 @@ def test_abandon_says_what_stands_whatever_the_ledger_heard_last(
     def told(_: object) -> bool:
         return stands
 
-    monkeypatch.setattr(present, "maintenance", told)
-    monkeypatch.setattr(present, "protected", told)
+    monkeypatch.setattr(production_state, "maintenance", told)
+    monkeypatch.setattr(production_state, "protected", told)
     release = begin(ledger, lease_s=-1)
     ledger.note(release.id, "protection lifted", {"maintenance": True, "protection_lifted": True})
     _, said, _ = run("release", "abandon", release.id, "--yes")

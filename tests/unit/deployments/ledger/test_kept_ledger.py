@@ -21,8 +21,8 @@ from migrations.errors import Session
 from migrations.rehearsal.evidence import Evidence
 from migrations.restore.restore_point import Seal
 from tasks import connections, gates, protection, record, revisions, verdicts
-from tasks.past import RECEIPT, WATCHED, Past
-from tasks.present import Present
+from tasks.production_state import ProductionState
+from tasks.release_history import RECEIPT, WATCHED, ReleaseHistory
 from tasks.steps import rehearsal
 from tasks.steps.report import affected_words, timeline
 from tasks.steps.restoration import kept_name
@@ -182,9 +182,11 @@ def test_what_a_release_left_is_told_from_it(ledger: Ledger) -> None:
 
 
 def test_what_the_release_and_its_rollback_did_is_told_from_it(ledger: Ledger) -> None:
-    assert gates.served("dpl_after") == gates.Served(good=True, release_id=RELEASE, point=POINT, contracted=False)
-    assert not gates.served("dpl_before").good
-    done = Past.read(ledger, "shop")
+    assert gates.serving_build("dpl_after") == gates.ServingBuild(
+        good=True, release_id=RELEASE, point=POINT, contracted=False
+    )
+    assert not gates.serving_build("dpl_before").good
+    done = ReleaseHistory.read(ledger, "shop")
     kept, rollback = ledger.release(RELEASE), ledger.release(ROLLBACK)
     assert done.done(kept, "migrate production")
     assert done.done(kept, "promote")
@@ -195,7 +197,9 @@ def test_what_the_release_and_its_rollback_did_is_told_from_it(ledger: Ledger) -
     assert done.done(rollback, "roll back application")
     assert done.done(rollback, RECEIPT)
     assert done.kept_since(ledger.release(RELEASE)) == ()
-    stands = Present(deployment_id="dpl_before", revisions=("20251101_0900",), maintenance=False, protected=True)
+    stands = ProductionState(
+        deployment_id="dpl_before", revisions=("20251101_0900",), maintenance=False, protected=True
+    )
     failed = ledger.steps(RELEASE)
     assert affected_words(failed, [*failed, *ledger.steps(ROLLBACK)], stands) == "21.0 s"
 

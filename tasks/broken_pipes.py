@@ -1,4 +1,4 @@
-"""What leaves the process for show: where nobody reads it any more it is dropped, and the run goes on.
+"""Output that nobody reads any more is dropped, and the run goes on.
 
 Source: a flow run's output is its worker's pipe. Where the worker is gone, a write raises BrokenPipeError, and rich,
 which writes Prefect's log lines, answers that with SystemExit: a release would end between any two of its acts.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO, cast
 
 
-class Output:
+class PipeSafeStream:
     """A stream whose reader may be gone.
 
     Args:
@@ -54,7 +54,7 @@ class Output:
         return getattr(self._stream, name)
 
 
-def outlive_readers() -> None:
+def survive_broken_pipes() -> None:
     """Let this process go on where its output breaks: its own streams, and those of every log handler."""
     # A process without a console has no streams at all.
     sys.stdout = sys.stdout and _guarded(sys.stdout)
@@ -70,7 +70,7 @@ def outlive_readers() -> None:
 
 
 def _guarded(stream: TextIO) -> TextIO:
-    return stream if isinstance(stream, Output) else cast("TextIO", Output(stream))
+    return stream if isinstance(stream, PipeSafeStream) else cast("TextIO", PipeSafeStream(stream))
 
 
 def _handlers() -> Iterator[logging.Handler]:

@@ -1,4 +1,4 @@
-"""What the releases did, and what of it stands.
+"""What the releases of a target did, and which of them are still in effect in production.
 
 The ledger tells what each release did. Whether that still stands, production itself tells: which releases its
 revisions were applied by, and which build serves.
@@ -11,7 +11,7 @@ from deployments.ledger import Ledger, Release, Step
 from deployments.settings import Settings
 from migrations.database.session import reader
 from migrations.history import applied
-from tasks import connections, present, record
+from tasks import connections, production_state, record
 
 FORWARD = ("migrate production", "contract production", "promote")
 BACK = ("restore production", "take back revisions", "roll back application")
@@ -19,7 +19,7 @@ WATCHED, KEPT, RECEIPT = "watch production", "kept", "receipt"
 
 
 @dataclass(frozen=True)
-class Past:
+class ReleaseHistory:
     """What the ledger tells of a target.
 
     Attributes:
@@ -31,7 +31,7 @@ class Past:
     acts: Mapping[str, tuple[Step, ...]]
 
     @classmethod
-    def read(cls, ledger: Ledger, target: str) -> "Past":
+    def read(cls, ledger: Ledger, target: str) -> "ReleaseHistory":
         """Read it from the ledger."""
         return cls(
             ledger.releases(target=target, limit=None), ledger.acts(target, *FORWARD, *BACK, WATCHED, KEPT, RECEIPT)
@@ -83,40 +83,45 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What of the releases stands in production, as production itself tells.
+class ReleasesInEffect:
+    """Which releases are in effect in production, as production itself tells.
 
     Attributes:
         releases: the releases that applied the revisions that stand; None where production does not tell.
-        serving: the deployment that serves; empty where none does, None where it cannot be told.
+        serving_deployment_id: the deployment that serves; empty where none does, None where it cannot be told.
     """
 
     releases: frozenset[str] | None
-    serving: str | None
+    serving_deployment_id: str | None
 
     @classmethod
-    def read(cls, given: Settings) -> "Standing":
+    def read(cls, given: Settings) -> "ReleasesInEffect":
         """Ask production, both its database and its address; where it cannot be told, what the ledger tells counts."""
         return cls(
-            present.told("the releases that stand in production", lambda: _appliers(given)), present.serving(given)
+            production_state.ask_or_none("the releases that stand in production", lambda: _appliers(given)),
+            production_state.serving_deployment_id(given),
         )
 
-    def schema_of(self, past: Past, release: Release) -> bool:
+    def schema_of(self, history: ReleaseHistory, release: Release) -> bool:
         """Whether revisions that a release applied stand."""
-        if not past.begun(release, "migrate production", "contract production"):
+        if not history.begun(release, "migrate production", "contract production"):
             return False
-        return release.id in self.releases if self.releases is not None else not _taken_back(past, release)
+        return release.id in self.releases if self.releases is not None else not _taken_back(history, release)
 
-    def build_of(self, past: Past, release: Release) -> bool:
+    def build_of(self, history: ReleaseHistory, release: Release) -> bool:
         """Whether the build that a release promoted serves."""
-        promoted = past.promoted(release)
+        promoted = history.promoted(release)
         if promoted is None:
             return False
-        return promoted == self.serving if self.serving is not None else not _taken_back(past, release)
+        return (
+            promoted == self.serving_deployment_id
+            if self.serving_deployment_id is not None
+            else not _taken_back(history, release)
+        )
 
-    def has(self, past: Past, release: Release) -> bool:
+    def has(self, history: ReleaseHistory, release: Release) -> bool:
         """Whether anything that a release changed stands."""
-        return self.schema_of(past, release) or self.build_of(past, release)
+        return self.schema_of(history, release) or self.build_of(history, release)
 
 
 def _appliers(given: Settings) -> frozenset[str] | None:
@@ -124,5 +129,5 @@ def _appliers(given: Settings) -> frozenset[str] | None:
         return frozenset(applied.releases(connection).values()) if applied.is_kept(connection) else None
 
 
-def _taken_back(past: Past, release: Release) -> bool:
-    return any(each.state == "rolled_back" for each in (release, *past.rollbacks(release)))
+def _taken_back(history: ReleaseHistory, release: Release) -> bool:
+    return any(each.state == "rolled_back" for each in (release, *history.rollbacks(release)))

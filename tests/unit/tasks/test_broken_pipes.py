@@ -11,12 +11,12 @@ RUN = """
 import logging, os, sys
 from pathlib import Path
 from prefect.logging.configuration import setup_logging
-from tasks import output
+from tasks import broken_pipes
 
 setup_logging()
 if sys.argv[2] == "guarded":
-    output.outlive_readers()
-    output.outlive_readers()
+    broken_pipes.survive_broken_pipes()
+    broken_pipes.survive_broken_pipes()
 sys.stdin.read()
 for logger in ("prefect.flow_runs", "prefect.task_runs", "prefect", "tasks", ""):
     for _ in range(3):

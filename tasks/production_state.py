@@ -1,4 +1,4 @@
-"""What stands in production now, each thing asked for by itself: a service that does not answer hides no other."""
+"""The present state of production, each part asked for by itself: a service that does not answer hides no other."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Present:
+class ProductionState:
     """Production as it stands; None where it cannot be told.
 
     Attributes:
@@ -33,7 +33,7 @@ class Present:
     protected: bool | None
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """All of it in one sentence."""
         stands = None if self.revisions is None else ", ".join(self.revisions) or "no revision"
         said = (
@@ -55,27 +55,27 @@ _MAINTENANCE = {
 _PROTECTED = {True: "", False: "its branch is unprotected", None: "whether its branch is protected cannot be told"}
 
 
-def look() -> Present:
+def read() -> ProductionState:
     """Ask for everything that stands; never raises."""
-    given = told("the settings", connections.settings)
+    given = ask_or_none("the settings", connections.settings)
     if given is None:
-        return Present(None, None, None, None)
-    return Present(
-        deployment_id=serving(given),
-        revisions=told("the revisions of production", lambda: _revisions(given)),
+        return ProductionState(None, None, None, None)
+    return ProductionState(
+        deployment_id=serving_deployment_id(given),
+        revisions=ask_or_none("the revisions of production", lambda: _revisions(given)),
         maintenance=maintenance(given),
         protected=protected(given),
     )
 
 
-def serving(given: Settings) -> str | None:
+def serving_deployment_id(given: Settings) -> str | None:
     """The deployment that production's address serves; empty where it serves none, None where it cannot be told."""
 
     def ask() -> str:
         found = connections.vercel(given).production_deployment()
         return found.id if found else ""
 
-    return told("the serving deployment", ask)
+    return ask_or_none("the serving deployment", ask)
 
 
 def maintenance(given: Settings) -> bool | None:
@@ -86,7 +86,7 @@ def maintenance(given: Settings) -> bool | None:
 
 def protected(given: Settings) -> bool | None:
     """Whether Neon says that production's branch is protected; None where it cannot be told."""
-    return told("the protection of production's branch", lambda: connections.production_branch(given).protected)
+    return ask_or_none("the protection of production's branch", lambda: connections.production_branch(given).protected)
 
 
 def _revisions(given: Settings) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def _revisions(given: Settings) -> tuple[str, ...]:
         return current_revisions(connection)
 
 
-def told(what: str, ask: Callable[[], T]) -> T | None:
+def ask_or_none(what: str, ask: Callable[[], T]) -> T | None:
     """Ask for one thing; None where it cannot be told, which is logged.
 
     Args:

@@ -1,4 +1,4 @@
-"""What comes after a deed: it is tried, and what became of the deed does not depend on it."""
+"""Acts that follow a step, such as reports and messages: a failure is noted, and changes nothing of what was done."""
 
 import logging
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from tasks.errors import TaskError
 log = logging.getLogger(__name__)
 
 
-def tried(release_id: str | None, trouble: str, act: Callable[[], object]) -> str:
-    """Do what is told or tidied up after a deed; where it fails, that is a line in the ledger and a warning.
+def attempt(release_id: str | None, trouble: str, act: Callable[[], object]) -> str:
+    """Report or tidy up after a step; where that fails, the failure is a line in the ledger and a warning.
 
     Args:
         release_id: the ledger's row that takes the line; None where there is no row.
@@ -34,7 +34,7 @@ def tried(release_id: str | None, trouble: str, act: Callable[[], object]) -> st
     return ""
 
 
-def told(release_id: str, headline: str, facts: dict[str, str], *, text: str = "", next_step: str = "") -> str:
+def notify_slack(release_id: str, headline: str, facts: dict[str, str], *, text: str = "", next_step: str = "") -> str:
     """Tell Slack; that it could not be told is a line in the ledger.
 
     Returns:
@@ -45,4 +45,4 @@ def told(release_id: str, headline: str, facts: dict[str, str], *, text: str = "
         if not notification.tell(headline, facts, text=text, next_step=next_step):
             raise TaskError(f"it did not take: {headline}")
 
-    return tried(release_id, "Slack could not be told", tell)
+    return attempt(release_id, "Slack could not be told", tell)
