@@ -46,7 +46,7 @@ class Service:
         url_variable: the variable that holds the address, for advice.
         token_variable: the variable that holds the key, for advice.
         parameters: query parameters of every call.
-        nothing_happened: statuses with which the service promises that a change did not happen; after any other server
+        safe_to_retry: statuses with which the service promises that a change did not happen; after any other server
             error it may have.
         patience_s: for how long a change is tried while the service says that it is busy.
         transport: how requests are sent, for tests.
@@ -61,7 +61,7 @@ class Service:
         url_variable: str,
         token_variable: str,
         parameters: Parameters | None = None,
-        nothing_happened: frozenset[int],
+        safe_to_retry: frozenset[int],
         patience_s: float = 120.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -71,7 +71,7 @@ class Service:
         self._url_variable = url_variable
         self._token_variable = token_variable
         self._parameters = dict(parameters or {})
-        self._nothing_happened = nothing_happened
+        self._safe_to_retry = safe_to_retry
         self._patience_s = patience_s
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {token.get_secret_value()}"}, timeout=TIMEOUT, transport=transport
@@ -149,7 +149,7 @@ class Service:
             ) from None
         except httpx.HTTPError as error:
             raise LostReply(self._name, request, f"the answer was lost ({type(error).__name__})") from error
-        lost = got.status_code >= _SERVER_ERROR and got.status_code not in self._nothing_happened
+        lost = got.status_code >= _SERVER_ERROR and got.status_code not in self._safe_to_retry
         if lost and method != "GET":
             raise LostReply(self._name, request, f"the answer was lost ({got.status_code})", status=got.status_code)
         if not got.is_success:
@@ -161,7 +161,7 @@ class Service:
 
         An address that refuses the connection is most often wrong: waiting for it would only hide that.
         """
-        if isinstance(error, ServiceRefused) and error.status in self._nothing_happened:
+        if isinstance(error, ServiceRefused) and error.status in self._safe_to_retry:
             return min(error.retry_after_s, MAX_WAIT_S) if error.retry_after_s else True
         return False
 

@@ -1,4 +1,4 @@
-"""Which way back: a pure function of what failed and how far the release had come."""
+"""Which rollback path to take: a pure function of what failed and how far the release had come."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from enum import StrEnum
 from tasks import errors
 
 
-class Failed(StrEnum):
+class FailureKind(StrEnum):
     """What failed."""
 
     READINESS = "readiness"
@@ -20,8 +20,8 @@ class Failed(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Way(StrEnum):
-    """The ways back."""
+class RollbackPath(StrEnum):
+    """How a failed release is undone."""
 
     NOTHING = "nothing was touched"
     STAGING = "staging rolled back"
@@ -48,7 +48,7 @@ class Situation:
             given up by a person alone.
     """
 
-    failed: Failed
+    failed: FailureKind
     staging_touched: bool
     sealed: bool
     applied: bool | None
@@ -58,7 +58,7 @@ class Situation:
     earlier: bool = False
 
 
-def decide(situation: Situation) -> Way:
+def decide(situation: Situation) -> RollbackPath:
     """Choose the way back that loses least and is known to work; where none is known, hold for a person.
 
     A failure that only says "could not tell" never moves production: it has served so far, and nothing proves that
@@ -66,53 +66,53 @@ def decide(situation: Situation) -> Way:
     """
     match situation:
         case Situation(sealed=False, staging_touched=False):
-            return Way.NOTHING
+            return RollbackPath.NOTHING
         case Situation(sealed=False):
-            return Way.STAGING
+            return RollbackPath.STAGING
         case Situation(applied=None):
-            return Way.HOLD
-        case Situation(failed=Failed.REVISION, applied=False):
-            return Way.UNCHANGED
+            return RollbackPath.HOLD
+        case Situation(failed=FailureKind.REVISION, applied=False):
+            return RollbackPath.UNCHANGED
         case Situation(first_release=True):
-            return Way.HOLD
-        case Situation(failed=Failed.DATA | Failed.SCHEMA):
-            return Way.HOLD if situation.earlier else Way.RESTORE
-        case Situation(failed=Failed.REVISION):
+            return RollbackPath.HOLD
+        case Situation(failed=FailureKind.DATA | FailureKind.SCHEMA):
+            return RollbackPath.HOLD if situation.earlier else RollbackPath.RESTORE
+        case Situation(failed=FailureKind.REVISION):
             # What was proven of the whole plan is not proven of a part of it: the schema does not stay half-way.
-            return Way.DOWNGRADE if situation.reversible else Way.RESTORE
-        case Situation(failed=Failed.APPLICATION):
+            return RollbackPath.DOWNGRADE if situation.reversible else RollbackPath.RESTORE
+        case Situation(failed=FailureKind.APPLICATION):
             return _back_from(situation)
         case _:
-            return Way.HOLD
+            return RollbackPath.HOLD
 
 
-def _back_from(situation: Situation) -> Way:
+def _back_from(situation: Situation) -> RollbackPath:
     """The way back to the previous application, with the schema that it is proven to work on."""
     if not situation.applied or situation.compatible:
-        return Way.APPLICATION
+        return RollbackPath.APPLICATION
     if situation.earlier:
-        return Way.HOLD
-    return Way.DOWNGRADE if situation.reversible else Way.RESTORE
+        return RollbackPath.HOLD
+    return RollbackPath.DOWNGRADE if situation.reversible else RollbackPath.RESTORE
 
 
-def what_failed(error: Exception) -> Failed:
+def failure_kind(error: Exception) -> FailureKind:
     """Read from a step's error what failed; what no step named is unknown."""
     match error:
         case errors.NotReady():
-            return Failed.READINESS
+            return FailureKind.READINESS
         case errors.RehearsalFailed():
-            return Failed.REHEARSAL
+            return FailureKind.REHEARSAL
         case errors.StagingFailed():
-            return Failed.STAGING
+            return FailureKind.STAGING
         case errors.ContractFailed():
-            return Failed.CONTRACT
+            return FailureKind.CONTRACT
         case errors.MigrationFailed():
-            return Failed.REVISION
+            return FailureKind.REVISION
         case errors.ApplicationFailed():
-            return Failed.APPLICATION
+            return FailureKind.APPLICATION
         case errors.SchemaFailed():
-            return Failed.SCHEMA
+            return FailureKind.SCHEMA
         case errors.DataFailed():
-            return Failed.DATA
+            return FailureKind.DATA
         case _:
-            return Failed.UNKNOWN
+            return FailureKind.UNKNOWN

@@ -9,9 +9,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from deployments.git.repository import Commit
-from flows.decision import Situation, Way, decide, what_failed
-from flows.ending import UNCLOSED, WayBack, hold
-from flows.rollback import conclude
+from flows.decision import RollbackPath, Situation, decide, failure_kind
+from flows.rollback import recover_and_report
+from flows.rollback_report import UNCLOSED, RollbackContext, hold_for_decision
 from migrations.plan.planned_revisions import Plan
 from migrations.rehearsal.evidence import Evidence
 from tasks import best_effort, broken_pipes, catalogue, gates, record
@@ -29,18 +29,18 @@ class RolledBack(TaskError):
 
 
 @dataclass
-class Progress:
+class ReleaseProgress:
     """How far a release has come: the way back is chosen from it.
 
     Attributes:
-        begun_by: the earlier release whose build this one validates; the restore point is that one's.
+        validated_release_id: the earlier release whose build this one validates; the restore point is that one's.
     """
 
     survey: Survey | None = None
     evidence: Evidence | None = None
     staging_touched: bool = False
     contracting: bool = False
-    begun_by: str | None = None
+    validated_release_id: str | None = None
     point: RestorePoint | None = None
     verdicts: tuple[Verdict, ...] = ()
 
@@ -57,16 +57,16 @@ def release(request: ReleaseRequest) -> State[str]:
     commit = status.resolve_ref(request.ref)
     opened = record.open_release(request, commit, requested_by=f"flow run {flow_run.get_name()}")
     with record.lease(opened.id):
-        progress = Progress()
+        progress = ReleaseProgress()
         try:
             summary = run_checklist(opened.id, request, commit, progress)
         except Exception as error:
-            raise RolledBack(way_back(opened.id, request, commit, progress, error)) from error
+            raise RolledBack(choose_and_run_rollback(opened.id, request, commit, progress, error)) from error
         summary = finish(opened.id, request, progress, summary)
         return Completed(message=summary, data=summary)
 
 
-def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, progress: Progress) -> str:
+def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, progress: ReleaseProgress) -> str:
     """Walk the checklist in its order; the first step that fails ends it."""
     survey = progress.survey = status.survey(commit, request.target_revision, reset_staging=request.reset_staging)
     if survey.nothing_to_do(commit.sha):
@@ -94,7 +94,7 @@ def serve_on(
     request: ReleaseRequest,
     commit: Commit,
     survey: Survey,
-    progress: Progress,
+    progress: ReleaseProgress,
     serving: gates.ServingBuild,
 ) -> str:
     """Production serves the commit already: what nobody has found good yet is validated and watched to its end."""
@@ -105,7 +105,7 @@ def serve_on(
         reset = ", staging is a copy of production again" if request.reset_staging else ""
         return f"nothing to do: production serves {request.ref} already{reset}"
     point = progress.point = serving.point
-    progress.begun_by, progress.contracting = serving.release_id, serving.contracted
+    progress.validated_release_id, progress.contracting = serving.release_id, serving.contracted
     progress.evidence = rehearsal.of_release(serving.release_id)
     since = production.read_clock()
     judge(progress, validation.validate_database(release_id, commit, survey.production.revisions, point))
@@ -136,8 +136,8 @@ def deploy_to_staging(release_id: str, request: ReleaseRequest, commit: Commit, 
 
 
 def deploy_to_production(
-    release_id: str, request: ReleaseRequest, commit: Commit, plan: Plan, point: RestorePoint, progress: Progress
-) -> validation.Window:
+    release_id: str, request: ReleaseRequest, commit: Commit, plan: Plan, point: RestorePoint, progress: ReleaseProgress
+) -> validation.WatchWindow:
     """Migrate, build without domains, check, promote, validate, watch."""
     production.migrate_production(release_id, commit, plan.expanded)
     build = production.build_production(release_id, commit)
@@ -150,18 +150,28 @@ def deploy_to_production(
 
 
 def watch(
-    release_id: str, request: ReleaseRequest, commit: Commit, progress: Progress, deployment_id: str, since: datetime
-) -> validation.Window:
+    release_id: str,
+    request: ReleaseRequest,
+    commit: Commit,
+    progress: ReleaseProgress,
+    deployment_id: str,
+    since: datetime,
+) -> validation.WatchWindow:
     """Watch the build that serves; a first release has no users yet."""
     point = progress.point
     first = point is not None and point.serving_deployment_id is None and not point.revisions
-    window = validation.Window(request.watch_seconds, since, deployment_id, commit.sha, expect_users=not first)
+    window = validation.WatchWindow(request.watch_seconds, since, deployment_id, commit.sha, expect_users=not first)
     judge(progress, validation.watch_production(release_id, window))
     return window
 
 
 def contract_production(
-    release_id: str, commit: Commit, plan: Plan, point: RestorePoint, progress: Progress, window: validation.Window
+    release_id: str,
+    commit: Commit,
+    plan: Plan,
+    point: RestorePoint,
+    progress: ReleaseProgress,
+    window: validation.WatchWindow,
 ) -> None:
     """Take away what the new build no longer needs, once it has proven itself, and validate again."""
     progress.contracting = True
@@ -170,14 +180,14 @@ def contract_production(
     judge(progress, validation.watch_production(release_id, window))
 
 
-def judge(progress: Progress, verdicts: tuple[Verdict, ...]) -> None:
+def judge(progress: ReleaseProgress, verdicts: tuple[Verdict, ...]) -> None:
     """Keep the verdicts for the report; the worst of them ends the checklist."""
     progress.verdicts += verdicts
     if error := verdict_error(verdicts):
         raise error
 
 
-def finish(release_id: str, request: ReleaseRequest, progress: Progress, summary: str) -> str:
+def finish(release_id: str, request: ReleaseRequest, progress: ReleaseProgress, summary: str) -> str:
     """Close a release that ended well, and tell of it; nothing that is told can make it fail.
 
     Returns:
@@ -199,33 +209,39 @@ def finish(release_id: str, request: ReleaseRequest, progress: Progress, summary
     return "; ".join(text for text in (summary, closing, untold, unpublished) if text)
 
 
-def way_back(release_id: str, request: ReleaseRequest, commit: Commit, progress: Progress, error: Exception) -> str:
+def choose_and_run_rollback(
+    release_id: str, request: ReleaseRequest, commit: Commit, progress: ReleaseProgress, error: Exception
+) -> str:
     """Decide which way back is right, and walk it; where none can be chosen, nothing is moved and a person is told."""
     try:
-        back, way = choose(release_id, commit, progress, error)
+        context, path = choose_rollback_path(release_id, commit, progress, error)
     except Exception as failure:
         log.exception("the way back could not be chosen")
-        return hold(release_id, request.ref, error, failure)
-    log.error("%s: %s; way back: %s", what_failed(error).value, error, way.value)
-    return conclude(back, way, error, request.ref)
+        return hold_for_decision(release_id, request.ref, error, failure)
+    log.error("%s: %s; way back: %s", failure_kind(error).value, error, path.value)
+    return recover_and_report(context, path, error, request.ref)
 
 
-def choose(release_id: str, commit: Commit, progress: Progress, error: Exception) -> tuple[WayBack, Way]:
+def choose_rollback_path(
+    release_id: str, commit: Commit, progress: ReleaseProgress, error: Exception
+) -> tuple[RollbackContext, RollbackPath]:
     """Find out how far the release had come, and choose the way back from there."""
     survey, point, evidence = progress.survey, progress.point, progress.evidence
     applied = status.applied_since(point, commit) if point else ()
     lossless = evidence is not None and evidence.way_back.lossless
-    way = decide(
+    path = decide(
         Situation(
-            failed=what_failed(error),
+            failed=failure_kind(error),
             staging_touched=progress.staging_touched,
             sealed=point is not None,
             applied=None if applied is None else bool(applied),
             first_release=survey is None or survey.first_release,
-            earlier=progress.begun_by is not None,
+            earlier=progress.validated_release_id is not None,
             compatible=evidence is not None and evidence.compatible and not progress.contracting,
             reversible=point is not None and lossless and restoration.written_since(point) == (),
         )
     )
     stands = applied[-1:] if applied else point.revisions if point else ()
-    return WayBack(release_id, commit, point, stands, progress.verdicts, failed_release_id=progress.begun_by), way
+    return RollbackContext(
+        release_id, commit, point, stands, progress.verdicts, failed_release_id=progress.validated_release_id
+    ), path

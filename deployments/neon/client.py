@@ -68,7 +68,7 @@ class NeonClient:
             api_key,
             url_variable="NEON_API_URL",
             token_variable="NEON_API_KEY",  # noqa: S106
-            nothing_happened=frozenset({423, 429, 503}),
+            safe_to_retry=frozenset({423, 429, 503}),
             patience_s=deadline_s,
             transport=transport,
         )

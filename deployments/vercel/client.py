@@ -27,11 +27,11 @@ from deployments.service import MOST_BYTES, Service
 from deployments.vercel.runtime_log import RequestCounts, count_requests
 from deployments.vercel.values import (
     AliasRequest,
-    Anything,
     BuildEvent,
     Deployment,
     Deployments,
     GitLink,
+    IgnoredAnswer,
     VercelProject,
 )
 
@@ -78,7 +78,7 @@ class VercelClient:
             url_variable="VERCEL_API_URL",
             token_variable="VERCEL_TOKEN",  # noqa: S106
             parameters={"teamId": team_id},
-            nothing_happened=frozenset({429}),
+            safe_to_retry=frozenset({429}),
             transport=transport,
         )
         self._project_id = project_id
@@ -181,7 +181,7 @@ class VercelClient:
         """A change that comes out the same when it is asked for twice: after a lost reply it is."""
         for left in (2, 1, 0):
             try:
-                self._service.change(method, path, Anything, body, parameters)
+                self._service.change(method, path, IgnoredAnswer, body, parameters)
             except LostReply:
                 if not left:
                     raise
@@ -256,7 +256,7 @@ class VercelClient:
                 return
             lost = False
             try:
-                self._service.change("POST", path, Anything, {})
+                self._service.change("POST", path, IgnoredAnswer, {})
             except LostReply:
                 log.warning("Vercel's reply to POST %s was lost: looking whether the address moves", path)
                 lost = True

@@ -109,7 +109,7 @@ class Deployments(_Value):
     deployments: tuple[ListedDeployment, ...]
 
 
-class Anything(_Value):
+class IgnoredAnswer(_Value):
     """An answer of which nothing is read."""
 
 

@@ -43,7 +43,9 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
     given = connections.settings()
     name = branch_name(release_id)
     with recorded(release_id, "rehearsal", branch=name, plan=plan.digest) as entry:
-        evidence = _tried(given, name, commit, plan, on_deleted=lambda: entry.result({"branch_deleted": name}))
+        evidence = _rehearse_on_branch(
+            given, name, commit, plan, on_deleted=lambda: entry.result({"branch_deleted": name})
+        )
         keep(given, release_id, evidence)
         problems = evidence.problems(blocking_budget_ms=given.blocking_budget_ms)
         entry.result(
@@ -64,7 +66,7 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
 
 
 @dataclass(frozen=True)
-class Tried:
+class RehearsalResult:
     """What a rehearsal without a release found.
 
     Attributes:
@@ -77,23 +79,23 @@ class Tried:
 
 
 @step("rehearsal", timeout_s=3600)
-def rehearse_plan(commit: Commit, plan: Plan) -> Tried:
+def rehearse_plan(commit: Commit, plan: Plan) -> RehearsalResult:
     """Try a plan on a branch of production, which is deleted afterwards, and keep the evidence; no release is made.
 
     Raises:
         RehearsalFailed: a revision does not go through on production's rows.
     """
     given = connections.settings()
-    evidence = _tried(given, branch_name(f"{commit.sha[:12]}-{secrets.token_hex(3)}"), commit, plan)
+    evidence = _rehearse_on_branch(given, branch_name(f"{commit.sha[:12]}-{secrets.token_hex(3)}"), commit, plan)
     keep(given, None, evidence)
-    return Tried(
+    return RehearsalResult(
         f"plan {plan.digest}, evidence {evidence.digest}: downtime: {downtime(evidence)};"
         f" way back: {downgrades(evidence.way_back)}",
         evidence.problems(blocking_budget_ms=given.blocking_budget_ms),
     )
 
 
-def _tried(
+def _rehearse_on_branch(
     given: Settings, name: str, commit: Commit, plan: Plan, *, on_deleted: Callable[[], None] = lambda: None
 ) -> Evidence:
     production = connections.production_branch(given)

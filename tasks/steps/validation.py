@@ -67,7 +67,7 @@ def _expected(given: Settings, dsn: str, commit: Commit, revisions: tuple[str, .
 
 
 @dataclass(frozen=True)
-class Window:
+class WatchWindow:
     """What a watch window measures.
 
     Attributes:
@@ -85,7 +85,7 @@ class Window:
 
 
 @step("watch production", timeout_s=4000, retries=0)
-def watch_production(release_id: str, window: Window) -> tuple[Verdict, ...]:
+def watch_production(release_id: str, window: WatchWindow) -> tuple[Verdict, ...]:
     """Watch production until the window closes, or until it is plain that the build is not fit."""
     given = connections.settings()
     with recorded(release_id, "watch production", seconds=window.seconds, deployment=window.deployment_id) as entry:
@@ -102,7 +102,7 @@ def watch_production(release_id: str, window: Window) -> tuple[Verdict, ...]:
     return judged
 
 
-def _observe(given: Settings, window: Window) -> tuple[Observation, RequestCounts | None]:
+def _observe(given: Settings, window: WatchWindow) -> tuple[Observation, RequestCounts | None]:
     """Probe from outside in slices while the platform's log of real requests is read beside it."""
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -126,7 +126,7 @@ def _hopeless(given: Settings, observed: Observation) -> bool:
     return observed.errors >= 10 and observed.errors > observed.requests * given.error_rate_limit * 10
 
 
-def _users(given: Settings, window: Window) -> int | None:
+def _users(given: Settings, window: WatchWindow) -> int | None:
     dsn = connections.owner_dsn(given, connections.production_branch(given))
     with reader(dsn) as connection:
         return users_seen(connection, window.since)

@@ -183,7 +183,7 @@ def test_a_release_of_what_serves_already_is_a_success_that_says_so_and_bars_no_
     held = next(each for each in releases(live) if each.state == "undecided")
     assert live.release("v2") == "nothing to do: production serves v2 already"
     assert live.newest().state == "succeeded"
-    assert gates.to_undo(held.id, "application").nothing == ""
+    assert gates.rollback_target(held.id, "application").nothing_to_do == ""
     live.release("v2", reset_staging=True)
     with connections.ledger(live.given) as ledger:
         assert "reset staging" in {step.step for step in ledger.steps(live.newest().id)}

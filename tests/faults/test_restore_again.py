@@ -67,7 +67,7 @@ def live(
         # How fast a machine is that runs tests says nothing of a release.
         patch.setenv("PILOTAGE_P95_LIMIT_MS", "10000")
         patch.setattr(Task, "__call__", called)
-        patch.setattr(way_back, "AFTERWARDS_S", 3.0)
+        patch.setattr(way_back, "ROLLBACK_WATCH_S", 3.0)
         assert "release succeeded" in str(release.fn(ReleaseRequest(ref="v1", watch_seconds=5)))
         yield Live(platform, connections.settings())
 

@@ -256,6 +256,6 @@ def a_service(url: str) -> Service:
         SecretStr("k"),
         url_variable="URL",
         token_variable="KEY",
-        nothing_happened=frozenset(),
+        safe_to_retry=frozenset(),
         patience_s=1,
     )

@@ -26,7 +26,7 @@ def service(handler: Handler | None, base_url: str = "http://neon.test/api/v2/")
         SecretStr(KEY),
         url_variable="NEON_API_URL",
         token_variable="NEON_API_KEY",
-        nothing_happened=frozenset({423, 429, 503}),
+        safe_to_retry=frozenset({423, 429, 503}),
         transport=httpx.MockTransport(handler) if handler else None,
     )
 
@@ -215,7 +215,7 @@ def test_a_key_that_no_header_takes_is_told_by_its_variable_alone(spoilt: str) -
             SecretStr(spoilt),
             url_variable="NEON_API_URL",
             token_variable="NEON_API_KEY",
-            nothing_happened=frozenset(),
+            safe_to_retry=frozenset(),
         )
         with pytest.raises(ServiceError, match="check it") as caught:
             asked.read("/things", Thing)

@@ -10,10 +10,10 @@ from deployments.errors import DeploymentError, ServiceRefused
 from deployments.git.repository import Commit
 from deployments.ledger import LedgerError
 from flows import release as releasing
-from flows.decision import Way
-from flows.ending import WayBack, hold
-from flows.release import Progress, finish, way_back
-from flows.rollback import conclude
+from flows.decision import RollbackPath
+from flows.release import ReleaseProgress, choose_and_run_rollback, finish
+from flows.rollback import recover_and_report
+from flows.rollback_report import RollbackContext, hold_for_decision
 from migrations.restore.receipt_of_writes import Receipt, TableReceipt
 from migrations.restore.restore_point import Seal
 from tasks import best_effort, catalogue, errors, gates, notification, production_state, protection, record
@@ -104,12 +104,19 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def walked(way: Way, point: RestorePoint | None = POINT) -> str:
-    return conclude(WayBack("x", COMMIT, point, ("r2",)), way, DataFailed("rows are wrong"), "v2")
+def walked(way: RollbackPath, point: RestorePoint | None = POINT) -> str:
+    return recover_and_report(RollbackContext("x", COMMIT, point, ("r2",)), way, DataFailed("rows are wrong"), "v2")
 
 
-BACK = (Way.NOTHING, Way.STAGING, Way.UNCHANGED, Way.APPLICATION, Way.DOWNGRADE, Way.RESTORE)
-STATES = dict.fromkeys(BACK, "rolled_back") | {Way.NOTHING: "failed"}
+BACK = (
+    RollbackPath.NOTHING,
+    RollbackPath.STAGING,
+    RollbackPath.UNCHANGED,
+    RollbackPath.APPLICATION,
+    RollbackPath.DOWNGRADE,
+    RollbackPath.RESTORE,
+)
+STATES = dict.fromkeys(BACK, "rolled_back") | {RollbackPath.NOTHING: "failed"}
 
 
 @pytest.mark.parametrize("way", BACK)
@@ -131,13 +138,13 @@ STATES = dict.fromkeys(BACK, "rolled_back") | {Way.NOTHING: "failed"}
 )
 @each_failure
 def test_what_is_told_after_a_deed_never_changes_the_deed(
-    world: World, way: Way, room: object, name: str, failure: Exception
+    world: World, way: RollbackPath, room: object, name: str, failure: Exception
 ) -> None:
     world.fails(room, name, failure)
     summary = walked(way)
     [(state, closed)] = world.closed
     assert (state, closed) == (STATES[way], summary)
-    if way in {Way.DOWNGRADE, Way.RESTORE}:
+    if way in {RollbackPath.DOWNGRADE, RollbackPath.RESTORE}:
         assert [call for call in world.calls if call.startswith("set_maintenance")][-1] == "set_maintenance off"
     if name != "tell":
         assert len(world.said) == 2
@@ -148,9 +155,9 @@ def test_what_is_told_after_a_deed_never_changes_the_deed(
         assert world.notes
 
 
-@pytest.mark.parametrize("way", [*BACK, Way.HOLD])
+@pytest.mark.parametrize("way", [*BACK, RollbackPath.HOLD])
 @each_failure
-def test_a_ledger_that_cannot_be_closed_is_told(world: World, way: Way, failure: Exception) -> None:
+def test_a_ledger_that_cannot_be_closed_is_told(world: World, way: RollbackPath, failure: Exception) -> None:
     world.fails(record, "close_release", failure)
     walked(way)
     assert "`pilotage release abandon` closes it" in world.said[-1][1]["To mend"]
@@ -159,16 +166,16 @@ def test_a_ledger_that_cannot_be_closed_is_told(world: World, way: Way, failure:
 
 
 ACTS = {
-    Way.STAGING: ((staging, "roll_back_staging"),),
-    Way.UNCHANGED: ((restoration, "verify_unchanged"), (validation, "validate_database")),
-    Way.APPLICATION: ((restoration, "roll_back_application"), (validation, "validate_database")),
-    Way.DOWNGRADE: (
+    RollbackPath.STAGING: ((staging, "roll_back_staging"),),
+    RollbackPath.UNCHANGED: ((restoration, "verify_unchanged"), (validation, "validate_database")),
+    RollbackPath.APPLICATION: ((restoration, "roll_back_application"), (validation, "validate_database")),
+    RollbackPath.DOWNGRADE: (
         (maintenance, "set_maintenance"),
         (restoration, "roll_back_application"),
         (restoration, "take_back_revisions"),
         (validation, "validate_database"),
     ),
-    Way.RESTORE: (
+    RollbackPath.RESTORE: (
         (restoration, "find_restore"),
         (restoration, "refuse_unrestorable"),
         (maintenance, "set_maintenance"),
@@ -182,7 +189,7 @@ ACTS = {
 @pytest.mark.parametrize(("way", "room", "name"), [(way, *act) for way, acts in ACTS.items() for act in acts])
 @each_failure
 def test_an_act_that_fails_is_told_with_what_was_done_and_what_stands(
-    world: World, way: Way, room: object, name: str, failure: Exception
+    world: World, way: RollbackPath, room: object, name: str, failure: Exception
 ) -> None:
     world.fails(room, name, failure)
     with pytest.raises(RollbackFailed) as caught:
@@ -203,7 +210,7 @@ def test_an_act_that_fails_is_told_with_what_was_done_and_what_stands(
 def test_what_a_restore_did_is_told_though_the_way_broke_off_after_it(world: World) -> None:
     world.fails(restoration, "roll_back_application", ServiceRefused("Vercel", "POST", "402", status=402))
     with pytest.raises(RollbackFailed, match=r"production restored to the sealed point 0/1A, .*before-rollback-x"):
-        walked(Way.RESTORE)
+        walked(RollbackPath.RESTORE)
     assert world.said[-1][1]["Kept branch"] == "before-rollback-x"
     assert "set_maintenance off" not in world.calls
     assert "--way data" in world.said[-1][2]
@@ -211,7 +218,7 @@ def test_what_a_restore_did_is_told_though_the_way_broke_off_after_it(world: Wor
 
 def test_what_a_restore_took_is_told_with_its_beginning_and_what_others_have_taken_since(world: World) -> None:
     world.answers(gates, "kept_since", ("before-rollback-v3",))
-    by_hand(Way.RESTORE)
+    by_hand(RollbackPath.RESTORE)
     told = world.said[-1][1]["Written since the restore point"]
     assert told.startswith("since 2026-11-01 00:00 UTC 3 rows inserted")
     assert told.endswith("what other restores have taken since: see before-rollback-v3")
@@ -220,14 +227,14 @@ def test_what_a_restore_took_is_told_with_its_beginning_and_what_others_have_tak
 def test_writes_are_refused_only_once_a_restore_is_known_to_be_possible(world: World) -> None:
     world.fails(restoration, "refuse_unrestorable", RollbackFailed("no room"))
     with pytest.raises(RollbackFailed, match="no room"):
-        walked(Way.RESTORE)
+        walked(RollbackPath.RESTORE)
     assert not [call for call in world.calls if call.startswith("set_maintenance")]
 
 
 def test_writes_are_let_in_again_where_a_restore_is_refused(world: World) -> None:
     world.fails(restoration, "restore_production", ServiceRefused("Neon", "POST", "422", status=422))
     with pytest.raises(RollbackFailed, match="nothing was moved"):
-        walked(Way.RESTORE)
+        walked(RollbackPath.RESTORE)
     assert world.calls.count("set_maintenance on") == world.calls.count("set_maintenance off") == 1
 
 
@@ -241,7 +248,7 @@ def test_writes_stay_refused_where_it_cannot_be_told_whether_production_was_rest
 
     world.answers(restoration, "find_restore", unknown)
     with pytest.raises(RollbackFailed, match="Neon is away"):
-        walked(Way.RESTORE)
+        walked(RollbackPath.RESTORE)
     assert "set_maintenance off" not in world.calls
 
 
@@ -249,7 +256,7 @@ def test_writes_stay_refused_where_the_schema_is_half_way_and_the_restore_is_ref
     world.fails(restoration, "take_back_revisions", RollbackFailed("written meanwhile"))
     world.fails(restoration, "restore_production", ServiceRefused("Neon", "POST", "422", status=422))
     with pytest.raises(RollbackFailed, match="application rolled back"):
-        walked(Way.DOWNGRADE)
+        walked(RollbackPath.DOWNGRADE)
     assert "set_maintenance off" not in world.calls
 
 
@@ -261,12 +268,14 @@ def test_a_restore_told_failed_that_stands_all_the_same_is_gone_on_with(world: W
         return next(found)
 
     world.answers(restoration, "find_restore", find)
-    assert walked(Way.RESTORE).startswith("rolled back: production restored to the sealed point 0/1A, the previous")
+    assert walked(RollbackPath.RESTORE).startswith(
+        "rolled back: production restored to the sealed point 0/1A, the previous"
+    )
 
 
-def by_hand(way: Way) -> str:
-    back = WayBack("y", COMMIT, POINT, ("r2",), failed_release_id="x", by_hand=True)
-    return conclude(back, way, RollbackFailed("by hand"), "v2")
+def by_hand(way: RollbackPath) -> str:
+    back = RollbackContext("y", COMMIT, POINT, ("r2",), failed_release_id="x", by_hand=True)
+    return recover_and_report(back, way, RollbackFailed("by hand"), "v2")
 
 
 WRONG = {
@@ -281,9 +290,9 @@ def test_going_back_to_the_application_of_an_earlier_release_never_gives_up_rows
     world: World, subject: Subject, asked: bool
 ) -> None:
     world.answers(validation, "validate_database", (WRONG[subject],))
-    back = WayBack("y", COMMIT, POINT, ("r2",), failed_release_id="x", by_hand=asked)
+    back = RollbackContext("y", COMMIT, POINT, ("r2",), failed_release_id="x", by_hand=asked)
     with pytest.raises(RollbackFailed, match=WRONG[subject].measured):
-        conclude(back, Way.APPLICATION, ApplicationFailed("answers 500"), "v2")
+        recover_and_report(back, RollbackPath.APPLICATION, ApplicationFailed("answers 500"), "v2")
     assert "restore_production" not in world.calls
     assert "roll_back_application" in world.calls
     facts = world.said[-1][1]
@@ -291,8 +300,8 @@ def test_going_back_to_the_application_of_an_earlier_release_never_gives_up_rows
     assert facts["Done before that"].startswith("application rolled back, the previous build serves again")
 
 
-@pytest.mark.parametrize("way", [Way.APPLICATION, Way.DOWNGRADE])
-def test_a_way_back_that_became_a_restore_is_told_as_one(world: World, way: Way) -> None:
+@pytest.mark.parametrize("way", [RollbackPath.APPLICATION, RollbackPath.DOWNGRADE])
+def test_a_way_back_that_became_a_restore_is_told_as_one(world: World, way: RollbackPath) -> None:
     answers = iter([(WRONG[Subject.DATA],)])
 
     def judge(*_: object, **__: object) -> tuple[Verdict, ...]:
@@ -303,8 +312,8 @@ def test_a_way_back_that_became_a_restore_is_told_as_one(world: World, way: Way)
     assert "look at the receipt and the kept branch" in world.said[-1][2]
 
 
-@pytest.mark.parametrize("way", [Way.APPLICATION, Way.RESTORE])
-def test_a_rollback_by_hand_is_told_as_what_somebody_asked_for(world: World, way: Way) -> None:
+@pytest.mark.parametrize("way", [RollbackPath.APPLICATION, RollbackPath.RESTORE])
+def test_a_rollback_by_hand_is_told_as_what_somebody_asked_for(world: World, way: RollbackPath) -> None:
     by_hand(way)
     begun, ended = world.said
     assert begun[0] == "Rollback of v2 begins"
@@ -318,7 +327,7 @@ def test_a_rollback_by_hand_is_told_as_what_somebody_asked_for(world: World, way
 def test_a_release_that_is_held_names_a_rollback_only_where_there_is_a_build_to_go_back_to(
     world: World, before: str | None
 ) -> None:
-    summary = walked(Way.HOLD, replace(POINT, serving_deployment_id=before))
+    summary = walked(RollbackPath.HOLD, replace(POINT, serving_deployment_id=before))
     said = world.said[-1][2]
     assert "`pilotage release keep x`" in said
     assert "`pilotage release start v2`, with a longer `--watch-seconds`" in said
@@ -339,7 +348,7 @@ def test_a_release_that_is_held_names_a_rollback_only_where_there_is_a_build_to_
 def test_a_way_back_that_was_given_up_names_a_command_that_leads_on(
     world: World, point: RestorePoint | None, command: str
 ) -> None:
-    way = Way.STAGING if point is None else Way.UNCHANGED
+    way = RollbackPath.STAGING if point is None else RollbackPath.UNCHANGED
     world.fails(staging, "roll_back_staging", DeploymentError("staging hangs"))
     world.fails(restoration, "verify_unchanged", DeploymentError("production hangs"))
     with pytest.raises(RollbackFailed, match=command):
@@ -348,7 +357,7 @@ def test_a_way_back_that_was_given_up_names_a_command_that_leads_on(
 
 
 def test_a_rollback_by_hand_that_cannot_begin_names_the_release(world: World) -> None:
-    hold("y", "v2", RollbackFailed("by hand"), OSError("no"), undone_id="x")
+    hold_for_decision("y", "v2", RollbackFailed("by hand"), OSError("no"), undone_id="x")
     said = world.said[-1][2]
     assert "`pilotage rollback x --way application`" in said
     assert "keep" not in said
@@ -356,7 +365,7 @@ def test_a_rollback_by_hand_that_cannot_begin_names_the_release(world: World) ->
 
 def test_whoever_goes_back_by_hand_finishes_a_restore_that_broke_off(world: World) -> None:
     world.answers(restoration, "find_restore", replace(RESTORED, before=True))
-    summary = by_hand(Way.APPLICATION)
+    summary = by_hand(RollbackPath.APPLICATION)
     assert "had been restored to the sealed point 0/1A before, and was not restored again" in summary
     assert {"make_receipt", "set_maintenance off"} <= set(world.calls)
     assert "restore_production" not in world.calls
@@ -365,19 +374,21 @@ def test_whoever_goes_back_by_hand_finishes_a_restore_that_broke_off(world: Worl
 @each_failure
 def test_going_back_to_the_application_needs_no_neon(world: World, failure: Exception) -> None:
     world.fails(restoration, "find_restore", failure)
-    assert by_hand(Way.APPLICATION).startswith("rolled back: application rolled back, the previous build serves again")
+    assert by_hand(RollbackPath.APPLICATION).startswith(
+        "rolled back: application rolled back, the previous build serves again"
+    )
 
 
 def test_writes_that_a_broken_off_way_back_has_refused_are_let_in_again(world: World) -> None:
     world.answers(production_state, "read", replace(STANDS, maintenance=True))
-    by_hand(Way.APPLICATION)
+    by_hand(RollbackPath.APPLICATION)
     assert "set_maintenance off" in world.calls
 
 
 def test_a_restore_that_is_complete_refuses_no_write_again(world: World) -> None:
     world.answers(restoration, "find_restore", replace(RESTORED, before=True))
     world.answers(status, "serving_deployment_id", "dpl_old")
-    by_hand(Way.RESTORE)
+    by_hand(RollbackPath.RESTORE)
     assert "set_maintenance on" not in world.calls
     assert "set_maintenance off" in world.calls
 
@@ -388,11 +399,13 @@ def test_an_application_that_does_not_refuse_writes_stops_no_restore(world: Worl
             raise RollbackFailed("the application did not follow")
 
     world.answers(maintenance, "set_maintenance", follow)
-    assert "writes were not refused meanwhile: the application did not follow" in walked(Way.RESTORE)
+    assert "writes were not refused meanwhile: the application did not follow" in walked(RollbackPath.RESTORE)
 
 
-@pytest.mark.parametrize("way", [Way.UNCHANGED, Way.APPLICATION, Way.DOWNGRADE, Way.RESTORE])
-def test_users_who_are_not_served_well_after_a_way_back_are_told(world: World, way: Way) -> None:
+@pytest.mark.parametrize(
+    "way", [RollbackPath.UNCHANGED, RollbackPath.APPLICATION, RollbackPath.DOWNGRADE, RollbackPath.RESTORE]
+)
+def test_users_who_are_not_served_well_after_a_way_back_are_told(world: World, way: RollbackPath) -> None:
     world.fails(validation, "watch_production", ApplicationFailed("answers 500"))
     with pytest.raises(RollbackFailed, match="answers 500; done before that: "):
         walked(way)
@@ -401,7 +414,7 @@ def test_users_who_are_not_served_well_after_a_way_back_are_told(world: World, w
 
 def test_traffic_that_is_too_thin_to_judge_is_a_warning(world: World) -> None:
     world.fails(validation, "watch_production", CannotTell("no requests"))
-    assert "could not be told: no requests" in walked(Way.RESTORE)
+    assert "could not be told: no requests" in walked(RollbackPath.RESTORE)
     assert world.closed[0][0] == "rolled_back"
 
 
@@ -419,7 +432,7 @@ def test_a_good_release_stays_good_whatever_cannot_be_told(
     world: World, room: object, name: str, failure: Exception
 ) -> None:
     world.fails(room, name, failure)
-    summary = finish("x", REQUEST, Progress(), "release succeeded")
+    summary = finish("x", REQUEST, ReleaseProgress(), "release succeeded")
     assert summary.startswith("release succeeded")
     assert (str(failure) in summary) is (name != "note")
     if name != "close_release":
@@ -437,10 +450,10 @@ def test_a_way_back_that_cannot_be_chosen_is_held_and_told(
 ) -> None:
     world.answers(restoration, "written_since", ())
     world.fails(room, name, failure)
-    progress = Progress(point=POINT)
+    progress = ReleaseProgress(point=POINT)
     if name == "written_since":
         progress.evidence = Lossless()  # pyright: ignore[reportAttributeAccessIssue]
-    summary = way_back("x", REQUEST, COMMIT, progress, errors.ApplicationFailed("it crashes"))
+    summary = choose_and_run_rollback("x", REQUEST, COMMIT, progress, errors.ApplicationFailed("it crashes"))
     [(state, closed)] = world.closed
     assert state == "undecided"
     assert summary.startswith(f"{closed}. What to do: ")

@@ -21,7 +21,7 @@ def test_users_are_counted_from_a_moment_of_production_s_database_before_the_pro
         def done(*given: object, **rest: object) -> object:
             del rest
             acts.append(name)
-            windows.extend(one for one in given if isinstance(one, release.validation.Window))
+            windows.extend(one for one in given if isinstance(one, release.validation.WatchWindow))
             return answer
 
         return done
@@ -39,7 +39,7 @@ def test_users_are_counted_from_a_moment_of_production_s_database_before_the_pro
     commit, plan = cast("Any", SimpleNamespace(sha="c" * 40)), cast("Any", SimpleNamespace(expanded="r2"))
     point = cast("Any", SimpleNamespace(serving_deployment_id="dpl_0", revisions=("r1",)))
     request = release.ReleaseRequest(ref="v2")
-    window = release.deploy_to_production("rel", request, commit, plan, point, release.Progress())
+    window = release.deploy_to_production("rel", request, commit, plan, point, release.ReleaseProgress())
     assert acts.index("read_clock") < acts.index("promote") < acts.index("watch_production")
     assert window.since == THE_DATABASE_S
     assert windows == [window]

@@ -138,7 +138,7 @@ def silent_log() -> Iterator[Service]:
             SecretStr("token"),
             url_variable="VERCEL_API_URL",
             token_variable="VERCEL_TOKEN",
-            nothing_happened=frozenset(),
+            safe_to_retry=frozenset(),
         )
         over.set()
         server.shutdown()

@@ -1,17 +1,17 @@
-"""How a way back ended: what was done is closed in the ledger and told, and nothing that is told changes it."""
+"""How a rollback ended: it is closed in the ledger and reported, and no failed report changes what was done."""
 
 from dataclasses import dataclass, field
 
 from deployments.git.repository import Commit
 from deployments.ledger import EndState
-from flows.decision import Way
+from flows.decision import RollbackPath
 from tasks import best_effort, production_state, record
 from tasks.steps import report
 from tasks.values import RestorePoint, Verdict
 
 
 @dataclass(frozen=True)
-class WayBack:
+class RollbackContext:
     """What a rollback needs to know.
 
     Attributes:
@@ -60,7 +60,7 @@ class WayBack:
 
 
 @dataclass
-class Outcome:
+class RollbackProgress:
     """What a rollback has done so far: it is told however the rollback ends.
 
     Attributes:
@@ -85,7 +85,7 @@ class Outcome:
             self.warnings.append(warning)
 
 
-def hold(release_id: str, ref: str, error: Exception, failure: Exception, *, undone_id: str = "") -> str:
+def hold_for_decision(release_id: str, ref: str, error: Exception, failure: Exception, *, undone_id: str = "") -> str:
     """Close a release whose way back could not even be chosen: nothing is moved, and a person decides.
 
     Args:
@@ -116,11 +116,11 @@ def hold(release_id: str, ref: str, error: Exception, failure: Exception, *, und
         text=f"The way back could not be chosen: {failure}",
         next_step=next_step,
     )
-    return _leading_on(summary, "undecided", next_step)
+    return _with_next_step(summary, "undecided", next_step)
 
 
 @dataclass(frozen=True)
-class Ending:
+class RollbackResult:
     """How a rollback is told.
 
     Attributes:
@@ -138,92 +138,101 @@ class Ending:
     next_step: str
 
 
-def ended(back: WayBack, ref: str, way: Way, error: Exception, outcome: Outcome) -> Ending:
+def completed(
+    context: RollbackContext, ref: str, path: RollbackPath, error: Exception, progress: RollbackProgress
+) -> RollbackResult:
     """A way back that was walked to its end."""
-    said, state, headline = ENDINGS.get(way, ROLLED_BACK)
-    summary = f"{said}: {outcome.summary}"
-    if way in ENDINGS:
+    said, state, headline = RESULTS.get(path, ROLLED_BACK)
+    summary = f"{said}: {progress.summary}"
+    if path in RESULTS:
         summary += f"; what failed: {error}"
     # Where what was tried first did not come out even, production was restored after all.
-    walked = Way.RESTORE if outcome.kept_branch else way
-    return Ending(
+    taken = RollbackPath.RESTORE if progress.kept_branch else path
+    return RollbackResult(
         state,
         summary,
         f"Release of {ref} {headline}",
-        {"What was done": outcome.summary},
-        (FIRST if way is Way.HOLD and back.first else NEXT[walked]).format(release=back.undone_id, ref=ref),
+        {"What was done": progress.summary},
+        (FIRST if path is RollbackPath.HOLD and context.first else NEXT[taken]).format(
+            release=context.undone_id, ref=ref
+        ),
     )
 
 
-def given_up(back: WayBack, ref: str, way: Way, outcome: Outcome, failure: Exception) -> Ending:
+def broken_off(
+    context: RollbackContext, ref: str, path: RollbackPath, progress: RollbackProgress, failure: Exception
+) -> RollbackResult:
     """How far a way back came that could not be walked to its end, and what stands now."""
-    done, stands = outcome.summary or "nothing was moved", production_state.read().description
-    again = "data" if way is Way.RESTORE or outcome.kept_branch else "application"
-    if back.point is None:
+    done, stands = progress.summary or "nothing was moved", production_state.read().description
+    again = "data" if path is RollbackPath.RESTORE or progress.kept_branch else "application"
+    if context.point is None:
         go_on = (
             f"mend what is named, then release with a fresh staging: `pilotage release start {ref} --reset-staging`. "
         )
-    elif back.first:
-        go_on = FIRST.format(release=back.undone_id, ref=ref) + " "
+    elif context.first:
+        go_on = FIRST.format(release=context.undone_id, ref=ref) + " "
     else:
         go_on = (
-            f"`pilotage rollback {back.undone_id} --way {again}` goes on: what was done is found, and not done again. "
+            f"`pilotage rollback {context.undone_id} --way {again}` goes on: "
+            "what was done is found, and not done again. "
         )
-    return Ending(
+    return RollbackResult(
         "undecided",
         f"rollback failed: {failure}; done before that: {done}; now {stands}",
         f"Rollback of {ref} failed: a person is needed",
-        {"Way back": way.value, "Why it ended": str(failure), "Done before that": done, "What stands": stands},
-        f"{go_on}`pilotage ledger {back.release_id}` shows every act; the rollback runbook tells how to go on.",
+        {"Way back": path.value, "Why it ended": str(failure), "Done before that": done, "What stands": stands},
+        f"{go_on}`pilotage ledger {context.release_id}` shows every act; the rollback runbook tells how to go on.",
     )
 
 
-def say(back: WayBack, error: Exception, outcome: Outcome, ending: Ending) -> str:
+def close_and_report(
+    context: RollbackContext, error: Exception, progress: RollbackProgress, result: RollbackResult
+) -> str:
     """Close the release and tell of it; each is tried for itself, and none changes what was done.
 
     Returns:
         The summary, with what is left to mend; where a person has to decide, with what leads on.
     """
-    release_id = back.release_id
-    summary = "; ".join((ending.summary, *(f"to mend: {warning}" for warning in outcome.warnings)))
-    outcome.warn(
-        best_effort.attempt(release_id, UNCLOSED, lambda: record.close_release(release_id, ending.state, summary))
+    release_id = context.release_id
+    summary = "; ".join((result.summary, *(f"to mend: {warning}" for warning in progress.warnings)))
+    progress.warn(
+        best_effort.attempt(release_id, UNCLOSED, lambda: record.close_release(release_id, result.state, summary))
     )
     affected: list[str] = []
     unknown = best_effort.attempt(
         release_id,
         "how long users were affected cannot be told",
-        lambda: affected.append(report.affected(back.undone_id, release_id, production_state.read())),
+        lambda: affected.append(report.affected(context.undone_id, release_id, production_state.read())),
     )
     facts = {
-        **back.named,
-        back.cause: str(error),
-        **ending.facts,
+        **context.named,
+        context.cause: str(error),
+        **result.facts,
         "Users affected": unknown or affected[0],
-        "Kept branch": outcome.kept_branch,
-        "Written since the restore point": outcome.lost,
-        "To mend": "; ".join(outcome.warnings),
+        "Kept branch": progress.kept_branch,
+        "Written since the restore point": progress.lost,
+        "To mend": "; ".join(progress.warnings),
     }
-    best_effort.notify_slack(release_id, ending.headline, facts, next_step=ending.next_step)
-    verdicts = back.verdicts + outcome.verdicts
+    best_effort.notify_slack(release_id, result.headline, facts, next_step=result.next_step)
+    verdicts = context.verdicts + progress.verdicts
     best_effort.attempt(
         release_id,
         "the report could not be published",
-        lambda: report.publish(release_id, summary, verdicts, next_step=ending.next_step),
+        lambda: report.publish(release_id, summary, verdicts, next_step=result.next_step),
     )
-    return _leading_on(summary, ending.state, ending.next_step)
+    return _with_next_step(summary, result.state, result.next_step)
 
 
-def _leading_on(summary: str, state: EndState, next_step: str) -> str:
+def _with_next_step(summary: str, state: EndState, next_step: str) -> str:
     """What whoever waits for the run is told: where a person has to decide, with the commands to choose from."""
     return f"{summary}. What to do: {next_step}" if state == "undecided" else summary
 
 
 UNCLOSED = "the ledger could not be told how it ended; `pilotage release abandon` closes it"
 ROLLED_BACK: tuple[str, EndState, str] = ("rolled back", "rolled_back", "was rolled back")
-ENDINGS: dict[Way, tuple[str, EndState, str]] = {
-    Way.NOTHING: ("failed", "failed", "did not start"),
-    Way.HOLD: ("undecided", "undecided", "is held for a person"),
+RESULTS: dict[RollbackPath, tuple[str, EndState, str]] = {
+    RollbackPath.NOTHING: ("failed", "failed", "did not start"),
+    RollbackPath.HOLD: ("undecided", "undecided", "is held for a person"),
 }
 AGAIN = (
     "`pilotage release start {ref}`, with a longer `--watch-seconds` and once there is traffic, releases it again: a "
@@ -234,14 +243,16 @@ FIRST = (
     "nothing, so there is no way back: where it is not fit, mend it and release again."
 )
 NEXT = {
-    Way.NOTHING: "mend what is named, then release again.",
-    Way.HOLD: "decide: "
+    RollbackPath.NOTHING: "mend what is named, then release again.",
+    RollbackPath.HOLD: "decide: "
     + AGAIN
     + "; `pilotage release keep {release}` keeps what stands; `pilotage rollback {release}` "
-    "goes back.",
-    Way.STAGING: "read the failed step, mend the commit, release again.",
-    Way.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
-    Way.APPLICATION: "mend the application, then release again; the schema stays as it is.",
-    Way.DOWNGRADE: "mend the application; production is as it was, and nothing was lost.",
-    Way.RESTORE: "look at the receipt and the kept branch for rows to bring over; release again with reset_staging.",
+    "goes context.",
+    RollbackPath.STAGING: "read the failed step, mend the commit, release again.",
+    RollbackPath.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
+    RollbackPath.APPLICATION: "mend the application, then release again; the schema stays as it is.",
+    RollbackPath.DOWNGRADE: "mend the application; production is as it was, and nothing was lost.",
+    RollbackPath.RESTORE: (
+        "look at the receipt and the kept branch for rows to bring over; release again with reset_staging."
+    ),
 }
