@@ -162,7 +162,7 @@ def test_policy_end_without_the_right_waits_and_says_so(
 def test_a_long_transaction_is_seen_where_the_role_may_not_see_its_age(
     database: ProvisionedDatabase, watcher: psycopg.Connection, write: Callable[..., History]
 ) -> None:
-    watcher.execute(f'REVOKE pg_monitor, pg_read_all_stats FROM "{database.owner}"'.encode())
+    watcher.execute(f'REVOKE pg_monitor, pg_read_all_stats, neon_superuser FROM "{database.owner}"'.encode())
     told: list[str] = []
     with psycopg.connect(database.app_dsn) as holder:
         holder.execute("SELECT * FROM a")
@@ -171,6 +171,7 @@ def test_a_long_transaction_is_seen_where_the_role_may_not_see_its_age(
             told.append(event.kind)
             if event.kind == "waiting":
                 assert event.sessions[0].pid == holder.info.backend_pid
+                assert event.sessions[0].since is None
                 holder.rollback()
 
         upgrade(database.owner_dsn, write(WIDEN), release_id="r", on_event=tell)
