@@ -3,11 +3,13 @@
 import re
 from dataclasses import dataclass, field
 
+import psycopg
+
 from migrations.apply.migrate import Progress, downgrade, upgrade
 from migrations.authoring.consistency.finding import CheckResult, Finding, shortened
 from migrations.catalog.contents import Catalog, Difference, difference, read_catalog
-from migrations.database.session import reader
-from migrations.errors import RevisionFailed
+from migrations.database.session import STATEMENT_TIMEOUT_MS, connect
+from migrations.errors import DatabaseRefused, RevisionFailed
 from migrations.history.project import history_for
 from migrations.history.revisions import History
 
@@ -46,20 +48,28 @@ def run_round_trip(dsn: str, history: History) -> RoundTrip:
 
     Locks: those of the revisions, each for its transaction.
     """
-    run = _RoundTripRun(dsn, history_for(dsn, history))
-    run.read_catalogue()
-    if not run.up():
-        return RoundTrip(None, run.result())
-    head = run.seen[run.stands]
-    run.down()
-    run.up_again()
-    return RoundTrip(head, run.result())
+    # One session reads all along: it is in no transaction between two readings, so that no revision waits for it.
+    with connect(
+        dsn,
+        autocommit=True,
+        default_transaction_isolation="repeatable read",
+        statement_timeout=STATEMENT_TIMEOUT_MS,
+    ) as reading:
+        run = _RoundTripRun(dsn, history_for(dsn, history), reading)
+        run.read_catalogue()
+        if not run.up():
+            return RoundTrip(None, run.result())
+        head = run.seen[run.stands]
+        run.down()
+        run.up_again()
+        return RoundTrip(head, run.result())
 
 
 @dataclass
 class _RoundTripRun:
     dsn: str
     history: History
+    reading: psycopg.Connection
     stands: frozenset[str] = frozenset()
     seen: Seen = field(default_factory=Seen)
     findings: list[Finding] = field(default_factory=list[Finding])
@@ -71,8 +81,10 @@ class _RoundTripRun:
         self.seen[self.stands] = self.current_catalogue()
 
     def current_catalogue(self) -> Catalog:
-        with reader(self.dsn) as connection:
-            found = read_catalog(connection)
+        try:
+            found = read_catalog(self.reading)
+        except psycopg.Error as error:
+            raise DatabaseRefused.of(self.dsn, "reading", error) from error
         # Another project's version table, which Alembic makes and leaves.
         table = self.history.version_table.removeprefix("public.")
         return Catalog(tuple(one for one in found.objects if not re.match(rf"{re.escape(table)}($|\.| to )", one.name)))
