@@ -130,16 +130,19 @@ def test_grants_are_left_out_where_the_roles_are_others(database: ProvisionedDat
 
 
 def test_the_command_looks_at_a_database_and_takes_what_stands_there_as_released(
-    database: ProvisionedDatabase,
+    database: ProvisionedDatabase, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("migrations.history.revisions.VERSIONS", history.folders[0])
     upgrade(database.owner_dsn, History.load(), release_id="r")
     with psycopg.connect(database.owner_dsn) as connection:
-        connection.execute("ALTER TABLE users ADD nick text")
+        connection.execute("ALTER TABLE later ADD nick text")
     ran = CliRunner().invoke(app, ["check", "--live", "--json", "--database-url", database.owner_dsn])
     assert ran.exit_code == 1
     checks = {one["check"]: one for one in json.loads(ran.stdout)["checks"]}
-    assert [one["subject"] for one in checks["database"]["findings"]] == ["column users.nick"]
-    assert [name for name, one in checks.items() if not one["passed"]] == ["database"]
+    assert [one["subject"] for one in checks["database"]["findings"]] == ["column later.nick"]
+    assert checks["order of phases"]["note"] == "0 pending above 20250102_0900"
+    # The models are those of the application, whose revisions these are not.
+    assert [name for name, one in checks.items() if not one["passed"]] == ["models", "database"]
 
 
 def test_production_is_held_against_what_its_revisions_build_beside_it(
