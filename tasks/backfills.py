@@ -9,7 +9,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from deployments.redaction.redactor import redacted
-from migrations.backfill.operation import BackfillProgress, reporting
+from migrations.backfill.operation import BackfillProgress, reporting_progress
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ EVERY_S = 2.0
 @contextmanager
 def shown_in_prefect() -> Generator[None]:
     """Show the backfills that run meanwhile as progress artifacts of the run, one a table and revision."""
-    with reporting(ProgressArtifact()):
+    with reporting_progress(ProgressArtifact()):
         yield
 
 

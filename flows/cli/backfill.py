@@ -11,8 +11,8 @@ from rich.table import Table
 from flows.cli.console.database import Environment, owner_dsn
 from flows.cli.console.failing import clearly
 from flows.cli.console.project import AsJson, DatabaseUrl
-from migrations.backfill import control
-from migrations.backfill.control import KeptBackfill, kept_backfills
+from migrations.backfill import records
+from migrations.backfill.records import BackfillRecord, backfill_records
 
 app = typer.Typer(help="See how far backfills have come; pause them, let them go on.", no_args_is_help=True)
 console = Console(highlight=False)
@@ -24,15 +24,15 @@ Some = Annotated[str | None, typer.Argument(help="Revision; all unfinished ones 
 def status(environment: Environment = "development", database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Show the backfills that the database keeps, the unfinished first."""
     with clearly():
-        kept = kept_backfills(owner_dsn(environment, database_url))
+        found = backfill_records(owner_dsn(environment, database_url))
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(one) for one in kept], default=str, indent=2))
+        typer.echo(json.dumps([dataclasses.asdict(one) for one in found], default=str, indent=2))
         return
-    if not kept:
+    if not found:
         console.print("no backfill has run on this database")
         return
     table = Table("revision", "table", "rows gone over", "rows changed", "state", "last batch")
-    for one in kept:
+    for one in found:
         table.add_row(
             f"{one.revision} ({one.direction})",
             one.relation,
@@ -48,7 +48,7 @@ def status(environment: Environment = "development", database_url: DatabaseUrl =
 def pause(revision: Some = None, environment: Environment = "development", database_url: DatabaseUrl = None) -> None:
     """Let backfills wait before their next batch; whoever applies them waits with them, and holds nothing."""
     with clearly():
-        done = control.set_paused(owner_dsn(environment, database_url), revision, paused=True)
+        done = records.set_paused(owner_dsn(environment, database_url), revision, paused=True)
     console.print(f"paused {', '.join(done)}")
 
 
@@ -56,7 +56,7 @@ def pause(revision: Some = None, environment: Environment = "development", datab
 def resume(revision: Some = None, environment: Environment = "development", database_url: DatabaseUrl = None) -> None:
     """Let paused backfills go on."""
     with clearly():
-        done = control.set_paused(owner_dsn(environment, database_url), revision, paused=False)
+        done = records.set_paused(owner_dsn(environment, database_url), revision, paused=False)
     console.print(f"resumed {', '.join(done)}")
 
 
@@ -68,11 +68,11 @@ def restart(
 ) -> None:
     """Let the backfills of a revision that is not applied begin anew, over the rows that are done, too."""
     with clearly():
-        done = control.restart(owner_dsn(environment, database_url), revision)
+        done = records.restart(owner_dsn(environment, database_url), revision)
     console.print(f"{', '.join(done)} begins anew with the next apply")
 
 
-def state(one: KeptBackfill) -> str:
+def state(one: BackfillRecord) -> str:
     """What is to be said of a backfill in a word."""
     if one.closed:
         return "done, with its revision"

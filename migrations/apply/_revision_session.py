@@ -17,7 +17,7 @@ from migrations.apply._request import ApplyRequest, Attempt
 from migrations.apply._resending import Pause, send_until_locked
 from migrations.apply.blocking_monitor import BlockingMonitor
 from migrations.apply.repeatability import repeating
-from migrations.backfill.operation import SURROUNDINGS, Surroundings
+from migrations.backfill.operation import BACKFILL_CONTEXT, BackfillContext
 from migrations.database.bookkeeping import is_bookkeeping
 from migrations.database.locks import MIGRATING
 from migrations.database.raw_statements import Around, is_watched, refuse_pipeline, watch_raw
@@ -131,12 +131,12 @@ class MigratingSession:
             return self._steps(at, context, is_one, later if is_one else on_done)
 
         config.attributes["on_version_apply"] = self._record
-        config.attributes[SURROUNDINGS] = Surroundings(
+        config.attributes[BACKFILL_CONTEXT] = BackfillContext(
             dsn=self._dsn,
             lock_timeout_ms=self._request.lock_timeout_ms,
             budget_s=self._request.budget_s,
             listeners={**self._listeners, "before_cursor_execute": self._before_backfill},
-            locked=self._batch_ends,
+            before_batch_commit=self._batch_ends,
             blockers=lambda: self.monitor.blockers,
         )
         try:

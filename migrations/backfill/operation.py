@@ -1,9 +1,9 @@
 """`op.backfill`: data changed in batches by key, each a transaction of its own, without anyone noticing.
 
 env.py imports this module, which registers the operation with Alembic: revisions import Alembic alone. A batch goes
-over the next rows by the order of a unique key, and keeps its position in the same transaction, so that a row is done
-exactly once whatever breaks. `batch_sql.py` has the statements, `state.py` the positions, and `pace.py` says
-how fast it goes.
+updates the next rows in the order of a unique key, and stores its position in the same transaction, so that each row is
+updated exactly once whatever breaks. `batch_statements.py` has the statements, `positions.py` the stored positions,
+`throttle.py` the size of the batches and the pauses between them, and `records.py` what commands show and set.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Any, cast
 from alembic.operations import MigrateOperation, Operations
 from alembic.runtime.migration import MigrationContext
 
-from migrations.backfill.batch_sql import Backfill
+from migrations.backfill.batch_statements import Backfill
 from migrations.backfill.errors import BackfillRefused
-from migrations.backfill.progress import BackfillProgress, Surroundings, reporting
-from migrations.backfill.runner import Run
-from migrations.backfill.state import Direction, Kept, RawSession
+from migrations.backfill.positions import Direction, RawSession, StoredPosition
+from migrations.backfill.progress import BackfillContext, BackfillProgress, reporting_progress
+from migrations.backfill.runner import BackfillRun
 
-__all__ = ["BackfillOp", "BackfillProgress", "Surroundings", "reporting"]
+__all__ = ["BackfillOp", "BackfillProgress", "BackfillContext", "reporting_progress"]
 
-SURROUNDINGS = "backfill"
+BACKFILL_CONTEXT = "backfill"
 
 
 @Operations.register_operation("backfill")
 class BackfillOp(MigrateOperation):
-    """The operation as Alembic keeps it."""
+    """A backfill as an operation of Alembic."""
 
     def __init__(self, backfill: Backfill, *, verify: bool) -> None:
-        self.asked = backfill
+        self.request = backfill
         self.verify = verify
 
     @classmethod
@@ -72,48 +72,48 @@ class BackfillOp(MigrateOperation):
             column is set), until the batch ends; AccessShareLock on what the expressions read.
         """
         columns = (key,) if isinstance(key, str) else tuple(key)
-        asked = Backfill(table, tuple(values.items()), where or "", source or "", columns, schema or "")
-        operations.invoke(cls(asked, verify=verify))
+        request = Backfill(table, tuple(values.items()), where or "", source or "", columns, schema or "")
+        operations.invoke(cls(request, verify=verify))
 
 
 @Operations.implementation_for(BackfillOp)
 def run_backfill(operations: Operations, operation: BackfillOp) -> None:
-    """Run it; offline, write it as a block of the same effect."""
+    """Run a backfill; in offline mode, write it as one DO block of the same effect."""
     context = operations.get_context()
-    if not operation.asked.values or not operation.asked.key:
-        raise BackfillRefused(operation.asked.name, "it needs a column to set, and a key to go by")
-    if moved := [column for column, _ in operation.asked.values if column in operation.asked.key]:
+    if not operation.request.values or not operation.request.key:
+        raise BackfillRefused(operation.request.name, "it needs a column to set, and a key to go by")
+    if moved := [column for column, _ in operation.request.values if column in operation.request.key]:
         reason = f"it sets {', '.join(moved)} of the key that it goes by, so that it could meet a row twice"
-        raise BackfillRefused(operation.asked.name, f"{reason}: give it another unique key")
-    revision, direction = _called_from(operation.asked)
+        raise BackfillRefused(operation.request.name, f"{reason}: give it another unique key")
+    revision, direction = _calling_revision(operation.request)
     if context.as_sql:
         with context.autocommit_block():
-            context.impl.static_output(operation.asked.block() + context.impl.command_terminator)
+            context.impl.static_output(operation.request.do_block() + context.impl.command_terminator)
         return
-    closing = _Closing.of(context)
-    number = closing.begun()
+    closer = _CloseWithRevision.of(context)
+    number = closer.next_number()
     config = context.config
-    given: Any = config.attributes.get(SURROUNDINGS) if config is not None else None
-    around = cast("Surroundings", given or Surroundings())
+    attribute: Any = config.attributes.get(BACKFILL_CONTEXT) if config is not None else None
+    backfill_context = cast("BackfillContext", attribute or BackfillContext())
     with context.autocommit_block():
         connection = context.connection
         if connection is None:
-            raise BackfillRefused(operation.asked.name, "there is no connection")
-        kept = Kept(revision, direction, number)
-        Run(connection, operation.asked, kept, around, verify=operation.verify).walk()
-    closing.close_later(kept)
+            raise BackfillRefused(operation.request.name, "there is no connection")
+        position = StoredPosition(revision, direction, number)
+        BackfillRun(connection, operation.request, position, backfill_context, verify=operation.verify).run()
+    closer.close_later(position)
 
 
-class _Closing:
-    """Notes in the transaction that marks a revision as applied that its backfills have ended."""
+class _CloseWithRevision:
+    """Closes the backfills of a revision in the transaction that writes its version: a callback of Alembic."""
 
     def __init__(self) -> None:
-        self._kept: list[Kept] = []
-        self._begun = 0
+        self._positions: list[StoredPosition] = []
+        self._count = 0
 
     @classmethod
-    def of(cls, context: MigrationContext) -> _Closing:
-        """The one of a run of revisions."""
+    def of(cls, context: MigrationContext) -> _CloseWithRevision:
+        """The callback of this context; registered where it is not yet."""
         callbacks: tuple[Any, ...] = tuple(context.on_version_apply_callbacks)
         found = next((one for one in callbacks if isinstance(one, cls)), None)
         if found is None:
@@ -121,26 +121,26 @@ class _Closing:
             context.on_version_apply_callbacks = (*callbacks, found)
         return found
 
-    def begun(self) -> int:
-        """The number of a backfill that begins, among those of its revision."""
-        self._begun += 1
-        return self._begun
+    def next_number(self) -> int:
+        """The number of a backfill that begins, counted from 1 within its revision."""
+        self._count += 1
+        return self._count
 
-    def close_later(self, kept: Kept) -> None:
-        """Close a backfill with its revision."""
-        self._kept.append(kept)
+    def close_later(self, position: StoredPosition) -> None:
+        """Close a backfill when the version of its revision is written."""
+        self._positions.append(position)
 
     def __call__(self, *, ctx: Any, **rest: Any) -> None:
-        """The revision's version is written: what it went through once, it may go through again."""
+        """The revision's version is written: when the revision runs another time, its backfills begin anew."""
         del rest
-        for one in self._kept:
-            RawSession(ctx.connection.connection.dbapi_connection).send(one.close_statement())
-        self._kept.clear()
-        self._begun = 0
+        for one in self._positions:
+            RawSession(ctx.connection.connection.dbapi_connection).send(one.closing_statement())
+        self._positions.clear()
+        self._count = 0
 
 
-def _called_from(backfill: Backfill) -> tuple[str, Direction]:
-    """The revision that asks, and whether on its way up or back: Alembic tells an operation neither."""
+def _calling_revision(backfill: Backfill) -> tuple[str, Direction]:
+    """The revision that calls, and its direction, read from the call stack: Alembic tells an operation neither."""
     frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         name, revision = frame.f_code.co_name, frame.f_globals.get("revision")

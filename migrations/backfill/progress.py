@@ -1,4 +1,4 @@
-"""What a backfill is told of where it runs, and what it tells of how far it has come."""
+"""The context that a backfill runs in, and the progress that it reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from migrations.backfill.pace import Limits
+from migrations.backfill.throttle import ThrottleLimits
 from migrations.errors import Session
 from migrations.history.overwritten import Part
 
@@ -56,68 +56,70 @@ class BackfillProgress:
         return "; ".join((*parts, self.waiting) if self.waiting else parts)
 
 
-class OnBackfill(Protocol):
-    """Told of progress after each batch, and now and then while a backfill waits."""
+class BackfillListener(Protocol):
+    """Called with the progress after each batch, and now and then while a backfill waits."""
 
     def __call__(self, progress: BackfillProgress, /) -> None:
         """Take note; what this raises ends the backfill between two batches."""
         ...
 
 
-_hears: ContextVar[OnBackfill | None] = ContextVar("told of backfills", default=None)
+_listener: ContextVar[BackfillListener | None] = ContextVar("backfill listener", default=None)
 
 
 @contextmanager
-def reporting(told: OnBackfill) -> Generator[None]:
-    """Tell somebody of the backfills that run meanwhile in this thread.
+def reporting_progress(listener: BackfillListener) -> Generator[None]:
+    """Report the progress of backfills that run meanwhile in this thread.
 
     Args:
-        told: told of progress.
+        listener: called with each progress.
     """
-    token = _hears.set(told)
+    token = _listener.set(listener)
     try:
         yield
     finally:
-        _hears.reset(token)
+        _listener.reset(token)
 
 
-def tell(progress: BackfillProgress) -> None:
-    """Tell whoever listens."""
-    told = _hears.get()
-    if told is not None:
-        told(progress)
+def report_progress(progress: BackfillProgress) -> None:
+    """Call the listener of this thread, if there is one."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(progress)
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a backfill gets from who applies revisions, as `config.attributes["backfill"]`; without it, it does alone.
+class BackfillContext:
+    """What apply hands to a backfill, as `config.attributes["backfill"]`; with plain Alembic the defaults hold.
 
     Attributes:
-        dsn: direct connection string, for a session that looks at the database; None to take the revision's.
+        dsn: direct connection string for the session that measures the load; None to take the revision's.
         lock_timeout_ms: milliseconds that a statement of a batch waits for a lock.
         budget_s: seconds that a batch is tried again while others hold its locks.
-        limits: what it keeps to.
+        limits: limits of its batches and of the load.
         listeners: what is called, by the names of SQLAlchemy's events, so that a backfill counts as one statement.
-        locked: called in each batch before it lets its locks go, with the rows that it went over.
-        blockers: who was last seen to make it wait.
+        before_batch_commit: called in each batch before its COMMIT, with the rows that it went over.
+        blockers: the sessions that were last seen to block it.
     """
 
     dsn: str | None = None
     lock_timeout_ms: int = 100
     budget_s: float = 60.0
-    limits: Limits = field(default_factory=Limits)
+    limits: ThrottleLimits = field(default_factory=ThrottleLimits)
     listeners: Mapping[str, Callable[..., object]] = field(default_factory=dict[str, Callable[..., object]])
-    locked: Callable[[Part], None] | None = None
+    before_batch_commit: Callable[[Part], None] | None = None
     blockers: Callable[[], Sequence[Session]] = tuple
 
     @contextmanager
-    def as_one_statement(self, connection: Connection, statement: str, changed: Callable[[], int]) -> Generator[None]:
-        """Let a backfill count as one statement, whatever it sends.
+    def counted_as_one_statement(
+        self, connection: Connection, statement: str, changed: Callable[[], int]
+    ) -> Generator[None]:
+        """Report a backfill to the listeners as one statement, whatever statements it sends.
 
         Args:
-            connection: the revision's.
-            statement: what stands for the whole.
-            changed: tells in the end how many rows were changed.
+            connection: the revision's connection.
+            statement: the text that is reported.
+            changed: called in the end; returns how many rows were changed.
         """
         self._call("before_cursor_execute", connection, None, statement, None)
         try:
@@ -125,7 +127,7 @@ class Surroundings:
         except BaseException as error:
             self._call("handle_error", _Failure(error))
             raise
-        self._call("after_cursor_execute", connection, _Changed(changed()))
+        self._call("after_cursor_execute", connection, _ChangedRows(changed()))
 
     def _call(self, event: str, *given: object) -> None:
         listener = self.listeners.get(event)
@@ -135,7 +137,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class _Failure:
-    """What SQLAlchemy tells of an error, as far as a backfill knows it."""
+    """The part of SQLAlchemy's ExceptionContext that the listeners read."""
 
     original_exception: BaseException
     is_disconnect: bool = False
@@ -143,7 +145,7 @@ class _Failure:
 
 
 @dataclass(frozen=True)
-class _Changed:
-    """What a cursor tells of the rows that it changed."""
+class _ChangedRows:
+    """The part of a cursor that the listeners read."""
 
     rowcount: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from migrations.backfill import control
+from migrations.backfill import records
 from migrations.history import applied
 
 _EPOCH = 1 << 32
@@ -51,7 +51,7 @@ class Writers:
         single: dict[int, str] = {}
         if applied.is_kept(connection):
             single = {xid: revision for revision, xid in applied.transactions(connection).items()}
-        single |= control.transactions(connection)
+        single |= records.batch_transactions(connection)
         ranges: list[tuple[int, int, str, bool]] = []
         row = connection.execute("SELECT to_regclass('pilotage.revision_transactions') IS NOT NULL").fetchone()
         if row and row[0]:

@@ -14,9 +14,9 @@ import pytest
 
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import upgrade
-from migrations.backfill.control import kept_backfills, restart, set_paused
 from migrations.backfill.errors import BackfillIncomplete, BackfillStopped, BackfillUnknown
-from migrations.backfill.operation import BackfillProgress, reporting
+from migrations.backfill.operation import BackfillProgress, reporting_progress
+from migrations.backfill.records import backfill_records, restart, set_paused
 from migrations.database.locks import MIGRATING
 from migrations.errors import DatabaseUnreachable, MigrationError
 from migrations.history.revisions import History
@@ -85,7 +85,7 @@ class Applying(threading.Thread):
 
     def run(self) -> None:
         try:
-            with reporting(self.told.append):
+            with reporting_progress(self.told.append):
                 upgrade(self.dsn, self.history, release_id="test", advisory_wait_s=60)
         except MigrationError as error:
             self.raised = error
@@ -155,7 +155,7 @@ def test_it_pauses_goes_on_and_shows_how_far_it_is(
     assert set_paused(database.owner_dsn, None, paused=True) == ("r2",)
     wait_until(lambda: any("resume r2" in one.waiting for one in applying.told), "no pause")
     done = batches(watcher)
-    (kept,) = kept_backfills(database.owner_dsn)
+    (kept,) = backfill_records(database.owner_dsn)
     assert (kept.revision, kept.relation, kept.paused, kept.finished, kept.closed) == (
         "r2",
         "public.counters",
@@ -176,7 +176,7 @@ def test_it_pauses_goes_on_and_shows_how_far_it_is(
     applying.join()
     assert applying.raised is None
     assert counts(watcher) == [(1, ROWS)]
-    assert [one.closed for one in kept_backfills(database.owner_dsn)] == [True]
+    assert [one.closed for one in backfill_records(database.owner_dsn)] == [True]
     with pytest.raises(BackfillUnknown):
         set_paused(database.owner_dsn, "r2", paused=True)
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from flows.cli.console.backfill_bar import BackfillBar
 from migrations.apply.progress import OnEvent, Progress
-from migrations.backfill.operation import reporting
+from migrations.backfill.operation import reporting_progress
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def told_on(console: Console) -> Generator[OnEvent]:
             for line in lines(event):
                 console.print(f"  {line}", markup=False, soft_wrap=True)
 
-        with reporting(BackfillBar(console, status)):
+        with reporting_progress(BackfillBar(console, status)):
             yield tell
 
 

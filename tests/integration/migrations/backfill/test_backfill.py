@@ -13,7 +13,7 @@ import pytest
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import downgrade, upgrade
 from migrations.backfill.errors import BackfillChanged, BackfillIncomplete, BackfillRefused
-from migrations.backfill.operation import BackfillProgress, reporting
+from migrations.backfill.operation import BackfillProgress, reporting_progress
 from migrations.errors import LockBudgetExceeded, RevisionFailed
 from migrations.history.revisions import History
 
@@ -58,7 +58,7 @@ def test_every_row_goes_through_it_once_in_batches_of_their_own(
     history = make_history(TABLE, ONCE_MORE)
     filled(database, history, 2300)
     seen: list[BackfillProgress] = []
-    with reporting(seen.append):
+    with reporting_progress(seen.append):
         upgrade(database.owner_dsn, history, release_id="test")
     assert run(database, "SELECT n, count(*) FROM counters GROUP BY n") == [(1, 2300)]
     batches = run(database, "SELECT xid::text, passed, changed FROM pilotage.backfill_batches ORDER BY xid")

@@ -12,12 +12,12 @@ from sqlalchemy import Engine, create_engine, make_url, pool
 
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.backfill import runner
-from migrations.backfill.batch_sql import Backfill
+from migrations.backfill.batch_statements import Backfill
 from migrations.backfill.errors import BackfillStopped
-from migrations.backfill.pace import Limits
-from migrations.backfill.progress import BackfillProgress, Surroundings, reporting
-from migrations.backfill.runner import Run
-from migrations.backfill.state import Kept
+from migrations.backfill.positions import StoredPosition
+from migrations.backfill.progress import BackfillContext, BackfillProgress, reporting_progress
+from migrations.backfill.runner import BackfillRun
+from migrations.backfill.throttle import ThrottleLimits
 
 # A type of a key column, and a value of it for a number from 0 to 2^20: other numbers, other values.
 KINDS = {
@@ -82,7 +82,7 @@ def engine(database: ProvisionedDatabase) -> Iterator[Engine]:
     engine.dispose()
 
 
-def one_run(engine: Engine, asked: Backfill, kept: Kept, target_ms: int, broken: Broken | None) -> bool:
+def one_run(engine: Engine, asked: Backfill, position: StoredPosition, target_ms: int, broken: Broken | None) -> bool:
     """Run it, and break it off as asked; whether it came to its end."""
     with engine.connect() as connection:
         driver = connection.connection.dbapi_connection
@@ -99,11 +99,17 @@ def one_run(engine: Engine, asked: Backfill, kept: Kept, target_ms: int, broken:
             if broken is not None and broken.how == "after" and broken.reached():
                 raise broken
 
-        limits = Limits(target_ms=target_ms, rest_share=0)
-        run = Run(connection, asked, kept, Surroundings(limits=limits, locked=lambda _: in_batch()), verify=False)
+        limits = ThrottleLimits(target_ms=target_ms, rest_share=0)
+        run = BackfillRun(
+            connection,
+            asked,
+            position,
+            BackfillContext(limits=limits, before_batch_commit=lambda _: in_batch()),
+            verify=False,
+        )
         try:
-            with reporting(told):
-                run.walk()
+            with reporting_progress(told):
+                run.run()
         except (Broken, psycopg.OperationalError, BackfillStopped) as error:
             event(f"broken off: {type(error).__name__}")
             connection.invalidate()
@@ -145,12 +151,12 @@ def test_every_row_goes_through_it_exactly_once(
         run(f'CREATE TABLE "The rows" ({defined}, n int DEFAULT 0, PRIMARY KEY ({quoted}))')
         run(f'INSERT INTO "The rows" SELECT {values} FROM unnest(%s::int[]) g ON CONFLICT DO NOTHING', (sorted(rows),))
     asked = Backfill("The rows", (("n", "n + 1"),), key=tuple(columns))
-    kept = Kept("r1", "upgrade", 1)
+    position = StoredPosition("r1", "upgrade", 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "FIRST_ROWS", first_rows)
         for broken in breaks:
-            one_run(engine, asked, kept, target_ms, broken)
-        assert one_run(engine, asked, kept, target_ms, None)
+            one_run(engine, asked, position, target_ms, broken)
+        assert one_run(engine, asked, position, target_ms, None)
     with engine.connect() as connection:
         counted = connection.exec_driver_sql('SELECT count(*), count(*) FILTER (WHERE n = 1) FROM "The rows"').one()
         there, once = counted

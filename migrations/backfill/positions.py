@@ -1,7 +1,7 @@
-"""How far backfills have come: kept in the target, in the transaction of each batch.
+"""The positions of backfills, stored in the target database in the transaction of each batch.
 
-Sessions here are those of any driver, in autocommit; texts are written out as literals, so that each driver sends
-them as they are.
+Sessions may be those of any driver, in autocommit. Values are written as literals into the statements, so that every
+driver sends them unchanged.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ CREATE TABLE IF NOT EXISTS pilotage.backfill_batches (
 )""",
     KEEP_OURS,
 )
-KEPT = "SELECT to_regclass('pilotage.backfills') IS NOT NULL AND to_regclass('pilotage.backfill_batches') IS NOT NULL"
+TABLES_EXIST_QUERY = (
+    "SELECT to_regclass('pilotage.backfills') IS NOT NULL AND to_regclass('pilotage.backfill_batches') IS NOT NULL"
+)
 # Source: pg_locks splits the key of an advisory lock of one bigint into classid and objid, with objsubid 1.
-_HOLDER = f"""
+_LOCK_HOLDER_QUERY = f"""
 SELECT l.pid FROM pg_locks l
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -63,7 +65,7 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 
 @dataclass(frozen=True)
 class Position:
-    """Where a backfill stands.
+    """The position of a backfill.
 
     Attributes:
         key: the last key that is done; None before the first batch.
@@ -84,7 +86,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a batch did.
+    """The result of a batch.
 
     Attributes:
         key: the last key that is done now.
@@ -102,7 +104,7 @@ class Batch:
 
 
 class RawSession:
-    """A session of any driver, past SQLAlchemy: what goes through it is no statement of the revision.
+    """A connection of any driver, used past SQLAlchemy: its statements do not count as the revision's.
 
     Args:
         driver: the driver's connection, in autocommit.
@@ -112,7 +114,7 @@ class RawSession:
         self._driver = driver
 
     def send(self, statement: str) -> int:
-        """Send a statement; how many rows it touched."""
+        """Execute a statement; returns how many rows it affected."""
         cursor = own_cursor(self._driver)
         try:
             cursor.execute(statement)
@@ -140,7 +142,7 @@ class RawSession:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """One transaction, whatever the database is set to."""
+        """One READ COMMITTED transaction, whatever the defaults of the database are."""
         self.send("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE")
         try:
             yield
@@ -152,8 +154,8 @@ class RawSession:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The row of one backfill.
+class StoredPosition:
+    """The row of one backfill in `pilotage.backfills`.
 
     Attributes:
         revision: whose it is.
@@ -166,13 +168,13 @@ class Kept:
     number: int
 
     @property
-    def _mine(self) -> str:
+    def _key_condition(self) -> str:
         return (
             f"revision = {literal(self.revision)} AND direction = {literal(self.direction)} AND number = {self.number}"
         )
 
     def open(self, session: RawSession, *, relation: str, digest: str, estimate: int, batch_rows: int) -> str:
-        """Make the row where it is missing, and anew where its revision has ended since.
+        """Insert the row where it is missing; reset it where its revision was applied or taken back since.
 
         Returns:
             The digest that the rows before went through: the given one, unless the revision's file was edited.
@@ -191,11 +193,11 @@ class Kept:
             " updated_at = excluded.updated_at, finished_at = NULL, closed_at = NULL"
             " WHERE b.closed_at IS NOT NULL OR (b.position IS NULL AND b.finished_at IS NULL)"
         )
-        row = session.row(f"SELECT digest FROM pilotage.backfills WHERE {self._mine}")  # noqa: S608
+        row = session.row(f"SELECT digest FROM pilotage.backfills WHERE {self._key_condition}")  # noqa: S608
         return str(row[0]) if row else digest
 
     def lock(self, session: RawSession, *, lock_timeout_ms: int, holder: int | None) -> tuple[Position, bool] | None:
-        """Take the row for a batch, so that no two work on one position.
+        """Lock the row for a batch, so that no two sessions work on one position.
 
         Returns:
             The position, and whether the migration lock is held by the session that held it; None where the row is
@@ -203,12 +205,12 @@ class Kept:
 
         Locks: the row, until the transaction ends.
         """
-        held = "true" if holder is None else f"EXISTS ({_HOLDER} AND l.pid = {holder})"
+        held = "true" if holder is None else f"EXISTS ({_LOCK_HOLDER_QUERY} AND l.pid = {holder})"
         # Rows that a policy hides would be passed over in silence: this raises instead.
         row = session.row(
             "SELECT position, passed, changed, batch_rows, paused, finished_at IS NOT NULL,"  # noqa: S608
             f" set_config('lock_timeout', '{lock_timeout_ms}ms', true), set_config('row_security', 'off', true), {held}"
-            f" FROM pilotage.backfills WHERE {self._mine} FOR NO KEY UPDATE"
+            f" FROM pilotage.backfills WHERE {self._key_condition} FOR NO KEY UPDATE"
         )
         if row is None:
             return None
@@ -216,38 +218,38 @@ class Kept:
         return Position(key, int(row[1]), int(row[2]), int(row[3]), bool(row[4]), bool(row[5])), bool(row[8])
 
     def advance(self, session: RawSession, batch: Batch) -> None:
-        """Note a batch, in its transaction."""
+        """Store a batch and the new position, in the transaction of the batch."""
         position = "NULL" if batch.key is None else f"ARRAY[{', '.join(literal(part) for part in batch.key)}]::text[]"
         session.send(
             f"WITH batch AS (INSERT INTO pilotage.backfill_batches (revision, direction, number, passed, changed)"  # noqa: S608
             f" VALUES ({literal(self.revision)}, {literal(self.direction)}, {self.number}, {batch.passed},"
             f" {batch.changed})) UPDATE pilotage.backfills SET position = {position}, passed = passed + {batch.passed},"
             f" changed = changed + {batch.changed}, batch_rows = {batch.next_rows}, updated_at = clock_timestamp(),"
-            f" finished_at = {'clock_timestamp()' if batch.finished else 'NULL'} WHERE {self._mine}"
+            f" finished_at = {'clock_timestamp()' if batch.finished else 'NULL'} WHERE {self._key_condition}"
         )
 
     def resize(self, session: RawSession, rows: int) -> None:
-        """Keep how many rows the next batch has."""
-        session.send(f"UPDATE pilotage.backfills SET batch_rows = {rows} WHERE {self._mine}")  # noqa: S608
+        """Store how many rows the next batch has."""
+        session.send(f"UPDATE pilotage.backfills SET batch_rows = {rows} WHERE {self._key_condition}")  # noqa: S608
 
-    def close_statement(self) -> str:
-        """What notes that the revision ends here, in its own transaction: run again, the backfill begins anew."""
-        return f"UPDATE pilotage.backfills SET closed_at = clock_timestamp() WHERE {self._mine}"  # noqa: S608
+    def closing_statement(self) -> str:
+        """The statement that closes the backfill: when its revision runs another time, it begins anew."""
+        return f"UPDATE pilotage.backfills SET closed_at = clock_timestamp() WHERE {self._key_condition}"  # noqa: S608
 
 
 def ensure_tables(session: RawSession) -> None:
-    """Make the tables of positions where they are missing.
+    """Create the tables of positions where they are missing.
 
     Raises:
-        Exception: what the driver raises where the role may not make them.
+        Exception: what the driver raises where the role may not create them.
     """
-    row = session.row(KEPT)
+    row = session.row(TABLES_EXIST_QUERY)
     if row is None or not row[0]:
         for statement in _TABLES:
             session.send(statement)
 
 
-def lock_holder(session: RawSession) -> int | None:
+def migration_lock_holder(session: RawSession) -> int | None:
     """The backend that holds the migration lock of this database; None where nobody does."""
-    row = session.row(_HOLDER)
+    row = session.row(_LOCK_HOLDER_QUERY)
     return int(row[0]) if row else None

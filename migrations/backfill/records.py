@@ -1,4 +1,4 @@
-"""The backfills that a database keeps: read, paused, let go on, or sent back to the beginning."""
+"""The backfills that a database has on record: listed, paused, resumed or restarted."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import datetime
 import psycopg
 
 from migrations.backfill.errors import BackfillUnknown
-from migrations.backfill.state import KEPT
+from migrations.backfill.positions import TABLES_EXIST_QUERY
 from migrations.database.session import connect
 from migrations.errors import DatabaseRefused, describe_database
 
 
 @dataclass(frozen=True)
-class KeptBackfill:
-    """A backfill as the target keeps it.
+class BackfillRecord:
+    """A backfill as the target database has it on record.
 
     Attributes:
         revision: whose it is.
@@ -42,9 +42,9 @@ class KeptBackfill:
     updated_at: datetime
 
 
-def transactions(connection: psycopg.Connection) -> dict[int, str]:
-    """The revision of each batch that was committed, by the id of its transaction."""
-    row = connection.execute(KEPT).fetchone()
+def batch_transactions(connection: psycopg.Connection) -> dict[int, str]:
+    """The revision of each committed batch, by the id of its transaction."""
+    row = connection.execute(TABLES_EXIST_QUERY).fetchone()
     if row is None or not row[0]:
         return {}
     return {
@@ -53,15 +53,15 @@ def transactions(connection: psycopg.Connection) -> dict[int, str]:
     }
 
 
-def kept_backfills(dsn: str) -> tuple[KeptBackfill, ...]:
-    """The backfills that a database keeps, the unfinished first.
+def backfill_records(dsn: str) -> tuple[BackfillRecord, ...]:
+    """The backfills that a database has on record, the unfinished first.
 
     Raises:
         MigrationError: the database cannot be read.
     """
     with connect(dsn, autocommit=True) as connection:
         try:
-            row = connection.execute(KEPT).fetchone()
+            row = connection.execute(TABLES_EXIST_QUERY).fetchone()
             if row is None or not row[0]:
                 return ()
             found = connection.execute(
@@ -71,11 +71,11 @@ def kept_backfills(dsn: str) -> tuple[KeptBackfill, ...]:
             ).fetchall()
         except psycopg.Error as error:
             raise DatabaseRefused.of(dsn, "reading the backfills", error) from error
-    return tuple(KeptBackfill(*one) for one in found)
+    return tuple(BackfillRecord(*one) for one in found)
 
 
 def set_paused(dsn: str, revision: str | None, *, paused: bool) -> tuple[str, ...]:
-    """Pause backfills before their next batch, or let them go on.
+    """Pause backfills before their next batch, or resume them.
 
     Args:
         dsn: direct connection string of the owner.
@@ -94,7 +94,7 @@ def set_paused(dsn: str, revision: str | None, *, paused: bool) -> tuple[str, ..
 
 
 def restart(dsn: str, revision: str) -> tuple[str, ...]:
-    """Let the backfills of a revision begin anew with its next run, over all rows.
+    """Restart the backfills of a revision: its next run goes over all rows again.
 
     Args:
         dsn: direct connection string of the owner.
@@ -109,7 +109,7 @@ def restart(dsn: str, revision: str) -> tuple[str, ...]:
 
 
 def _change(dsn: str, revision: str | None, assignment: str, condition: str) -> tuple[str, ...]:
-    known = [one for one in kept_backfills(dsn) if not one.closed]
+    known = [one for one in backfill_records(dsn) if not one.closed]
     changed: list[str] = []
     if known:
         with connect(dsn, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""The statements of a backfill: what one batch does, and the whole of it as a block to read."""
+"""The SQL of a backfill: its queries, the UPDATE of one batch, and the whole backfill as one DO block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from psycopg import sql
 
 from migrations.database.literals import literal
 
-SHOWN_ROWS = 1000
+BLOCK_BATCH_ROWS = 1000
 
 # A type is written with its modifier: `character` alone is character(1), and would cut keys off.
 # Source: ORDER BY goes by the type's default operator class, an operator without a schema by the search_path.
@@ -39,7 +39,7 @@ LEFT JOIN LATERAL (
 ORDER BY k.place
 """
 # A unique index over the key and nothing else, in its order, none of whose columns can be NULL.
-_SHAPE = """
+_TABLE = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), greatest(c.reltuples, 0)::bigint,
        EXISTS (SELECT FROM pg_index i
                WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid
@@ -51,7 +51,7 @@ SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), greatest(c.reltu
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass({table}) AND c.relkind IN ('r', 'p')
 """
-_WRITTEN = """
+_WRITE_COUNT = """
 SELECT coalesce(sum(pg_stat_get_xact_tuples_updated(one) + pg_stat_get_xact_tuples_deleted(one)), 0)::bigint
 FROM (SELECT to_regclass({table})::oid UNION SELECT relid::oid FROM pg_partition_tree(to_regclass({table}))) t (one)
 """
@@ -59,26 +59,26 @@ FROM (SELECT to_regclass({table})::oid UNION SELECT relid::oid FROM pg_partition
 
 @dataclass(frozen=True)
 class KeyColumn:
-    """How the values of a column of the key are written, and compared.
+    """How the values of a key column are written in SQL, and compared.
 
     Attributes:
-        kind: its type with its modifier, as SQL.
+        column_type: its type with its modifier, as SQL.
         collation: its collation as SQL; empty where its type has none.
         operators: the schema of the operators that ORDER BY goes by, as SQL.
     """
 
-    kind: str
+    column_type: str
     collation: str
     operators: str
 
     def value(self, text: str) -> str:
-        """A value that is given as SQL of a text."""
-        return f"{text}::{self.kind}" + (f" COLLATE {self.collation}" if self.collation else "")
+        """A value of this column, from an SQL expression of type text."""
+        return f"{text}::{self.column_type}" + (f" COLLATE {self.collation}" if self.collation else "")
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """What a revision asks for.
+    """A backfill as a revision asks for it.
 
     Attributes:
         table: the table, without quotes.
@@ -98,26 +98,26 @@ class Backfill:
 
     @property
     def name(self) -> str:
-        """The table as SQL names it."""
-        return ".".join(quoted(part) for part in (self.schema, self.table) if part)
+        """The table's name as quoted SQL."""
+        return ".".join(quoted_identifier(part) for part in (self.schema, self.table) if part)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns of the key as SQL names them."""
-        return tuple(f"{quoted(self.table)}.{quoted(column)}" for column in self.key)
+        """The columns of the key, qualified and quoted."""
+        return tuple(f"{quoted_identifier(self.table)}.{quoted_identifier(column)}" for column in self.key)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what it does to a row, hexadecimal."""
+        """SHA-256 of its UPDATE statement, hexadecimal."""
         return hashlib.sha256(self.statement("").encode()).hexdigest()
 
     def statement(self, bounds: str) -> str:
-        """What one batch does.
+        """The UPDATE of one batch.
 
         Args:
             bounds: condition that holds for the keys of the batch alone; empty for all rows.
         """
-        assigned = ", ".join(f"{quoted(column)} = {expression}" for column, expression in self.values)
+        assigned = ", ".join(f"{quoted_identifier(column)} = {expression}" for column, expression in self.values)
         conditions = " AND ".join(one for one in (bounds, f"({self.where})" if self.where else "") if one)
         return (
             f"UPDATE {self.name} SET {assigned}"  # noqa: S608 - the revision's own SQL.
@@ -125,24 +125,24 @@ class Backfill:
             + (f" WHERE {conditions}" if conditions else "")
         )
 
-    def shape_query(self) -> str:
-        """What asks for the table's full name, its rows, and whether the key is unique."""
-        return _SHAPE.format(key=self._key_array, table=literal(self.name))
+    def table_query(self) -> str:
+        """The query for the table's full name, its estimated rows, and whether the key has a unique index."""
+        return _TABLE.format(key=self._key_array, table=literal(self.name))
 
     def key_query(self) -> str:
-        """What asks how each column of the key is written and compared."""
+        """The query for the type, collation and operators of each key column."""
         return _KEY.format(key=self._key_array, table=literal(self.name))
 
-    def written_query(self) -> str:
-        """What asks how many rows of the table, in all its partitions, this session has updated or deleted."""
-        return _WRITTEN.format(table=literal(self.name))
+    def write_count_query(self) -> str:
+        """The query for how many rows of the table and its partitions this transaction has updated or deleted."""
+        return _WRITE_COUNT.format(table=literal(self.name))
 
     @property
     def _key_array(self) -> str:
         return f"ARRAY[{', '.join(literal(column) for column in self.key)}]::text[]"
 
-    def last_key_query(self, position: Sequence[str] | None, rows: int, kinds: Sequence[KeyColumn]) -> str:
-        """What asks for the next batch.
+    def last_key_query(self, position: Sequence[str] | None, rows: int, key_columns: Sequence[KeyColumn]) -> str:
+        """The query for the end of the next batch.
 
         It gives the number of its rows, the key of the last of them, whether that key reads the same once it is
         written as a text, and whether it lies above the position.
@@ -150,41 +150,41 @@ class Backfill:
         Args:
             position: the last key that is done; None before the first batch.
             rows: the most rows of a batch.
-            kinds: how the key is written.
+            key_columns: how the key is written and compared.
         """
         columns = ", ".join(self.keys)
-        condition = f" WHERE {self.after(position, kinds)}" if position else ""
+        condition = f" WHERE {self.after(position, key_columns)}" if position else ""
         picked = f"SELECT {columns} FROM {self.name}{condition} ORDER BY {columns} LIMIT {rows}"  # noqa: S608
         named = [f"k{number}" for number in range(len(self.key))]
         texts = [f"{name}::text" for name in named]
-        written = [kind.value(text) for kind, text in zip(kinds, texts, strict=True)]
-        above = compared(written, ">", _written(position, kinds), kinds) if position else "true"
+        written = [column.value(text) for column, text in zip(key_columns, texts, strict=True)]
+        above = key_comparison(written, ">", _key_literals(position, key_columns), key_columns) if position else "true"
         # Counted as they come: the rows of the inner query are in the order of the key.
         return (
-            f"SELECT place, ARRAY[{', '.join(texts)}], {compared(named, '=', written, kinds)}, {above}"  # noqa: S608
+            f"SELECT place, ARRAY[{', '.join(texts)}], {key_comparison(named, '=', written, key_columns)}, {above}"  # noqa: S608
             f" FROM (SELECT row_number() OVER () AS place, p.* FROM ({picked}) p ({', '.join(named)}))"
             " batch ORDER BY place DESC LIMIT 1"
         )
 
-    def after(self, position: Sequence[str], kinds: Sequence[KeyColumn]) -> str:
-        """Condition of the keys above a position."""
-        return compared(self.keys, ">", _written(position, kinds), kinds)
+    def after(self, position: Sequence[str], key_columns: Sequence[KeyColumn]) -> str:
+        """The condition that a key lies above a position."""
+        return key_comparison(self.keys, ">", _key_literals(position, key_columns), key_columns)
 
-    def up_to(self, position: Sequence[str], kinds: Sequence[KeyColumn]) -> str:
-        """Condition of the keys up to a position."""
-        return compared(self.keys, "<=", _written(position, kinds), kinds)
+    def up_to(self, position: Sequence[str], key_columns: Sequence[KeyColumn]) -> str:
+        """The condition that a key lies at or below a position."""
+        return key_comparison(self.keys, "<=", _key_literals(position, key_columns), key_columns)
 
     def remaining_query(self, most: int) -> str:
-        """What asks for the keys of rows that the condition still names, and for no more than `most` of them."""
+        """The query for the keys of at most `most` rows that still meet the condition."""
         texts = " || ' ' || ".join(f"{key}::text" for key in self.keys)
         others = f", {self.source}" if self.source else ""
         return f"SELECT {texts} FROM {self.name}{others} WHERE {self.where} LIMIT {most}"  # noqa: S608
 
-    def block(self) -> str:
-        """The whole as one block, with the same effect, that can be read, judged, and run where Pilotage is not."""
+    def do_block(self) -> str:
+        """The whole backfill as one DO block of the same effect, to be read, linted, and run without Pilotage."""
         numbers = range(len(self.key))
         declared = "".join(
-            f"  {way}_{number} {self.name}.{quoted(self.key[number])}%TYPE;\n"
+            f"  {way}_{number} {self.name}.{quoted_identifier(self.key[number])}%TYPE;\n"
             for way in ("done", "upto")
             for number in numbers
         )
@@ -197,7 +197,7 @@ class Backfill:
             f"\nDECLARE\n{declared}BEGIN\n  LOOP\n"  # noqa: S608
             f"    SELECT {names} INTO {upto} FROM (\n"
             f"      SELECT {columns} FROM {self.name} WHERE {above}\n"
-            f"      ORDER BY {columns} LIMIT {SHOWN_ROWS}) p ({names}) ORDER BY {backwards} LIMIT 1;\n"
+            f"      ORDER BY {columns} LIMIT {BLOCK_BATCH_ROWS}) p ({names}) ORDER BY {backwards} LIMIT 1;\n"
             f"    EXIT WHEN NOT FOUND;\n"
             f"    {self.statement(f'{above} AND ({columns}) <= ({upto})')};\n"
             f"    COMMIT;\n"
@@ -208,13 +208,15 @@ class Backfill:
         return f"DO {tag}{text}{tag}"
 
 
-def quoted(name: str) -> str:
-    """A name as an identifier."""
+def quoted_identifier(name: str) -> str:
+    """A name as a quoted identifier."""
     return sql.Identifier(name).as_string(None)
 
 
-def compared(left: Sequence[str], sign: Literal["<=", "=", ">"], right: Sequence[str], by: Sequence[KeyColumn]) -> str:
-    """A comparison of two keys, in the order that ORDER BY has.
+def key_comparison(
+    left: Sequence[str], sign: Literal["<=", "=", ">"], right: Sequence[str], by: Sequence[KeyColumn]
+) -> str:
+    """An SQL comparison of two keys, in the order that ORDER BY has.
 
     Args:
         left: SQL of each column.
@@ -227,15 +229,15 @@ def compared(left: Sequence[str], sign: Literal["<=", "=", ">"], right: Sequence
         return f"({', '.join(left)}) OPERATOR({schemas[0]}.{sign}) ({', '.join(right)})"
     # One comparison of rows knows one schema: the first columns are equal, or they decide.
     first = f"{left[0]} OPERATOR({schemas[0]}.%s) {right[0]}"
-    rest = compared(left[1:], sign, right[1:], by[1:])
+    rest = key_comparison(left[1:], sign, right[1:], by[1:])
     if sign == "=":
         return f"({first % '='} AND {rest})"
     # An index knows nothing to do with OR: what comes before says where to begin in it.
     return f"({first % f'{sign[0]}='} AND ({first % sign[0]} OR ({first % '='} AND {rest})))"
 
 
-def _written(values: Sequence[str], kinds: Sequence[KeyColumn]) -> list[str]:
-    return [kind.value(literal(value)) for value, kind in zip(values, kinds, strict=True)]
+def _key_literals(values: Sequence[str], key_columns: Sequence[KeyColumn]) -> list[str]:
+    return [column.value(literal(value)) for value, column in zip(values, key_columns, strict=True)]
 
 
 def _tags() -> itertools.chain[str]:
