@@ -11,14 +11,14 @@ import psycopg
 from migrations.apply._concurrent_index import ConcurrentIndexes
 from migrations.apply.blocking_monitor import BlockingMonitor
 from migrations.apply.detached_partition import detaching
-from migrations.apply.repeatability import Repeating, repeating
+from migrations.apply.repeatability import Repeatability, repeatability_of
 from migrations.apply.resume_notes import ResumeNotes, has_written, is_idle
-from migrations.database.time_limits import asked_past_sqlalchemy
+from migrations.database.time_limits import execute_raw
 from migrations.sql.concurrent_statements import ConcurrentStatement, concurrent
 
 # What has had its effect already is replaced by what has none.
 NO_EFFECT = "SELECT WHERE false"
-_KEEPS_OWN_PROGRESS = Repeating("again")
+_KEEPS_OWN_PROGRESS = Repeatability("repeatable")
 
 
 class AutocommitStatements:
@@ -49,7 +49,7 @@ class AutocommitStatements:
     def _open(self, revision: str) -> None:
         self._revision = revision
         self._index: ConcurrentStatement | None = None
-        self._running: Repeating | None = None
+        self._running: Repeatability | None = None
         self._statement = ""
         self._is_wrapped = self._is_first = self._is_writing_version = False
 
@@ -77,23 +77,23 @@ class AutocommitStatements:
             IndexInTheWay: an index stands in the place of one that it builds.
             HalfApplied: an earlier try was cut off in another statement.
         """
-        self._running = running = _KEEPS_OWN_PROGRESS if keeps_own_progress else repeating(statement)
+        self._running = running = _KEEPS_OWN_PROGRESS if keeps_own_progress else repeatability_of(statement)
         self._statement, self._is_first = statement, not self.notes.stands
         self._index = None if keeps_own_progress else concurrent(statement)
-        if running.kind == "atomic" and is_idle(session):
-            asked_past_sqlalchemy(session, "BEGIN")
+        if running.kind == "transactional" and is_idle(session):
+            execute_raw(session, "BEGIN")
             self._is_wrapped = True
             return statement
-        if running.kind == "told":
-            return self._before_told(session, statement)
+        if running.kind == "verifiable":
+            return self._before_verifiable(session, statement)
         self.notes.match_interrupted("")
         if self._index is not None and self._indexes.prepare(self._index, statement, self._revision):
             return NO_EFFECT
-        if running.kind != "again" or self.notes.is_noted:
+        if running.kind != "repeatable" or self.notes.is_noted:
             self.notes.write_before_sending(session, statement)
         return statement
 
-    def _before_told(self, session: Any, statement: str) -> str:
+    def _before_verifiable(self, session: Any, statement: str) -> str:
         interrupted = self.notes.match_interrupted(statement)
         if partition := detaching(statement):
             if interrupted is not None and partition.has_had_effect(self._session):
@@ -117,13 +117,13 @@ class AutocommitStatements:
         """
         self._is_writing_version = self.notes.is_noted and bool(session.autocommit) and is_idle(session)
         if self._is_writing_version:
-            asked_past_sqlalchemy(session, "BEGIN")
+            execute_raw(session, "BEGIN")
         self.notes.before_version_written(session)
 
     def version_written(self, session: Any) -> None:
         """The revision is marked."""
         if self._is_writing_version:
-            asked_past_sqlalchemy(session, "COMMIT")
+            execute_raw(session, "COMMIT")
             self._is_writing_version = False
 
     def after(self, session: Any) -> None:
@@ -140,15 +140,15 @@ class AutocommitStatements:
             if is_half_applied:
                 self.notes.match_interrupted("")
                 self.notes.write_committed(session, self._statement)
-            asked_past_sqlalchemy(session, "COMMIT")
+            execute_raw(session, "COMMIT")
             self._is_wrapped = False
             if is_half_applied:
                 self.notes.add(self._statement, is_half_applied=True)
             return
         # The note of a lone statement of which the catalogue tells says no more than that it was begun.
         is_excused = self._index is not None and self._index.excuses
-        is_lone = running.kind == "told" and self._is_first and (self.notes.is_noted or is_excused)
-        is_half_applied = not is_lone and (running.kind != "again" or self.notes.is_noted)
+        is_lone = running.kind == "verifiable" and self._is_first and (self.notes.is_noted or is_excused)
+        is_half_applied = not is_lone and (running.kind != "repeatable" or self.notes.is_noted)
         if is_half_applied:
             self.notes.write_committed(session, self._statement)
         self.notes.add(self._statement, is_half_applied=is_half_applied)
@@ -156,11 +156,11 @@ class AutocommitStatements:
     def takes_back(self, session: Any) -> bool:
         """Take back a statement that got no lock, so that it can be sent again; whether that is certain."""
         if self._is_wrapped:
-            asked_past_sqlalchemy(session, "ROLLBACK")
-            asked_past_sqlalchemy(session, "BEGIN")
+            execute_raw(session, "ROLLBACK")
+            execute_raw(session, "BEGIN")
             return True
         # What works CONCURRENTLY may have left an index, of which the next run takes care.
-        return self._running is not None and self._running.kind == "again" and self._index is None
+        return self._running is not None and self._running.kind == "repeatable" and self._index is None
 
     def failed(self, session: Any) -> None:
         """A statement has failed, and the session is still there."""
@@ -168,7 +168,7 @@ class AutocommitStatements:
         self.notes.forget_commit()
         with suppress(Exception):
             if self._is_wrapped:
-                asked_past_sqlalchemy(session, "ROLLBACK")
+                execute_raw(session, "ROLLBACK")
             elif running is not None and self.notes.is_noted and not running.may_commit:
                 self.notes.failed(session)
         self._is_wrapped = False

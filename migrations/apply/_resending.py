@@ -7,7 +7,7 @@ from typing import Any
 
 from migrations.apply._autocommit import AutocommitStatements
 from migrations.apply._failures import is_contended
-from migrations.database.time_limits import asked_past_sqlalchemy
+from migrations.database.time_limits import execute_raw
 
 Pause = Callable[[Exception, int], None]
 
@@ -26,18 +26,18 @@ def send_until_locked(
     in_transaction = not session.autocommit
     while True:
         if in_transaction:
-            asked_past_sqlalchemy(session, "SAVEPOINT pilotage_try")
+            execute_raw(session, "SAVEPOINT pilotage_try")
         try:
             send()
         except Exception as error:
             if not is_contended(error):
                 raise
             if in_transaction:
-                asked_past_sqlalchemy(session, "ROLLBACK TO SAVEPOINT pilotage_try")
+                execute_raw(session, "ROLLBACK TO SAVEPOINT pilotage_try")
             elif not autocommit.takes_back(session):
                 raise
             pause(error)
         else:
             break
     if in_transaction:
-        asked_past_sqlalchemy(session, "RELEASE SAVEPOINT pilotage_try")
+        execute_raw(session, "RELEASE SAVEPOINT pilotage_try")

@@ -16,13 +16,13 @@ from migrations.apply._autocommit import NO_EFFECT, AutocommitStatements
 from migrations.apply._request import ApplyRequest, Attempt
 from migrations.apply._resending import Pause, send_until_locked
 from migrations.apply.blocking_monitor import BlockingMonitor
-from migrations.apply.repeatability import repeating
+from migrations.apply.repeatability import repeatability_of
 from migrations.backfill.operation import BACKFILL_CONTEXT, BackfillContext
 from migrations.database.bookkeeping import is_bookkeeping
 from migrations.database.locks import MIGRATING
-from migrations.database.raw_statements import Around, is_watched, refuse_pipeline, watch_raw
+from migrations.database.raw_statements import RawConnectionHooks, has_hooks, install_hooks, refuse_pipeline
 from migrations.database.requested_locks import RequestedLocks, locks_requested_by
-from migrations.database.time_limits import TimeLimits, asked_past_sqlalchemy
+from migrations.database.time_limits import TimeLimits, execute_raw
 from migrations.database.trace import Trace
 from migrations.errors import is_cut
 from migrations.history import applied
@@ -66,8 +66,8 @@ class MigratingSession:
         self.attempt = Attempt()
         self._autocommit = autocommit
         self._is_sent = True
-        # Whether SQLAlchemy has told of what is being sent.
-        self._is_told = False
+        # Whether the statement that is being sent was prepared when SQLAlchemy announced it.
+        self._is_prepared = False
         # Of each session, what its transaction has sent so far.
         self._open: dict[int, list[str]] = {}
         self._created_tables: set[str] = set()
@@ -94,7 +94,7 @@ class MigratingSession:
             "commit": self._committed,
             "rollback": self._rolled_back,
             "rollback_savepoint": self._rolled_back_to,
-            "connect": self._opened,
+            "connect": self._connection_opened,
             "do_execute": self._send,
         }
         for name, listener in self._listeners.items():
@@ -198,24 +198,29 @@ class MigratingSession:
     def _before(
         self, conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any = None, many: bool = False
     ) -> tuple[str, Any]:
-        """Look at a statement before it is sent; what is to be sent in its place."""
+        """Prepare a statement that SQLAlchemy is about to send; returns what is to be sent in its place."""
         del cursor, context
         if self.attempt.revision is None or not self._runner.is_mine(conn):
             return statement, parameters
         self._is_sent = True
-        instead = self._looked_at(conn, _as_sent(conn, statement), statement, parameters)
-        self._is_told = True
+        instead = self._prepare(conn, _as_sent(conn, statement), statement, parameters)
+        self._is_prepared = True
         if instead is None:
             return statement, parameters
         self._is_sent = instead != NO_EFFECT
         return instead, [] if many else ()
 
-    def _opened(self, session: Any, record: Any) -> None:
-        """A connection is opened: what is done on it past SQLAlchemy is seen, too."""
+    def _connection_opened(self, session: Any, record: Any) -> None:
+        """A connection is opened: hooks are installed for what is done on it past SQLAlchemy."""
         del record
         if self._runner.reaches(session):
-            lost = self._autocommit.notes.forget_commit
-            watch_raw(session, Around(self._around_raw, self._committing, lost, self._taken_back))
+            hooks = RawConnectionHooks(
+                around_statement=self._around_raw_statement,
+                before_commit=self._before_commit,
+                on_commit_failure=self._autocommit.notes.forget_commit,
+                after_rollback=self._after_rollback,
+            )
+            install_hooks(session, hooks)
 
     def _send(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement until it gets its locks, where its revision cannot be begun anew; whether it was sent."""
@@ -226,7 +231,7 @@ class MigratingSession:
         before = self._open.get(id(session), [])[:-1]
         # Nobody is to wait for what the transaction has locked before, as long as it waits itself.
         holds = not session.autocommit and any(locks_requested_by(one).stops_others for one in before)
-        if holds or not self._autocommit.notes.is_half_applied or repeating(statement).may_commit:
+        if holds or not self._autocommit.notes.is_half_applied or repeatability_of(statement).may_commit:
             return False
         send = partial(context.dialect.do_execute, cursor, statement, parameters, context)
         pid = self._backend(session)
@@ -234,9 +239,9 @@ class MigratingSession:
         return True
 
     @contextmanager
-    def _around_raw(self, session: psycopg.Connection, statement: str) -> Generator[None]:
+    def _around_raw_statement(self, session: psycopg.Connection, statement: str) -> Generator[None]:
         """Note what a revision sends past SQLAlchemy."""
-        if self.attempt.revision is None or self.attempt.version_written or self._is_told:
+        if self.attempt.revision is None or self.attempt.version_written or self._is_prepared:
             yield
             return
         refuse_pipeline(session)
@@ -244,8 +249,8 @@ class MigratingSession:
             raise self.monitor.lost
         self._autocommit.notes.has_committed()
         in_autocommit = bool(session.autocommit)
-        self._note_own(session, statement, in_autocommit=in_autocommit, is_backfill=False)
-        self._noted(session, statement, in_autocommit=in_autocommit, keeps_own_progress=False)
+        self._note_own_transactions(session, statement, in_autocommit=in_autocommit, is_backfill=False)
+        self._note_statement(session, statement, in_autocommit=in_autocommit, keeps_own_progress=False)
         try:
             yield
         except BaseException:
@@ -259,9 +264,9 @@ class MigratingSession:
         del cursor
         if self.attempt.revision is not None and self._runner.is_mine(conn):
             self._is_sent = True
-            self._looked_at(conn, statement, statement, parameters, keeps_own_progress=True)
+            self._prepare(conn, statement, statement, parameters, keeps_own_progress=True)
 
-    def _looked_at(
+    def _prepare(
         self, conn: Connection, sent: str, statement: str, parameters: Any, *, keeps_own_progress: bool = False
     ) -> str | None:
         """Prepare a statement; what is to be sent in its place, or None."""
@@ -272,7 +277,7 @@ class MigratingSession:
         session: Any = conn.connection.dbapi_connection
         in_autocommit = bool(session.autocommit)
         self._autocommit.notes.has_committed()
-        self._note_own(session, sent, in_autocommit=in_autocommit, is_backfill=keeps_own_progress)
+        self._note_own_transactions(session, sent, in_autocommit=in_autocommit, is_backfill=keeps_own_progress)
         if self._request.history.environment is not None and is_bookkeeping(sent):
             # A foreign env.py has no callback for it.
             self.attempt.version_written = True
@@ -288,7 +293,9 @@ class MigratingSession:
             self._forget_made()
         else:
             self._limits.set(session, requested, in_autocommit=in_autocommit, stops_others=stops)
-        instead = self._noted(session, sent, in_autocommit=in_autocommit, keeps_own_progress=keeps_own_progress)
+        instead = self._note_statement(
+            session, sent, in_autocommit=in_autocommit, keeps_own_progress=keeps_own_progress
+        )
         self.attempt.begin_statement(requested, self._limits.statement_ms)
         if instead != NO_EFFECT:
             self.monitor.statement_begins(pid, builds=requested.exempt_from_timeouts)
@@ -297,19 +304,19 @@ class MigratingSession:
                 self._trace.statement_begins(pid, revision, statement, parameters, in_autocommit=in_autocommit)
         return None if instead == sent else instead
 
-    def _noted(self, session: Any, sent: str, *, in_autocommit: bool, keeps_own_progress: bool) -> str:
-        """Note what stands whatever comes of a statement; what is to be sent."""
+    def _note_statement(self, session: Any, sent: str, *, in_autocommit: bool, keeps_own_progress: bool) -> str:
+        """Note a statement before it is sent; returns what is to be sent."""
         if in_autocommit:
             return self._autocommit.before(session, sent, keeps_own_progress=keeps_own_progress)
-        found = repeating(sent)
-        if found.commits:
+        repeatability = repeatability_of(sent)
+        if repeatability.commits:
             # It ends its transaction by hand, and perhaps goes on in another.
             self._autocommit.notes.committing(session, self._open.pop(id(session), ()), sent if ";" in sent else None)
         else:
             self._open.setdefault(id(session), []).append(sent)
         return sent
 
-    def _note_own(self, session: Any, statement: str, *, in_autocommit: bool, is_backfill: bool) -> None:
+    def _note_own_transactions(self, session: Any, statement: str, *, in_autocommit: bool, is_backfill: bool) -> None:
         """Note the transactions that a statement begins or ends, so that their rows count as the revision's."""
         self._driver = session
         if in_autocommit and not is_backfill:
@@ -326,16 +333,16 @@ class MigratingSession:
     def _backend(self, session: Any) -> int:
         if id(session) not in self._backends:
             # The session is kept as well: while it is, no other one gets its number.
-            self._backends[id(session)] = session, int(asked_past_sqlalchemy(session, "SELECT pg_backend_pid()") or 0)
+            self._backends[id(session)] = session, int(execute_raw(session, "SELECT pg_backend_pid()") or 0)
             if self._request.history.environment is not None:
                 # Not every driver reads libpq's environment; a session that its process left behind must be known.
                 for setting in (f"application_name = '{MIGRATING}'", "client_connection_check_interval = 1000"):
-                    asked_past_sqlalchemy(session, f"SET {setting}")
+                    execute_raw(session, f"SET {setting}")
         return self._backends[id(session)][1]
 
     def _after(self, conn: Connection, cursor: Any, *rest: Any) -> None:
         del rest
-        self._is_told = False
+        self._is_prepared = False
         if self.attempt.revision is None or not self._runner.is_mine(conn):
             return
         self.monitor.statement_ended()
@@ -351,7 +358,7 @@ class MigratingSession:
             self._autocommit.after(session)
 
     def _failed(self, context: Any) -> None:
-        self._is_told = False
+        self._is_prepared = False
         self.monitor.statement_ended()
         driver = getattr(context, "original_exception", None)
         if driver is not None and (is_cut(driver) or context.is_disconnect):
@@ -366,10 +373,10 @@ class MigratingSession:
     def _committed(self, conn: Connection) -> None:
         session: Any = conn.connection.dbapi_connection
         # A connection that is watched tells of it itself, also of what goes past SQLAlchemy.
-        if self._runner.is_mine(conn) and not is_watched(session):
-            self._committing(session)
+        if self._runner.is_mine(conn) and not has_hooks(session):
+            self._before_commit(session)
 
-    def _committing(self, session: Any) -> None:
+    def _before_commit(self, session: Any) -> None:
         self._created_tables.clear()
         if self.attempt.revision is not None and not session.autocommit:
             self._note_commit(session)
@@ -391,9 +398,9 @@ class MigratingSession:
 
     def _rolled_back(self, conn: Connection) -> None:
         if self._runner.is_mine(conn):
-            self._taken_back(conn.connection.dbapi_connection)
+            self._after_rollback(conn.connection.dbapi_connection)
 
-    def _taken_back(self, session: Any) -> None:
+    def _after_rollback(self, session: Any) -> None:
         self._created_tables.clear()
         self._open.pop(id(session), None)
         self._limits.forget()

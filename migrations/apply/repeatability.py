@@ -1,4 +1,4 @@
-"""What becomes of a statement that is sent outside a transaction and cut off, read from its text."""
+"""Whether a statement can be repeated that was interrupted outside a transaction, read from its text."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from postgast.nodes.base import AstNode
 
 from migrations.sql.locking import is_concurrent
 
-Kind = Literal["again", "told", "atomic", "once"]
+Kind = Literal["repeatable", "verifiable", "transactional", "unrepeatable"]
 
-# What the drivers put values in place of.
-_PLACE = re.compile(r"%\(\w+\)s|%s")
-_AGAIN = (
+# The placeholders of the drivers for values.
+_PLACEHOLDER = re.compile(r"%\(\w+\)s|%s")
+_REPEATABLE = (
     nodes.CheckPointStmt,
     nodes.ClusterStmt,
     nodes.RefreshMatViewStmt,
@@ -28,8 +28,8 @@ _AGAIN = (
     nodes.VariableShowStmt,
 )
 # Source: the commands that PostgreSQL refuses in a transaction block, by their pages; CALL and DO may commit.
-_ALONE = (
-    *_AGAIN,
+_NOT_IN_TRANSACTION_BLOCK = (
+    *_REPEATABLE,
     nodes.AlterDatabaseStmt,
     nodes.AlterSubscriptionStmt,
     nodes.AlterSystemStmt,
@@ -49,15 +49,16 @@ _COMMITS = frozenset({int(pb.TRANS_STMT_COMMIT), int(pb.TRANS_STMT_PREPARE)})
 
 
 @dataclass(frozen=True)
-class Repeating:
-    """What becomes of a statement that was cut off.
+class Repeatability:
+    """Whether a statement that was interrupted can be repeated.
 
     Attributes:
-        kind: `again`, sent twice it does what it does once; `told`, the catalogue tells whether it was done, where it
-            is known to have been begun; `atomic`, it can stand in a transaction, and so can the note of it; or `once`.
+        kind: `repeatable`: running it twice has the same effect as running it once. `verifiable`: the catalogue tells
+            whether it took effect, once it is known to have begun. `transactional`: it can run in a transaction,
+            together with the note of it. `unrepeatable`: none of these.
         commits: whether it commits the transaction that it stands in.
-        may_commit: whether a part of it may stay though it fails.
-        shape: its text without the values that it writes.
+        may_commit: whether a part of it may stay committed though it fails.
+        shape: its normalized text, without the values that it writes.
     """
 
     kind: Kind
@@ -67,17 +68,17 @@ class Repeating:
 
 
 @lru_cache(maxsize=1000)
-def repeating(sql: str) -> Repeating:
-    """Read a text as it is given to the driver; of one that cannot be read the worst is believed."""
-    readable = _PLACE.sub("NULL", sql)
+def repeatability_of(sql: str) -> Repeatability:
+    """Read a text as it is given to the driver; one that cannot be parsed counts as unrepeatable."""
+    readable = _PLACEHOLDER.sub("NULL", sql)
     try:
         tree = postgast.wrap(postgast.parse(readable))
         shape = postgast.normalize(readable)
     except postgast.PgQueryError:
-        return Repeating("once", may_commit=True, shape=sql.split(maxsplit=1)[0] if sql.strip() else "")
+        return Repeatability("unrepeatable", may_commit=True, shape=sql.split(maxsplit=1)[0] if sql.strip() else "")
     stmts = tree.stmts if isinstance(tree, nodes.ParseResult) else []
     parts = [one.stmt for one in stmts if one.stmt is not None]
-    return Repeating(
+    return Repeatability(
         _kind(parts),
         any(isinstance(one, nodes.TransactionStmt) and int(one.kind) in _COMMITS for one in parts),
         any(isinstance(one, _MAY_COMMIT) for one in parts),
@@ -86,25 +87,25 @@ def repeating(sql: str) -> Repeating:
 
 
 def _kind(parts: list[AstNode]) -> Kind:
-    if all(_is_sent_again(one) for one in parts):
-        return "again"
-    if len(parts) == 1 and _is_told(parts[0]):
-        return "told"
-    is_alone = any(isinstance(one, _ALONE) or is_concurrent(one) for one in parts)
-    return "once" if is_alone else "atomic"
+    if all(_is_repeatable(one) for one in parts):
+        return "repeatable"
+    if len(parts) == 1 and _is_verifiable(parts[0]):
+        return "verifiable"
+    needs_autocommit = any(isinstance(one, _NOT_IN_TRANSACTION_BLOCK) or is_concurrent(one) for one in parts)
+    return "unrepeatable" if needs_autocommit else "transactional"
 
 
-def _is_sent_again(node: AstNode) -> bool:
+def _is_repeatable(node: AstNode) -> bool:
     match node:
         case nodes.AlterEnumStmt():
             return node.skip_if_new_val_exists
         case nodes.IndexStmt():
             return node.concurrent and bool(node.idxname)
         case _:
-            return isinstance(node, _AGAIN)
+            return isinstance(node, _REPEATABLE)
 
 
-def _is_told(node: AstNode) -> bool:
+def _is_verifiable(node: AstNode) -> bool:
     match node:
         case nodes.AlterTableStmt():
             only = node.cmds[0] if len(node.cmds) == 1 else None

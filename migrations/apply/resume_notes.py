@@ -17,8 +17,8 @@ import psycopg
 from psycopg import sql
 
 from migrations.apply.errors import HalfApplied
-from migrations.apply.repeatability import repeating
-from migrations.database.time_limits import asked_past_sqlalchemy
+from migrations.apply.repeatability import repeatability_of
+from migrations.database.time_limits import execute_raw
 from migrations.database.tools_tables import KEEP_OURS
 from migrations.history.applied import UNFINISHED
 
@@ -129,8 +129,8 @@ class ResumeNotes:
         if found is None:
             return
         stands, interrupted, indexes = found
-        if stands or interrupted is None or repeating(interrupted).kind != "told":
-            raise HalfApplied(revision, stands, "" if interrupted is None else repeating(interrupted).shape)
+        if stands or interrupted is None or repeatability_of(interrupted).kind != "verifiable":
+            raise HalfApplied(revision, stands, "" if interrupted is None else repeatability_of(interrupted).shape)
         self._is_noted, self.interrupted = True, InterruptedStatement(interrupted, frozenset(indexes))
 
     def match_interrupted(self, statement: str) -> InterruptedStatement | None:
@@ -157,7 +157,7 @@ class ResumeNotes:
 
     def write_committed(self, session: Any, statement: str) -> None:
         """Note a statement that stands and may not be sent again, where it could, in the transaction of it."""
-        self._write(session, [*self._stands, repeating(statement).shape], None)
+        self._write(session, [*self._stands, repeatability_of(statement).shape], None)
 
     def add(self, statement: str, *, is_half_applied: bool) -> None:
         """A statement stands.
@@ -166,7 +166,7 @@ class ResumeNotes:
             statement: its text.
             is_half_applied: whether it keeps the revision from being begun again.
         """
-        self._stands.append(repeating(statement).shape)
+        self._stands.append(repeatability_of(statement).shape)
         self._is_half_applied = self._is_half_applied or is_half_applied
 
     def committing(self, session: Any, statements: Sequence[str], interrupted: str | None = None) -> None:
@@ -184,7 +184,7 @@ class ResumeNotes:
             return
         if self.interrupted is not None:
             raise HalfApplied(self._revision, (), self.interrupted.statement)
-        committing = [repeating(one).shape for one in statements] or ["a transaction"]
+        committing = [repeatability_of(one).shape for one in statements] or ["a transaction"]
         self._write(session, [*self._stands, *committing], interrupted)
         self._committing = committing
 
@@ -227,28 +227,28 @@ class ResumeNotes:
         # Where the role may not write the note, the transaction goes on without it.
         is_guarded = self._progress_notes == "temporary" and _is_in_transaction(session)
         if is_guarded:
-            asked_past_sqlalchemy(session, "SAVEPOINT pilotage_note")
+            execute_raw(session, "SAVEPOINT pilotage_note")
         try:
             self._send(session, (self._revision, self._way, list(stands[:MOST_KEPT]), interrupted, list(indexes)))
         except Exception as error:
             if self._progress_notes == "permanent" or _state_of(error) != _REFUSED:
                 raise
             if is_guarded:
-                asked_past_sqlalchemy(session, "ROLLBACK TO SAVEPOINT pilotage_note")
+                execute_raw(session, "ROLLBACK TO SAVEPOINT pilotage_note")
             log.warning("how far %s comes cannot be noted: the role may not create a schema", self._revision)
             self._progress_notes = "off"
         if is_guarded:
-            asked_past_sqlalchemy(session, "RELEASE SAVEPOINT pilotage_note")
+            execute_raw(session, "RELEASE SAVEPOINT pilotage_note")
 
     def _send(self, session: Any, given: Sequence[Any]) -> None:
         if not self._is_there:
             for one in _MAKE:
-                asked_past_sqlalchemy(session, one)
-        asked_past_sqlalchemy(session, _WRITE.format(*(sql.Literal(one) for one in given)).as_string())
+                execute_raw(session, one)
+        execute_raw(session, _WRITE.format(*(sql.Literal(one) for one in given)).as_string())
         self._is_there = self._is_noted = True
 
     def _forget(self, session: Any) -> None:
-        asked_past_sqlalchemy(session, _FORGET.format(sql.Literal(self._revision)).as_string())
+        execute_raw(session, _FORGET.format(sql.Literal(self._revision)).as_string())
         self._is_noted = False
 
 
@@ -261,9 +261,9 @@ def tidy(session: psycopg.Connection, *, with_schema: bool = True) -> None:
     """
     try:
         session.execute("SET lock_timeout = '1s'")
-        if _is_there(session) and asked_past_sqlalchemy(session, _IS_EMPTY):
+        if _is_there(session) and execute_raw(session, _IS_EMPTY):
             session.execute("DROP TABLE pilotage.unfinished_revisions")
-            if with_schema and asked_past_sqlalchemy(session, _IS_BARE):
+            if with_schema and execute_raw(session, _IS_BARE):
                 session.execute("DROP SCHEMA pilotage")
     except psycopg.Error as error:
         if session.closed:
@@ -277,7 +277,7 @@ def has_written(session: Any) -> bool:
     Args:
         session: the driver's connection.
     """
-    return bool(asked_past_sqlalchemy(session, _HAS_WRITTEN))
+    return bool(execute_raw(session, _HAS_WRITTEN))
 
 
 def is_idle(session: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from migrations.database.literals import literal
 from migrations.database.locks import ADVISORY_KEY
-from migrations.database.raw_statements import own_cursor
+from migrations.database.raw_statements import unhooked_cursor
 from migrations.database.tools_tables import KEEP_OURS
 
 Direction = Literal["upgrade", "downgrade"]
@@ -115,7 +115,7 @@ class RawSession:
 
     def send(self, statement: str) -> int:
         """Execute a statement; returns how many rows it affected."""
-        cursor = own_cursor(self._driver)
+        cursor = unhooked_cursor(self._driver)
         try:
             cursor.execute(statement)
             return max(int(cursor.rowcount), 0)
@@ -124,7 +124,7 @@ class RawSession:
 
     def row(self, statement: str) -> Sequence[Any] | None:
         """The first row of a query."""
-        cursor = own_cursor(self._driver)
+        cursor = unhooked_cursor(self._driver)
         try:
             cursor.execute(statement)
             return cursor.fetchone()
@@ -133,7 +133,7 @@ class RawSession:
 
     def rows(self, statement: str) -> Sequence[Sequence[Any]]:
         """All rows of a query."""
-        cursor = own_cursor(self._driver)
+        cursor = unhooked_cursor(self._driver)
         try:
             cursor.execute(statement)
             return cursor.fetchall()

@@ -1,4 +1,4 @@
-"""What a revision does on the driver's own connection, such as COPY or a commit: SQLAlchemy tells nothing of it."""
+"""Hooks on the driver's own connection: what a revision does there, such as COPY or COMMIT, SQLAlchemy does not see."""
 
 from __future__ import annotations
 
@@ -22,106 +22,114 @@ class PipelineUsed(Exception):
 
 
 @dataclass(frozen=True)
-class Around:
-    """What is put around what a connection does.
+class RawConnectionHooks:
+    """What is called for the statements, commits and rollbacks of a connection.
 
     Attributes:
-        statement: called with each statement; it is in force while the statement runs.
-        committing: called before a transaction is committed.
-        not_committed: called where that failed.
-        rolled_back: called when a transaction was rolled back.
+        around_statement: gives a context for each statement, which is entered before it and left after it.
+        before_commit: called before a transaction is committed.
+        on_commit_failure: called where the commit failed.
+        after_rollback: called after a transaction was rolled back.
     """
 
-    statement: Callable[[psycopg.Connection, str], AbstractContextManager[None]]
-    committing: Callable[[psycopg.Connection], None]
-    not_committed: Callable[[], None]
-    rolled_back: Callable[[psycopg.Connection], None]
+    around_statement: Callable[[psycopg.Connection, str], AbstractContextManager[None]]
+    before_commit: Callable[[psycopg.Connection], None]
+    on_commit_failure: Callable[[], None]
+    after_rollback: Callable[[psycopg.Connection], None]
 
 
-class _Watched(psycopg.Cursor[Any]):
-    """A cursor of any of psycopg's kinds, around whose statements something is put."""
+class _HookedCursor(psycopg.Cursor[Any]):
+    """A cursor of any of psycopg's kinds that calls the hooks around its statements."""
 
-    around: ClassVar[Around]
+    hooks: ClassVar[RawConnectionHooks]
 
-    def _sending(self, query: Any) -> AbstractContextManager[None]:
-        return self.around.statement(self.connection, _text(self, query))
+    def _hooked(self, query: Any) -> AbstractContextManager[None]:
+        return self.hooks.around_statement(self.connection, _text(self, query))
 
     def execute(self, query: Any, *rest: Any, **options: Any) -> Any:
-        with self._sending(query):
+        with self._hooked(query):
             return super().execute(query, *rest, **options)
 
     def executemany(self, query: Any, *rest: Any, **options: Any) -> None:
-        with self._sending(query):
+        with self._hooked(query):
             super().executemany(query, *rest, **options)
 
     def stream(self, query: Any, *rest: Any, **options: Any) -> Iterator[Any]:
-        with self._sending(query):
+        with self._hooked(query):
             yield from super().stream(query, *rest, **options)
 
     @contextmanager
     def copy(self, statement: Any, *rest: Any, **options: Any) -> Generator[psycopg.Copy]:
-        with self._sending(statement), super().copy(statement, *rest, **options) as copy:
+        with self._hooked(statement), super().copy(statement, *rest, **options) as copy:
             yield copy
 
 
-def is_watched(session: Any) -> bool:
-    """Whether it is known of a driver's connection what it does on its own."""
-    return isinstance(session, psycopg.Connection) and issubclass(cast("Any", session).cursor_factory, _Watched)
+def has_hooks(session: Any) -> bool:
+    """Whether hooks are installed on a driver's connection."""
+    return isinstance(session, psycopg.Connection) and issubclass(cast("Any", session).cursor_factory, _HookedCursor)
 
 
-def watch_raw(session: Any, around: Around) -> None:
-    """Put something around all that is done on a connection of the driver, by whomever.
+def install_hooks(session: Any, hooks: RawConnectionHooks) -> None:
+    """Install hooks for everything that is done on a connection of the driver, by whomever.
 
     Args:
         session: the driver's connection; one of another driver than psycopg is left alone.
-        around: what is put around it.
+        hooks: what is called.
     """
-    if not isinstance(session, psycopg.Connection) or is_watched(session):
+    if not isinstance(session, psycopg.Connection) or has_hooks(session):
         return
-    watched: Any = cast("psycopg.Connection[Any]", session)
-    commit, rollback = watched.commit, watched.rollback
+    connection: Any = cast("psycopg.Connection[Any]", session)
+    commit, rollback = connection.commit, connection.rollback
     for factory in ("cursor_factory", "server_cursor_factory"):
-        setattr(watched, factory, type("Watched", (_Watched, getattr(watched, factory)), {"around": around}))
+        setattr(
+            connection, factory, type("HookedCursor", (_HookedCursor, getattr(connection, factory)), {"hooks": hooks})
+        )
 
-    def committed() -> None:
-        with _telling_of_failure(around):
-            around.committing(watched)
+    def commit_with_hooks() -> None:
+        with _reporting_failed_commit(hooks):
+            hooks.before_commit(connection)
             commit()
 
-    def rolled_back() -> None:
+    def rollback_with_hooks() -> None:
         rollback()
-        around.rolled_back(watched)
+        hooks.after_rollback(connection)
 
-    watched.commit, watched.rollback, watched.transaction = committed, rolled_back, _transactions(watched, around)
+    connection.commit, connection.rollback, connection.transaction = (
+        commit_with_hooks,
+        rollback_with_hooks,
+        _hooked_transaction(connection, hooks),
+    )
 
 
-def _transactions(session: Any, around: Around) -> Callable[..., AbstractContextManager[psycopg.Transaction]]:
-    """What stands for a connection's own `transaction()`."""
+def _hooked_transaction(
+    session: Any, hooks: RawConnectionHooks
+) -> Callable[..., AbstractContextManager[psycopg.Transaction]]:
+    """A `transaction()` that calls the hooks, in place of the connection's own."""
     transaction = session.transaction
 
     @contextmanager
     def in_transaction(*args: Any, **options: Any) -> Generator[psycopg.Transaction]:
         # Within another one it is a savepoint, which ends with that.
         is_outermost = session.info.transaction_status == TransactionStatus.IDLE
-        with _telling_of_failure(around), transaction(*args, **options) as given:
+        with _reporting_failed_commit(hooks), transaction(*args, **options) as given:
             try:
                 yield given
             except BaseException:
                 if is_outermost:
-                    around.rolled_back(session)
+                    hooks.after_rollback(session)
                 raise
             if is_outermost and not given.force_rollback:
-                around.committing(session)
+                hooks.before_commit(session)
 
     return in_transaction
 
 
 @contextmanager
-def _telling_of_failure(around: Around) -> Generator[None]:
+def _reporting_failed_commit(hooks: RawConnectionHooks) -> Generator[None]:
     try:
         yield
     except BaseException:
-        around.not_committed()
+        hooks.on_commit_failure()
         raise
 
 
@@ -135,8 +143,8 @@ def refuse_pipeline(session: Any) -> None:
         raise PipelineUsed
 
 
-def own_cursor(session: Any) -> Any:
-    """A cursor of a connection around whose statements nothing is put."""
+def unhooked_cursor(session: Any) -> Any:
+    """A cursor of a connection whose statements call no hooks."""
     if not isinstance(session, psycopg.Connection):
         return session.cursor()
     return psycopg.Cursor(cast("psycopg.Connection[Any]", session))

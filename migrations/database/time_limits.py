@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrations.database.raw_statements import own_cursor
+from migrations.database.raw_statements import unhooked_cursor
 from migrations.database.requested_locks import RESETS_ALL, RequestedLocks
 from migrations.database.session_settings import UNLIMITED, settling
 
@@ -82,13 +82,13 @@ class TimeLimits:
             if name not in self._left_alone and self._set.get(name) != value_ms
         }
         if missing:
-            asked_past_sqlalchemy(session, settling(missing))
+            execute_raw(session, settling(missing))
             self._set |= missing
 
 
-def asked_past_sqlalchemy(session: Any, statement: str) -> Any:
+def execute_raw(session: Any, statement: str) -> Any:
     """Send a statement past SQLAlchemy, whatever the driver is; the first column of its first row."""
-    cursor = own_cursor(session)
+    cursor = unhooked_cursor(session)
     try:
         cursor.execute(statement)
         row = cursor.fetchone() if cursor.description else None

@@ -28,7 +28,7 @@ from migrations.database.direct_connections import refuse_pooler
 from migrations.database.locks import MIGRATING
 from migrations.database.session import connect
 from migrations.database.session_settings import FOREIGN, REVISIONS, settling
-from migrations.database.time_limits import asked_past_sqlalchemy
+from migrations.database.time_limits import execute_raw
 
 # A server whose client was killed ends the statement within a second, instead of finishing it.
 _CHECK_CLIENT_MS = 1000
@@ -185,7 +185,7 @@ class ForeignRunner:
         refuse_pooler(self._reached(connection.engine.url))
         session: Any = connection.connection.dbapi_connection
         ours = {"application_name": MIGRATING, "client_connection_check_interval": _CHECK_CLIENT_MS}
-        asked_past_sqlalchemy(session, settling({**FOREIGN, "lock_timeout": self.lock_timeout_ms, **ours}))
+        execute_raw(session, settling({**FOREIGN, "lock_timeout": self.lock_timeout_ms, **ours}))
         session.commit()
         connection.info[MIGRATING] = True
 

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from migrations.database.literals import literal
-from migrations.database.time_limits import asked_past_sqlalchemy
+from migrations.database.time_limits import execute_raw
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS pilotage.overwritten_additions (
@@ -199,7 +199,7 @@ def _files(session: Any, parts: list[int]) -> list[int]:
     """The files of relations, as the transaction sees them: one that it has rewritten has another."""
     oids = ", ".join(str(one) for one in parts)
     asked = f"unnest(ARRAY[{oids}]::oid[]) o"
-    told = asked_past_sqlalchemy(
+    told = execute_raw(
         session,
         f"SELECT string_agg(coalesce(pg_relation_filenode(o), 0)::text, ' ' ORDER BY o) FROM {asked}",  # noqa: S608
     )

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 
 from migrations.database.literals import literal
-from migrations.database.time_limits import asked_past_sqlalchemy
+from migrations.database.time_limits import execute_raw
 from migrations.history import overwritten
 
 TABLE = """
@@ -127,7 +127,7 @@ class OwnTransactions:
         if not self._is_kept:
             return False
         self.settle()
-        given = asked_past_sqlalchemy(session, _MINE)
+        given = execute_raw(session, _MINE)
         if given is None:
             return False
         top, pid = (int(part) for part in str(given).split())
@@ -140,12 +140,12 @@ class OwnTransactions:
             self._unsettled = None if found.is_certain else found
             noted += [(*run, found.is_certain) for run in _runs(found.open)]
         if noted:
-            asked_past_sqlalchemy(session, _NOTE + ", ".join(_row(revision, *one) for one in noted))
+            execute_raw(session, _NOTE + ", ".join(_row(revision, *one) for one in noted))
         if self._since is None:
             self._since = overwritten.oldest_of(self._session, self._release_id) or top
         look = overwritten.Look(self._session, self._since, beyond)
         if note := look.statement(session, pid, revision, batch):
-            asked_past_sqlalchemy(session, note)
+            execute_raw(session, note)
         return True
 
     def settle(self) -> None:

@@ -3,11 +3,11 @@
 import pytest
 
 from migrations.apply.detached_partition import detaching
-from migrations.apply.repeatability import repeating
+from migrations.apply.repeatability import repeatability_of
 from migrations.database.requested_locks import locks_requested_by
 from migrations.database.trace import Lock
 
-AGAIN = (
+REPEATABLE = (
     "VACUUM (ANALYZE) a",
     "ANALYZE",
     "REINDEX TABLE CONCURRENTLY a",
@@ -18,14 +18,14 @@ AGAIN = (
     "ALTER TYPE mood ADD VALUE IF NOT EXISTS 'glad'",
     "-- nothing",
 )
-TOLD = (
+VERIFIABLE = (
     "DROP INDEX CONCURRENTLY i",
     "DROP INDEX CONCURRENTLY IF EXISTS i",
     "CREATE INDEX CONCURRENTLY ON a (n)",
     "ALTER TABLE p DETACH PARTITION q CONCURRENTLY",
     "ALTER TABLE p DETACH PARTITION q FINALIZE",
 )
-ATOMIC = (
+TRANSACTIONAL = (
     "UPDATE a SET n = %(n)s WHERE id = %(id_1)s::INTEGER",
     "WITH gone AS (DELETE FROM a RETURNING *) SELECT * FROM gone",
     "SELECT setval('s', %s)",
@@ -39,7 +39,7 @@ ATOMIC = (
     "UPDATE a SET n = 1; ALTER TABLE a ADD COLUMN m int",
     "MERGE INTO a USING b ON a.id = b.id WHEN MATCHED THEN DELETE",
 )
-ONCE = (
+UNREPEATABLE = (
     "CALL my_procedure()",
     "DO $$ BEGIN COMMIT; END $$",
     "CREATE DATABASE elsewhere",
@@ -52,33 +52,42 @@ ONCE = (
 
 @pytest.mark.parametrize(
     ("statement", "kind"),
-    [(one, kind) for kind, of in (("again", AGAIN), ("told", TOLD), ("atomic", ATOMIC), ("once", ONCE)) for one in of],
+    [
+        (one, kind)
+        for kind, of in (
+            ("repeatable", REPEATABLE),
+            ("verifiable", VERIFIABLE),
+            ("transactional", TRANSACTIONAL),
+            ("unrepeatable", UNREPEATABLE),
+        )
+        for one in of
+    ],
 )
 def test_only_what_is_certain_is_sent_again(statement: str, kind: str) -> None:
-    assert repeating(statement).kind == kind
+    assert repeatability_of(statement).kind == kind
 
 
 @pytest.mark.parametrize(
     "statement", ["COMMIT", "END", "COMMIT AND CHAIN", "PREPARE TRANSACTION 'x'", "SELECT 1; COMMIT"]
 )
 def test_a_commit_by_hand_is_seen(statement: str) -> None:
-    assert repeating(statement).commits
+    assert repeatability_of(statement).commits
 
 
 @pytest.mark.parametrize("statement", ["ROLLBACK", "SAVEPOINT s", "RELEASE s", "BEGIN", "SELECT 'COMMIT'"])
 def test_what_commits_nothing_is_no_commit(statement: str) -> None:
-    assert not repeating(statement).commits
+    assert not repeatability_of(statement).commits
 
 
 @pytest.mark.parametrize("statement", ["CALL f()", "DO 'BEGIN END'", "BEGIN; CREATE DATABASE x", "no SQL at all"])
 def test_a_part_may_stay_of_what_fails(statement: str) -> None:
-    assert repeating(statement).may_commit
+    assert repeatability_of(statement).may_commit
 
 
 def test_what_is_kept_of_a_statement_has_none_of_its_values() -> None:
-    assert repeating("UPDATE a SET name = 'Ada' WHERE id = 7").shape == "UPDATE a SET name = $1 WHERE id = $2"
-    assert "hunter2" not in repeating("ALTER ROLE r PASSWORD 'hunter2'").shape
-    assert repeating("THIS is 'hunter2'").shape == "THIS"
+    assert repeatability_of("UPDATE a SET name = 'Ada' WHERE id = 7").shape == "UPDATE a SET name = $1 WHERE id = $2"
+    assert "hunter2" not in repeatability_of("ALTER ROLE r PASSWORD 'hunter2'").shape
+    assert repeatability_of("THIS is 'hunter2'").shape == "THIS"
 
 
 def test_a_partition_that_is_detached_is_read_as_it_is_written() -> None:
