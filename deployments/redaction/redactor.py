@@ -45,6 +45,7 @@ _NAMES_A_SECRET: Final = re.compile(
 )
 _NAMES_AN_ADDRESS: Final = re.compile(r"(?:URL|URI|DSN|REPOSITORY)(?:_|$)", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"\s*[a-z][\w+.-]*:/|.*\b(?:password|passfile)\s*=", re.IGNORECASE | re.DOTALL)
+_CUT_OFF: Final = "…"
 _BETWEEN: Final = re.compile(r"[\s│┃|]+")
 _PARTS: Final = re.compile(r"[/@#?:%&=\s\\'\"]+")
 
@@ -82,7 +83,22 @@ class Redactor:
                 text = _word(one).sub(MASK, text) if _may_be_a_word(one) else text.replace(one, MASK)
         if "\n" in text:
             text = self._rejoined(text)
+        if _CUT_OFF in text:
+            text = self._without_beginnings(text)
         return masked_by_form(text)
+
+    def _without_beginnings(self, text: str) -> str:
+        """Mask what a column of a table has cut off."""
+        for one in self._written:
+            begin = one[: one.find("://") + SHORTEST + (len("://") if "://" in one else 1)]
+            at = text.find(begin)
+            while at >= 0:
+                pairs = zip(text[at : at + len(one) + 1], f"{one}\0", strict=False)
+                end = at + next((length for length, (is_, was) in enumerate(pairs) if is_ != was), len(text) - at)
+                if text.startswith(_CUT_OFF, end):
+                    text, end = f"{text[:at]}{MASK}{text[end:]}", at + len(MASK)
+                at = text.find(begin, end)
+        return text
 
     def _rejoined(self, text: str) -> str:
         """Mask what was broken over lines."""

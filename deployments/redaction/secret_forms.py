@@ -8,7 +8,7 @@ from urllib.parse import unquote
 MASK: Final = "***"
 
 _KEYS = (
-    r"(?:pass(?:word|wd|phrase|file)|(?<![a-z])pass|sslpassword|pwd|secret|token|api[-_]?key|access[-_]?key"
+    r"(?:pas+(?:w(?:or)?[dt]|phrase|file)|(?<![a-z])pass|sslpassword|pwd|secret|token|api[-_]?key|access[-_]?key"
     r"|private[-_]?key)"
 )
 _HELD = r"(?!\*\*\*|<|\$\d|%[s(]|\{|\()"
@@ -17,6 +17,10 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     for pattern, masked, flags in (
         # All of the user part of an address: a malformed one may hold the password anywhere in it.
         (r"(?<=://)(?:[^\s\"<>`/@:]*:[^\s\"<>`]*|[^\s\"<>`/@]*)@", f"{MASK}@", 0),
+        # The same, percent-encoded as a whole.
+        (r"(?<=%3A%2F%2F)[^\s\"<>`]*%40", f"{MASK}%40", re.IGNORECASE),
+        # A column of a table has cut off what follows.
+        (r"(?<=://)[^\s\"<>`/@:]*:(?!\d*[/?#…])[^\s\"<>`@]*…", f"{MASK}…", 0),
         (
             rf"\b([\w.-]*{_KEYS}s?=){_HELD}(?:'(?:[^'\\\n]|\\.|'')*'|\"[^\"\n]*\"|[^\s,;&\"'\])}}]+)",
             rf"\g<1>{MASK}",
@@ -69,6 +73,9 @@ _NEXT_PARAMETER = re.compile(r"\s+\w+\s*=")
 # What stands where a host and its port belong, and is none.
 _MISPLACED = re.compile(r"(?!\[)[^:@/?#]*:(?!\d+(?:[/?#,\s]|$))([^/?#\s]{4,})")
 _WITHOUT_SCHEME = re.compile(r"\s*(?:[\w+.-]*:/+|/+)?[^:=/\s]*:/*(.+)@", re.DOTALL)
+_ENCODED = re.compile(r"\s*[a-z][\w.-]*(?:\+|%2B)?\w*%3A%2F%2F", re.IGNORECASE)
+# A user and a server with its port: what stands before the sign may be a password that was put in the wrong place.
+_MISPLACED_USER = re.compile(r"\s*([^\s@:/]{8,})@[\w.-]+:\d+\b")
 _USERS_BY_CONVENTION = frozenset({"git", "oauth2", "x-access-token", "x-oauth-basic", "x-token-auth"})
 _LONG_USER = 8
 
@@ -85,6 +92,7 @@ def addresses(text: str) -> Iterator[str]:
 
     A password that is its user's name as well is none: it is masked where it stands in an address only.
     """
+    text = unquote(text) if _ENCODED.match(text) else text
     scheme, mark, rest = text.strip().partition("://")
     if mark:
         userinfo, at, _ = rest.rpartition("@")
@@ -95,11 +103,12 @@ def addresses(text: str) -> Iterator[str]:
         is_web = scheme.lower().startswith("http")
         if colon and password != user and not (is_web and "/" in user):
             yield password
-        if is_web and at and len(user) >= _LONG_USER and "/" not in user and user not in _USERS_BY_CONVENTION:
+        is_alone = is_web or (colon and not password)
+        if is_alone and at and len(user) >= _LONG_USER and "/" not in user and user not in _USERS_BY_CONVENTION:
             yield user
         if at and not is_web and (misplaced := _MISPLACED.match(rest.rpartition("@")[2])):
             yield misplaced[1]
-    elif found := _WITHOUT_SCHEME.match(text):
+    elif found := _WITHOUT_SCHEME.match(text) or _MISPLACED_USER.match(text):
         yield found[1]
     for decoded in dict.fromkeys((text, unquote(text))):
         for found in _SECRET_PARAMETER.finditer(decoded):

@@ -67,6 +67,39 @@ def test_a_secret_read_from_a_file_is_masked_without_the_newline_that_the_file_e
     assert redactor.redacted("b'Bearer tokenOfAFile' is no header") == "b'Bearer ***' is no header"
 
 
+@pytest.mark.parametrize("length", [4, 9, 15])
+def test_a_secret_that_a_column_has_cut_off_is_masked(length: int) -> None:
+    redactor = Redactor()
+    redactor.learn("tokenOfATable123", "https://vault.example.com/a/b")
+    assert redactor.redacted(f"role {'tokenOfATable123'[:length]}…  41 of https://…") == "role ***…  41 of https://…"
+
+
+def test_an_address_that_a_column_has_cut_off_is_masked_by_its_form() -> None:
+    said = redacted("postgresql://owner:Zeb4raFin… beside http://127.0.0.1:8080/a/path… and http://127.0.0.1:80…")
+    assert said == "postgresql://***… beside http://127.0.0.1:8080/a/path… and http://127.0.0.1:80…"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "postgresql%3A%2F%2Fowner%3AZeb4raFinch%40host%2Fdb",
+        "postgresql+psycopg%3a%2f%2fowner%3aZeb4raFinch%40host%2Fdb",
+        "host=127.0.0.1 pasword=Zeb4raFinch",
+        "host=127.0.0.1 passwort=Zeb4raFinch",
+        "Zeb4raFinch@127.0.0.1:5432",
+        "postgresql://Zeb4raFinch:@127.0.0.1/db",
+    ],
+)
+def test_an_address_that_is_written_in_another_way_is_learned(argument: str) -> None:
+    learn_address(argument)
+    assert "Zeb4raFinch" not in redacted(f"revision {argument} is not in the history; {argument.replace('//', '/')}")
+
+
+def test_a_percent_encoded_address_is_masked_by_its_form() -> None:
+    said = redacted("at postgresql%3A%2F%2Fowner%3AUnkn0wnFinch%40host%2Fdb now")
+    assert said == "at postgresql%3A%2F%2F***%40host%2Fdb now"
+
+
 def test_a_short_secret_is_masked_as_a_word_and_the_shortest_ones_by_their_form_alone() -> None:
     redactor = Redactor()
     redactor.learn("able", "a")
