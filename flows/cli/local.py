@@ -18,6 +18,7 @@ from deployments.local.errors import LocalPlatformError, PlatformDownError
 from deployments.local.supervisor import platform
 from deployments.local.traffic.figures import TrafficReport
 from deployments.local.traffic.run import run_traffic
+from flows.cli.console.addresses import ApplicationAddress
 from flows.cli.console.failing import errors
 from flows.cli.console.place import STATE
 
@@ -77,7 +78,7 @@ def traffic(
     users: Annotated[int, typer.Option(min=1, max=500, help="How many people read and write.")] = 12,
     rate: Annotated[float, typer.Option(min=0.1, max=2000, help="Requests a second, all together.")] = 100,
     seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long.")] = 30,
-    url: Annotated[str | None, typer.Option(help="Address of the application; by default PRODUCTION_URL.")] = None,
+    url: ApplicationAddress = None,
     acknowledged: Annotated[Path | None, typer.Option(help="File for the time and id of each message kept.")] = None,
 ) -> None:
     """Read and write on production at a steady rate, and tell how it went."""

@@ -13,6 +13,7 @@ from rich.text import Text
 from deployments.errors import DeploymentError, SettingsError, WrongDatabase
 from deployments.settings import Settings, load_settings
 from flows.cli.console import database, variables
+from flows.cli.console.addresses import ApplicationAddress
 from flows.cli.console.failing import clearly
 from migrations.checks.security.checklist import Application
 from migrations.checks.security.finding import Finding, State
@@ -29,7 +30,7 @@ def security_check(
     database_url: Annotated[str | None, typer.Option(help="Direct connection string of the owner.")] = None,
     app_database_url: Annotated[str | None, typer.Option(help="Connection string of the application.")] = None,
     app_role: Annotated[str | None, typer.Option(help="Role of the application; NEON_APP_ROLE by default.")] = None,
-    url: Annotated[str | None, typer.Option(help="Where the application answers.")] = None,
+    url: ApplicationAddress = None,
     repository: Annotated[Path, typer.Option(help="Working tree that must keep no secret.")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -16,6 +16,7 @@ from migrations.disclosure.server_messages import sqlstate_of, worded
 from migrations.disclosure.statement_shapes import shape
 from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
 from migrations.history.environments import ProgramEnded
+from migrations.history.project_failures import failure_of
 
 # Source: PostgreSQL's error codes: lock_not_available, deadlock_detected; query_canceled.
 _CONTENDED = frozenset({"55P03", "40P01"})
@@ -39,7 +40,7 @@ def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> Mi
     driver = _driver_error(error)
     if isinstance(driver, psycopg.Error):
         return DatabaseRefused.of(dsn, "reading alembic_version", driver)
-    return HistoryUnreadable(folders, f"{type(error).__name__}: {error}")
+    return HistoryUnreadable(folders, failure_of(error))
 
 
 def failed(

@@ -205,7 +205,8 @@ class ApplyRun:
         if isinstance(error, MigrationError):
             raise error
         if attempt.revision is None:
-            raise failed_before_any(error, self._dsn, self._request.history.folders) from error
+            # What it was raised from may hold a row, and every traceback would show it.
+            raise failed_before_any(error, self._dsn, self._request.history.folders) from None
         left = self._autocommit.clean()
         if not is_contended(error) or self._autocommit.notes.is_half_applied:
             file = self._request.history.revision(attempt.revision).path

@@ -1,10 +1,13 @@
-"""What a revision's own exception says, without a row's value: what it has read is in its words, as likely as not."""
+"""What a project's own exception says, without a row's value: what it has read is in its words, as likely as not."""
 
 from __future__ import annotations
 
 import ast
+import os
 import re
+import sysconfig
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +17,11 @@ _LEFT_OUT: Final = (
     "what else it says may be a row's value and is left out: run the revision with Alembic itself, on a database whose "
     "rows may be shown, to read it"
 )
+_LEFT_OUT_ANYWHERE: Final = _LEFT_OUT.replace("run the revision with Alembic itself", "run Alembic itself")
+# What Alembic says of a history holds its revisions' names alone; what others let it say may hold anything.
+_OF_ALEMBIC: Final = re.compile(r"/alembic/[\w/]+\.py$")
+_SAYS_FOR_OTHERS: Final = re.compile(r"/alembic/util/messaging\.py$")
+_INSTALLED: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 # What % and str.format put their values in the place of.
 _PLACES: Final = re.compile(r"%(?:\(\w+\))?[-#0 +]*[\d.]*[a-zA-Z%]|\{[^{}]*\}")
 
@@ -25,17 +33,43 @@ def raised(error: BaseException, revision: Path) -> str:
         error: what a revision raised; not what a driver did.
         revision: its file.
     """
-    where = _place(error, revision)
-    text = _words(error)
-    told = _as_named(error, text, revision) or spelled_out(text, _literals(revision))
-    said = ": ".join(one for one in (type(error).__name__, told) if one)
-    return f"{said}, {where}" + (f" ({_LEFT_OUT})" if LEFT_OUT in told or (text and not told) else "")
-
-
-def _place(error: BaseException, revision: Path) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename) == revision] or frames
-    return f"at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else f"in {revision.name}"
+    where = _place(own) or f"in {revision.name}"
+    text = _words(error)
+    told = _as_named(error, text, [revision]) or spelled_out(text, _literals(revision))
+    return _said(error, text, told, where, _LEFT_OUT)
+
+
+def raised_anywhere(error: BaseException) -> str:
+    """An exception by its type, its place in the project, and those of its words that the code it came through spells.
+
+    Args:
+        error: what the code of a project raised, outside of a revision's own functions; not what a driver did.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    text = _words(error)
+    speakers = [frame.filename for frame in frames if not _SAYS_FOR_OTHERS.search(frame.filename)]
+    if speakers and _OF_ALEMBIC.search(speakers[-1]):
+        return ": ".join(one for one in (type(error).__name__, text) if one)
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).is_file():
+        return f"{type(error).__name__}: {error.msg}, at {Path(error.filename).name}:{error.lineno}"
+    files = [Path(name) for name in dict.fromkeys(frame.filename for frame in frames)]
+    of_system = [os.strerror(error.errno)] if isinstance(error, OSError) and error.errno else []
+    spelled = [piece for file in files for piece in _literals(file)]
+    told = _as_named(error, text, files) or spelled_out(text, [*spelled, *of_system])
+    there = [frame for frame in frames if Path(frame.filename).is_file()]
+    own = [frame for frame in there if not frame.filename.startswith(_INSTALLED)] or there
+    return _said(error, text, told, _place(own), _LEFT_OUT_ANYWHERE)
+
+
+def _said(error: BaseException, text: str, told: str, where: str, left_out: str) -> str:
+    said = ", ".join(one for one in (": ".join(one for one in (type(error).__name__, told) if one), where) if one)
+    return said + (f" ({left_out})" if LEFT_OUT in told or (text and not told) else "")
+
+
+def _place(frames: Sequence[traceback.FrameSummary]) -> str:
+    return f"at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _words(error: BaseException) -> str:
@@ -45,10 +79,14 @@ def _words(error: BaseException) -> str:
         return ""
 
 
-def _as_named(error: BaseException, text: str, revision: Path) -> str:
-    """Python's own words about a name, where the revision has that name."""
+def _as_named(error: BaseException, text: str, files: Sequence[Path]) -> str:
+    """Python's own words about a name, where the code has that name."""
     name = getattr(error, "name", None) if isinstance(error, AttributeError | NameError | ImportError) else None
-    return text if name and re.search(rf"\b{re.escape(str(name))}\b", _source(revision)) else ""
+    if not name:
+        return ""
+    source = "\n".join(_source(file) for file in files)
+    quoted = {str(name), *re.findall(r"'([^']*)'", text)} - {type(getattr(error, "obj", None)).__name__}
+    return text if all(re.search(rf"\b{re.escape(one)}\b", source) for one in quoted) else ""
 
 
 def _literals(revision: Path) -> list[str]:

@@ -14,6 +14,7 @@ from migrations.database.locks import one_migration
 from migrations.database.session import reader
 from migrations.errors import DatabaseUnreachable, HistoryUnreadable, WorksElsewhere, describe_database
 from migrations.history.environments import ForeignEnvironment, ForeignRunner, run_env
+from migrations.history.project_failures import failure_of
 from migrations.history.revisions import History
 
 # No two databases have both the number and the server's start in common, whatever their address is called.
@@ -81,7 +82,7 @@ def history_for(dsn: str, history: History) -> History:
     except (ThroughPooler, DatabaseUnreachable):
         raise
     except Exception as error:  # A foreign env.py may raise anything.
-        raise HistoryUnreadable(history.folders, f"its env.py: {type(error).__name__}: {error}") from error
+        raise HistoryUnreadable(history.folders, f"its env.py: {failure_of(error)}") from None
     if not found:
         raise HistoryUnreadable(history.folders, "its env.py runs no migrations")
     with reader(dsn) as connection:

@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from migrations.errors import HistoryUnreadable, SeveralHeads, UnknownRevision
 from migrations.history import applied
 from migrations.history.environments import ForeignEnvironment, kept_running
+from migrations.history.project_failures import failure_of
 from migrations.history.revision_file import Revision
 
 __all__ = [
@@ -266,7 +267,7 @@ def _walked(directory: ScriptDirectory, places: Sequence[Path]) -> tuple[Revisio
             scripts = list(directory.walk_revisions("base", "heads"))
         return tuple(Revision.of(script, directory) for script in reversed(scripts))
     except Exception as error:  # The head of a revision is code of the release: it may raise anything.
-        raise HistoryUnreadable(places, f"{type(error).__name__}: {error}") from error
+        raise HistoryUnreadable(places, failure_of(error)) from None
 
 
 def _versions(folder: Path) -> Path:

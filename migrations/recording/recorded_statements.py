@@ -28,6 +28,7 @@ from migrations.errors import (
     RevisionFailed,
 )
 from migrations.history.environments import one_transaction_each, run_env
+from migrations.history.project_failures import failure_of
 from migrations.history.revisions import History
 from migrations.recording.throwaway import throwaway_database
 
@@ -163,10 +164,10 @@ def offline(
         with one_migration(), environment:
             run_env(script)
     except Exception as error:  # A revision is code of the release: it may raise anything.
-        why = f"it cannot be written as SQL: {type(error).__name__}: {error}"
+        why = f"it cannot be written as SQL: {failure_of(error)}"
         if not begins:
-            raise HistoryUnreadable(history.folders, why) from error
-        raise RevisionFailed([*begins][-1], sqlstate=None, statement=None, message=why, left_behind=()) from error
+            raise HistoryUnreadable(history.folders, why) from None
+        raise RevisionFailed([*begins][-1], sqlstate=None, statement=None, message=why, left_behind=()) from None
     if absent := [one.id for one in pending if one.id not in begins]:
         raise HistoryUnreadable(history.folders, f"its env.py writes no SQL for {', '.join(absent)}")
     text, places = buffer.getvalue(), [*begins.values(), None]

@@ -11,6 +11,7 @@ from migrations.authoring.modelled import alembic_differences, modelled_catalog
 from migrations.catalog.contents import Catalog, Difference, difference
 from migrations.database.locks import one_migration
 from migrations.history.environments import ForeignEnvironment, ForeignRunner
+from migrations.history.project_failures import failure_of
 
 CHECK = "models"
 LOCK_TIMEOUT_MS = 10_000
@@ -56,7 +57,7 @@ def check_foreign_models(head: str, environment: ForeignEnvironment) -> CheckRes
         found = [" ".join(str(one).split()) for one in error.diffs]
         return CheckResult.of(CHECK, [Finding("alembic check", one, "mend the models, or write it") for one in found])
     except Exception as error:  # A project's env.py and models are code of its own: they may raise anything.
-        return CheckResult.cannot_tell(CHECK, f"its env.py does not compare them: {type(error).__name__}: {error}")
+        return CheckResult.cannot_tell(CHECK, f"its env.py does not compare them: {failure_of(error)}")
     return CheckResult.of(CHECK, (), "as Alembic compares them")
 
 

@@ -149,6 +149,23 @@ def test_no_command_tells_a_word_of_a_malformed_address(
         assert canaries(told(*command)) == [], (command, dsn)
 
 
+@pytest.mark.parametrize("command", ["security-check --environment development", "local traffic"])
+def test_what_is_no_address_of_an_application_is_refused_without_a_word_of_it(alone: Path, command: str) -> None:
+    for given in (*MALFORMED[:8], f"http://{CANARY}:port", f"https://app\t{CANARY}", "//", ""):
+        said = told(*command.split(), "--url", given)
+        assert canaries(said) == [], given
+        assert "--url" in said, given
+        assert "SystemExit(2)" in said, given
+
+
+@pytest.mark.parametrize("command", ["local status", "db status"])
+def test_a_file_where_the_folder_of_a_platform_is_wanted_is_none(alone: Path, command: str) -> None:
+    (alone / "file").touch()
+    said = told(*command.split(), "--state", "file")
+    assert "error:" in said
+    assert "SystemExit(1)" in said
+
+
 def test_a_file_of_settings_is_no_door_either(alone: Path) -> None:
     for number, dsn in enumerate(MALFORMED):
         file = alone / f"{number}.env"
@@ -164,6 +181,37 @@ url = os.environ["DATABASE_URL"]
 """
 PASSWORD = "Zeb4ra@Finch/9Horse"
 SECRETS = ["Zeb4ra", "Finch", "9Horse"]
+READS = """
+import psycopg
+with psycopg.connect(url.replace("+psycopg", "")) as session:
+    who = session.execute("SELECT 'ana' || '-4711'").fetchone()[0]
+"""
+ROW = "ana-4711"
+OF_A_ROW = {
+    "raise ValueError(who)": "ValueError, at env.py:",
+    "raise ValueError(f'the tenant {who} is unknown')": "ValueError: the tenant … is unknown, at env.py:",
+    "raise RuntimeError('set TENANT')": "RuntimeError: set TENANT, at env.py:",
+    "{}[who]": "KeyError, at env.py:",
+    "os.environ['OUR_TENANT']": "KeyError: 'OUR_TENANT', at env.py:",
+    "int(who)": "at env.py:",
+    "import nowhere_to_be_found": "ModuleNotFoundError: No module named 'nowhere_to_be_found', at env.py:",
+    "import importlib; importlib.import_module(who)": "ModuleNotFoundError",
+    "nobody(who)": "NameError: name 'nobody' is not defined, at env.py:",
+    "getattr(os, who)": "AttributeError, at env.py:",
+    "import types; types.ModuleType(who).nothing": "AttributeError, at env.py:",
+    "compile(who + ' (', who, 'exec')": "SyntaxError, at env.py:",
+    "open('/nowhere/' + who)": "No such file or directory",
+    "sys.exit(f'no tenant {who}')": "it ends the program (SystemExit: no tenant …",
+    "error = ValueError('so'); error.add_note(who); raise error": "ValueError",
+    "\ntry: raise KeyError(who)\nexcept KeyError as error: raise ValueError('so') from error": "ValueError",
+    "from alembic.util import CommandError; raise CommandError(who)": "CommandError, at env.py:",
+    "context.configure(url=who)": "Could not parse SQLAlchemy URL",
+    "with psycopg.connect(url.replace('+psycopg', '')) as session:"
+    " session.execute(f\"SELECT '{who}'::int\")": "type integer",
+    "from sqlalchemy import create_engine, text, NullPool\n"
+    "with create_engine(url, poolclass=NullPool).connect() as session:"
+    " session.execute(text('SELECT CAST(:it AS int)'), {'it': who})": "type integer",
+}
 ENVIRONMENTS = {
     "interpolated": 'config.set_main_option("sqlalchemy.url", url)\nconfig.get_section("alembic")',
     "worded": "raise RuntimeError(f'cannot use {url}')",
@@ -211,6 +259,24 @@ def test_an_environment_that_words_its_address_is_told_without_it(theirs: tuple[
     for command in ("apply", "plan"):
         said = told(command, "--database-url", dsn, "--script-location", str(folder))
         assert [one for one in SECRETS if one in said] == [], said
+
+
+@pytest.mark.parametrize("deed", OF_A_ROW)
+def test_an_environment_that_fails_before_any_revision_tells_no_row(theirs: tuple[Path, str], deed: str) -> None:
+    folder, dsn = theirs
+    (folder / "env.py").write_text(f"{CONFIGURED}{READS}{deed}\n")
+    for command in ("apply", "plan"):
+        said = told(command, "--database-url", dsn, "--script-location", str(folder))
+        assert [one for one in (*SECRETS, ROW) if one in said] == [], said
+        assert OF_A_ROW[deed] in said
+
+
+def test_a_syntax_error_of_an_environment_is_told_with_its_place(theirs: tuple[Path, str]) -> None:
+    folder, dsn = theirs
+    (folder / "env.py").write_text("a = (\n")
+    assert "SyntaxError: '(' was never closed, at env.py:1" in told(
+        "apply", "--database-url", dsn, "--script-location", str(folder)
+    )
 
 
 # What the commands import is imported once; each runs in a process of its own all the same, with streams of its own.
