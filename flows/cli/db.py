@@ -26,7 +26,9 @@ from migrations.protection.role_grants import ensure_roles
 app = typer.Typer(help="A PostgreSQL database for development, on this machine.", no_args_is_help=True)
 console = Console(highlight=False)
 
-Folder = Annotated[Path, typer.Option("--state", help="Folder of the database; several side by side need one each.")]
+Folder = Annotated[
+    Path, typer.Option("--state", help="Folder of the database; several side by side need one each.", file_okay=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _FOLDER = STATE / "development"
 

@@ -30,7 +30,7 @@ class Scenario(StrEnum):
 def demo(
     scenario: Annotated[Scenario, typer.Option(help="What is released.")] = Scenario.RELEASE,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything up to look at.")] = False,
-    state: Annotated[Path, typer.Option(help="Folder of the local platform.")] = STATE,
+    state: Annotated[Path, typer.Option(help="Folder of the local platform.", file_okay=False)] = STATE,
 ) -> None:
     """Bring the local platform up, release to it under traffic, and check what came of it."""
     try:

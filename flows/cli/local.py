@@ -27,7 +27,9 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 
-State = Annotated[Path, typer.Option("--state", help="Folder of the platform; several side by side need one each.")]
+State = Annotated[
+    Path, typer.Option("--state", help="Folder of the platform; several side by side need one each.", file_okay=False)
+]
 
 
 @contextmanager

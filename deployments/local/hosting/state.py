@@ -86,7 +86,7 @@ class StateFolder:
         """Return the process that holds the lock; the lock itself is the truth, not the number in the file."""
         try:
             descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         try:
             return None if _flock(descriptor, fcntl.LOCK_SH) else self._noted_pid()

@@ -158,12 +158,12 @@ def test_what_is_no_address_of_an_application_is_refused_without_a_word_of_it(al
         assert "SystemExit(2)" in said, given
 
 
-@pytest.mark.parametrize("command", ["local status", "db status"])
-def test_a_file_where_the_folder_of_a_platform_is_wanted_is_none(alone: Path, command: str) -> None:
+@pytest.mark.parametrize("command", ["local status", "local down", "local demo", "db status", "db down"])
+def test_a_file_where_the_folder_of_a_platform_is_wanted_is_refused(alone: Path, command: str) -> None:
     (alone / "file").touch()
     said = told(*command.split(), "--state", "file")
-    assert "error:" in said
-    assert "SystemExit(1)" in said
+    assert "--state" in said
+    assert "SystemExit(2)" in said
 
 
 def test_a_file_of_settings_is_no_door_either(alone: Path) -> None:
