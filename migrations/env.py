@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, create_engine, make_url, pool
 
 from migrations.backfill import operation
 from migrations.database.tools_tables import KEEP_VERSION_TABLE
-from migrations.history.applied import PRODUCT_SCHEMA
+from migrations.history.applied_revisions import PRODUCT_SCHEMA
 from migrations.models import Base
 
 # Importing it gives revisions `op.backfill`.

@@ -33,8 +33,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from migrations.disclosure.normalized_statements import shape
 from migrations.disclosure.server_messages import worded
-from migrations.disclosure.statement_shapes import shape
 
 # What ends a session, by its SQLSTATE.
 _LIMITS = {

@@ -17,10 +17,10 @@ from migrations.catalog.contents import Catalog, Difference, difference, read_ca
 from migrations.catalog.default_privileges import DefaultPrivilege, read_default_privileges
 from migrations.database.session import reader
 from migrations.drift import takeover
-from migrations.drift.promised_changes import PromisedChange, promised_change
+from migrations.drift.expected_changes import ExpectedChange, expected_change
 from migrations.errors import MigrationError
 from migrations.history.revisions import History, current_revisions
-from migrations.recording.throwaway import promised_catalog
+from migrations.recording.throwaway import expected_catalog
 from tasks import connections
 from tasks.record import note
 from tasks.step import step
@@ -87,7 +87,7 @@ def expected(given: Settings, environment: str, history: History, live: Live) ->
             return Expected(None)
         # Built beside staging, never beside production. The revisions promise no grants: roles got them otherwise.
         staging = connections.owner_dsn(given, connections.staging_branch(given))
-        return Expected(promised_catalog(staging, history, live.revisions).without("grant"), grants=False)
+        return Expected(expected_catalog(staging, history, live.revisions).without("grant"), grants=False)
     recorded = Catalog.from_json(kept.catalog_json)
     if _revisions(kept) == set(live.revisions):
         return Expected(recorded)
@@ -99,7 +99,7 @@ def expected(given: Settings, environment: str, history: History, live: Live) ->
             raise
         return Expected(None, why=f"{why}what lies between cannot be built: {error}", advice=_KEEP)
     if change is not None:
-        return Expected(recorded.changed(change.differences), grants=change.grants)
+        return Expected(recorded.with_changes(change.differences), grants=change.grants)
     if same is not None:
         return Expected(Catalog.from_json(same.catalog_json))
     if unknown:
@@ -154,7 +154,7 @@ def _granted(given: Settings, environment: str, known: Catalog, live: Live, befo
         return _grants(known)
     if kept is None or _revisions(kept) != set(before.revisions):
         return _grants(known)
-    return _grants(Catalog.from_json(kept.catalog_json)).changed(
+    return _grants(Catalog.from_json(kept.catalog_json)).with_changes(
         difference(_grants(before.catalog), _grants(live.catalog))
     )
 
@@ -216,7 +216,9 @@ def _record(given: Settings, release_id: str, environment: str, revisions: Seque
     note(release_id, f"catalogue of {environment}", digest=catalog.digest, revision=_text(revisions))
 
 
-def taken_over(given: Settings, history: History, must: Catalog, live: Live, target: str) -> tuple[Difference, ...]:
+def changes_taken_over(
+    given: Settings, history: History, must: Catalog, live: Live, target: str
+) -> tuple[Difference, ...]:
     """What was changed by hand just as the pending revisions promise it.
 
     Args:
@@ -228,7 +230,7 @@ def taken_over(given: Settings, history: History, must: Catalog, live: Live, tar
     if not found:
         return ()
     coming = _promised(given, history, live.revisions, (target,), live.granted)
-    return takeover.taken_over(found, coming.differences) if coming is not None else ()
+    return takeover.changes_taken_over(found, coming.differences) if coming is not None else ()
 
 
 def _promised(
@@ -237,7 +239,7 @@ def _promised(
     before: tuple[str, ...],
     after: tuple[str, ...],
     granted: tuple[DefaultPrivilege, ...],
-) -> PromisedChange | None:
+) -> ExpectedChange | None:
     server = connections.owner_dsn(given, connections.staging_branch(given))
     return _built(server, history, before, after, granted)
 
@@ -249,9 +251,9 @@ def _built(
     before: tuple[str, ...],
     after: tuple[str, ...],
     granted: tuple[DefaultPrivilege, ...],
-) -> PromisedChange | None:
+) -> ExpectedChange | None:
     """A commit's revisions are always the same: staging and production ask for the same change."""
-    return promised_change(server, history, before, after, granted)
+    return expected_change(server, history, before, after, granted)
 
 
 def _revisions(kept: RecordedCatalog) -> set[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from deployments.ledger import Ledger, Release, Step
 from deployments.settings import Settings
 from migrations.database.session import reader
-from migrations.history import applied
+from migrations.history import applied_revisions
 from tasks import connections, production_state, record
 
 FORWARD = ("migrate production", "contract production", "promote")
@@ -126,7 +126,11 @@ class ReleasesInEffect:
 
 def _appliers(given: Settings) -> frozenset[str] | None:
     with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
-        return frozenset(applied.releases(connection).values()) if applied.is_kept(connection) else None
+        return (
+            frozenset(applied_revisions.release_ids(connection).values())
+            if applied_revisions.has_records(connection)
+            else None
+        )
 
 
 def _taken_back(history: ReleaseHistory, release: Release) -> bool:

@@ -96,7 +96,7 @@ class EnvironmentStatus:
         revisions: Alembic revisions that stand in its database; empty before the first release.
         pending: revisions of the commit that it lacks, oldest first.
         drift: what differs from what was released, worst first.
-        taken_over: what was changed by hand just as the pending revisions promise it.
+        changes_taken_over: what was changed by hand just as the pending revisions promise it.
     """
 
     name: str
@@ -104,7 +104,7 @@ class EnvironmentStatus:
     revisions: tuple[str, ...]
     pending: tuple[str, ...]
     drift: tuple[DriftFinding, ...]
-    taken_over: tuple[str, ...] = ()
+    changes_taken_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from migrations.authoring.consistency.finding import CheckResult
 from migrations.authoring.consistency.live import check_live
 from migrations.authoring.consistency.parents import check_parents
 from migrations.authoring.consistency.revision_checks import check_revisions
-from migrations.history.project import history_for
+from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import History
 from migrations.models import Base
 
@@ -75,7 +75,7 @@ def _results(
     with ExitStack() as ends:
         looked_at, server = _places(ends, database_url, environment, live=live)
         if looked_at is not None:
-            history = history_for(looked_at, history)
+            history = with_version_table(looked_at, history)
             found, standing = check_live(looked_at, server, history)
             on_it, stands = (found,), standing.current if stands is None else stands
         return (*check_revisions(server, history, metadata=metadata, stands=stands), *on_it)

@@ -20,7 +20,7 @@ from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.console.place import STATE
 from migrations.apply.migrate import Applied, upgrade
 from migrations.database.session import connect, reader
-from migrations.history.revisions import History, state
+from migrations.history.revisions import History, history_state
 from migrations.protection.role_grants import ensure_roles
 
 app = typer.Typer(help="A PostgreSQL database for development, on this machine.", no_args_is_help=True)
@@ -120,7 +120,7 @@ def _facts(folder: Path, database: DevelopmentDatabase, applied: Sequence[Applie
     pending: tuple[str, ...] | None = ()
     if database.pid is not None:
         with reader(database.owner_dsn) as connection:
-            found = state(connection, History.load())
+            found = history_state(connection, History.load())
         current = found.current
         pending = None if found.pending is None else tuple(one.id for one in found.pending)
     return _Facts(

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.console.throwaway_server import server_for_throwaways
-from migrations.authoring.merge import Divergence, examine, put_in_order, write_merge
+from migrations.authoring.merge import Divergence, examine_divergence, linearize, write_merge
 from migrations.history.revisions import History
 
 console = Console(highlight=False)
@@ -30,9 +30,9 @@ def merge(
     with clearly():
         history = History.load()
         with server_for_throwaways(database_url) as server:
-            found = examine(server, history)
+            found = examine_divergence(server, history)
             if order is not None:
-                written = put_in_order(found, [history.resolve(one.strip()) for one in order.split(",")])
+                written = linearize(found, [history.resolve(one.strip()) for one in order.split(",")])
             else:
                 written = () if found.order_matters else (write_merge(history, history.folders[0]),)
         if as_json:

@@ -15,7 +15,7 @@ from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
 from flows.cli.console.throwaway_server import throwaway_server
 from migrations.database.session import reader
-from migrations.history.project import history_for
+from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import current_revisions
 from migrations.plan.lint import lint_plan, unwaived
 from migrations.plan.planned_revisions import make_plan
@@ -42,7 +42,7 @@ def plan(
     # What env.py and revisions print is not the plan.
     with clearly(), ExitStack() as ends, redirect_stdout(sys.stderr):
         dsn = owner_dsn(environment, database_url)
-        history = history_for(dsn, chosen(config, script_location, url_variable))
+        history = with_version_table(dsn, chosen(config, script_location, url_variable))
         with reader(dsn) as connection:
             current = current_revisions(connection, history.version_table)
         server = server_url or ends.enter_context(throwaway_server())

@@ -16,7 +16,7 @@ from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.console.project import Config, ScriptLocation, UrlVariable, chosen
 from flows.cli.console.throwaway_server import throwaway_server
 from migrations.database.session import reader
-from migrations.history.project import history_for
+from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import History, current_revisions
 from migrations.plan.planned_revisions import make_plan
 from migrations.rehearsal.compatibility.observed_statements import Application, running_application
@@ -83,7 +83,7 @@ def _by_prefect(ref: str, target: str, *, alone: bool) -> None:
 
 
 def _tried(ends: ExitStack, copy: str, statistics: str, role: str | None, history: History, target: str) -> Evidence:
-    history = history_for(copy, history)
+    history = with_version_table(copy, history)
     sent: Application | None = None
     with reader(copy) as connection:
         current = current_revisions(connection, history.version_table)

@@ -17,8 +17,8 @@ from migrations.authoring.consistency.parents import check_parents
 from migrations.database.session import reader
 from migrations.drift.comparison import CHECKSUMS, revision_findings
 from migrations.errors import describe_database
-from migrations.history.project import history_for
-from migrations.history.revisions import HistoryState, state
+from migrations.history.foreign_project import with_version_table
+from migrations.history.revisions import HistoryState, history_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +64,9 @@ def look(dsn: str, config: Path | None, script_location: Path | None, url_variab
     parents = check_parents(revision_folders(config, script_location))
     if parents.findings:
         return Standing(describe_database(dsn), None, parents.findings)
-    history = history_for(dsn, chosen(config, script_location, url_variable))
+    history = with_version_table(dsn, chosen(config, script_location, url_variable))
     with reader(dsn) as connection:
-        stands = state(connection, history)
+        stands = history_state(connection, history)
     wrong = [
         Finding(one.subject, one.detail, one.advice)
         for one in revision_findings(stands)

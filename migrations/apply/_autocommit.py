@@ -153,7 +153,7 @@ class AutocommitStatements:
             self.notes.write_committed(session, self._statement)
         self.notes.add(self._statement, is_half_applied=is_half_applied)
 
-    def takes_back(self, session: Any) -> bool:
+    def undo_for_resend(self, session: Any) -> bool:
         """Take back a statement that got no lock, so that it can be sent again; whether that is certain."""
         if self._is_wrapped:
             execute_raw(session, "ROLLBACK")

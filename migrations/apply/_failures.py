@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from migrations.apply._request import Attempt
 from migrations.apply.errors import StatementTooLong
 from migrations.database.raw_statements import PipelineUsed
+from migrations.disclosure.normalized_statements import shape
 from migrations.disclosure.raised_exceptions import raised
 from migrations.disclosure.server_messages import sqlstate_of, worded
-from migrations.disclosure.statement_shapes import shape
 from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
 from migrations.history.environments import ProgramEnded
 from migrations.history.project_failures import failure_of

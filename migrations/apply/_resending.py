@@ -34,7 +34,7 @@ def send_until_locked(
                 raise
             if in_transaction:
                 execute_raw(session, "ROLLBACK TO SAVEPOINT pilotage_try")
-            elif not autocommit.takes_back(session):
+            elif not autocommit.undo_for_resend(session):
                 raise
             pause(error)
         else:

@@ -25,11 +25,11 @@ from migrations.database.requested_locks import RequestedLocks, locks_requested_
 from migrations.database.time_limits import TimeLimits, execute_raw
 from migrations.database.trace import Trace
 from migrations.errors import is_cut
-from migrations.history import applied
-from migrations.history.applied import Impact
-from migrations.history.environments import ForeignRunner, OwnRunner, Runner, one_transaction_each, run_env
-from migrations.history.overwritten import Part
-from migrations.history.own_transactions import OwnTransactions, ends_a_transaction, takes_back
+from migrations.history import applied_revisions
+from migrations.history.applied_revisions import Impact
+from migrations.history.environments import ForeignRunner, OwnRunner, Runner, run_env, transaction_per_revision
+from migrations.history.overwritten_values import BatchRows
+from migrations.history.revision_transactions import RevisionTransactions, is_commit, is_rollback
 
 Gate = Callable[[RequestedLocks, int, bool], bool]
 
@@ -82,7 +82,7 @@ class MigratingSession:
         self._backends: dict[int, tuple[Any, int]] = {}
         environment = request.history.environment
         self._script = request.history.directory
-        self._own = OwnTransactions(session, request.release_id, is_kept=request.record)
+        self._transactions = RevisionTransactions(session, request.release_id, is_recorded=request.record)
         self._driver: Any = None
         self._runner: Runner = (
             OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, request.lock_timeout_ms)
@@ -136,11 +136,11 @@ class MigratingSession:
             lock_timeout_ms=self._request.lock_timeout_ms,
             budget_s=self._request.budget_s,
             listeners={**self._listeners, "before_cursor_execute": self._before_backfill},
-            before_batch_commit=self._batch_ends,
+            before_batch_commit=self._before_batch_commit,
             blockers=lambda: self.monitor.blockers,
         )
         try:
-            with self._runner.entered(config), one_transaction_each(config, self._script, steps):
+            with self._runner.environment_prepared(config), transaction_per_revision(config, self._script, steps):
                 run_env(self._script)
         finally:
             self.monitor.transaction_ended()
@@ -164,7 +164,7 @@ class MigratingSession:
             if not is_one:
                 _commit(context.bind)
             self.monitor.transaction_ended()
-            self._own.settle()
+            self._transactions.resolve_uncertain()
             on_done(revision, round((time.monotonic() - self.attempt.started) * 1000))
         self.attempt.revision = None
 
@@ -184,9 +184,9 @@ class MigratingSession:
             return
         revision = str(step.up_revision_id)
         if not step.is_upgrade:
-            applied.forget(connection, revision)
+            applied_revisions.remove_record(connection, revision)
             return
-        applied.write(
+        applied_revisions.record_revision(
             connection,
             revision=revision,
             checksum=self._request.history.revision(revision).checksum,
@@ -200,7 +200,7 @@ class MigratingSession:
     ) -> tuple[str, Any]:
         """Prepare a statement that SQLAlchemy is about to send; returns what is to be sent in its place."""
         del cursor, context
-        if self.attempt.revision is None or not self._runner.is_mine(conn):
+        if self.attempt.revision is None or not self._runner.owns_connection(conn):
             return statement, parameters
         self._is_sent = True
         instead = self._prepare(conn, _as_sent(conn, statement), statement, parameters)
@@ -213,7 +213,7 @@ class MigratingSession:
     def _connection_opened(self, session: Any, record: Any) -> None:
         """A connection is opened: hooks are installed for what is done on it past SQLAlchemy."""
         del record
-        if self._runner.reaches(session):
+        if self._runner.owns_driver_connection(session):
             hooks = RawConnectionHooks(
                 around_statement=self._around_raw_statement,
                 before_commit=self._before_commit,
@@ -225,7 +225,7 @@ class MigratingSession:
     def _send(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement until it gets its locks, where its revision cannot be begun anew; whether it was sent."""
         conn: Connection = context.root_connection
-        if self.attempt.revision is None or self.attempt.version_written or not self._runner.is_mine(conn):
+        if self.attempt.revision is None or self.attempt.version_written or not self._runner.owns_connection(conn):
             return False
         session: Any = conn.connection.dbapi_connection
         before = self._open.get(id(session), [])[:-1]
@@ -257,12 +257,12 @@ class MigratingSession:
             self._autocommit.failed(session)
             raise
         if in_autocommit:
-            self._own.ended(session, self.attempt.revision)
+            self._transactions.autocommit_statement_ended(session, self.attempt.revision)
             self._autocommit.after(session)
 
     def _before_backfill(self, conn: Connection, cursor: Any, statement: str, parameters: Any) -> None:
         del cursor
-        if self.attempt.revision is not None and self._runner.is_mine(conn):
+        if self.attempt.revision is not None and self._runner.owns_connection(conn):
             self._is_sent = True
             self._prepare(conn, statement, statement, parameters, keeps_own_progress=True)
 
@@ -288,7 +288,7 @@ class MigratingSession:
         pid = self._backend(session)
         others = requested.of_others({*self._created_tables, self._request.history.version_table})
         stops = self._gate(others, pid, in_autocommit) if others.locks and not requested.exempt_from_timeouts else False
-        if takes_back(sent):
+        if is_rollback(sent):
             # Where the transaction has failed, the server takes nothing else from us.
             self._forget_made()
         else:
@@ -320,15 +320,17 @@ class MigratingSession:
         """Note the transactions that a statement begins or ends, so that their rows count as the revision's."""
         self._driver = session
         if in_autocommit and not is_backfill:
-            self._own.begins(statement)
-        elif not in_autocommit and ends_a_transaction(statement):
-            self._own.committing(session, self.attempt.revision or "")
+            self._transactions.autocommit_statement_begins(statement)
+        elif not in_autocommit and is_commit(statement):
+            self._transactions.record_before_commit(session, self.attempt.revision or "")
 
-    def _batch_ends(self, batch: Part) -> None:
+    def _before_batch_commit(self, batch: BatchRows) -> None:
         """A batch of a backfill is about to be committed; its transaction is kept with the batch."""
         if self._trace is not None:
             self._trace.look()
-        self._own.committing(self._driver, self.attempt.revision or "", is_noted=True, batch=batch)
+        self._transactions.record_before_commit(
+            self._driver, self.attempt.revision or "", is_recorded_elsewhere=True, batch=batch
+        )
 
     def _backend(self, session: Any) -> int:
         if id(session) not in self._backends:
@@ -343,7 +345,7 @@ class MigratingSession:
     def _after(self, conn: Connection, cursor: Any, *rest: Any) -> None:
         del rest
         self._is_prepared = False
-        if self.attempt.revision is None or not self._runner.is_mine(conn):
+        if self.attempt.revision is None or not self._runner.owns_connection(conn):
             return
         self.monitor.statement_ended()
         if self._trace is not None and self._is_sent:
@@ -354,7 +356,7 @@ class MigratingSession:
         elif self.attempt.version_written:
             self._autocommit.version_written(session)
         else:
-            self._own.ended(session, self.attempt.revision)
+            self._transactions.autocommit_statement_ended(session, self.attempt.revision)
             self._autocommit.after(session)
 
     def _failed(self, context: Any) -> None:
@@ -365,7 +367,7 @@ class MigratingSession:
             # What Alembic tries on the dead connection raises something else.
             self.cut = driver
         connection: Connection | None = getattr(context, "connection", None)
-        if connection is not None and not connection.invalidated and self._runner.is_mine(connection):
+        if connection is not None and not connection.invalidated and self._runner.owns_connection(connection):
             self._autocommit.failed(connection.connection.dbapi_connection)
         if self._trace is not None:
             self._trace.statement_failed()
@@ -373,7 +375,7 @@ class MigratingSession:
     def _committed(self, conn: Connection) -> None:
         session: Any = conn.connection.dbapi_connection
         # A connection that is watched tells of it itself, also of what goes past SQLAlchemy.
-        if self._runner.is_mine(conn) and not has_hooks(session):
+        if self._runner.owns_connection(conn) and not has_hooks(session):
             self._before_commit(session)
 
     def _before_commit(self, session: Any) -> None:
@@ -387,8 +389,10 @@ class MigratingSession:
         refuse_pipeline(session)
         if self.monitor.lost is not None:
             raise self.monitor.lost
-        self._own.committing(
-            session, self.attempt.revision or "", is_noted=self.attempt.version_written and self._request.up
+        self._transactions.record_before_commit(
+            session,
+            self.attempt.revision or "",
+            is_recorded_elsewhere=self.attempt.version_written and self._request.up,
         )
         statements = self._open.pop(id(session), [])
         if not self.attempt.version_written:
@@ -397,7 +401,7 @@ class MigratingSession:
             self._autocommit.notes.committing(session, statements)
 
     def _rolled_back(self, conn: Connection) -> None:
-        if self._runner.is_mine(conn):
+        if self._runner.owns_connection(conn):
             self._after_rollback(conn.connection.dbapi_connection)
 
     def _after_rollback(self, session: Any) -> None:

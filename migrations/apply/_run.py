@@ -27,7 +27,7 @@ from migrations.apply.progress import Kind, OnEvent, Progress
 from migrations.apply.resume_notes import ResumeNotes
 from migrations.database.requested_locks import RequestedLocks
 from migrations.database.trace import Trace
-from migrations.disclosure.statement_shapes import shape
+from migrations.disclosure.normalized_statements import shape
 from migrations.errors import (
     DatabaseRefused,
     DatabaseUnreachable,
@@ -35,8 +35,8 @@ from migrations.errors import (
     MigrationError,
     Session,
 )
-from migrations.history import applied
-from migrations.history.applied import Impact
+from migrations.history import applied_revisions
+from migrations.history.applied_revisions import Impact
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class ApplyRun:
         if impact == self._impact_noted:
             return
         try:
-            applied.note_impact(self._session, one.revision, impact)
+            applied_revisions.record_impact(self._session, one.revision, impact)
         except psycopg.Error as error:
             log.warning("%s stands, but how long it made others wait is not kept: %s", one.revision, error)
 
@@ -244,7 +244,9 @@ class ApplyRun:
         self._ended.append(holder.session)
         log.info("ended in the way of %s: %s, which held %s", self._revision, holder.session, holder.lock)
         if self._request.record:
-            applied.note_ended(self._session, self._revision, self._request.release_id, holder.session)
+            applied_revisions.record_ended_session(
+                self._session, self._revision, self._request.release_id, holder.session
+            )
         self._tell("ended", self._revision, (holder.session,), f"{holder.lock.mode} on {holder.lock.relation}")
 
     def _tell_waiting(self, found: Sequence[LockHolder]) -> None:

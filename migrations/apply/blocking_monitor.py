@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 
 from migrations.database.trace import Lock
-from migrations.disclosure.statement_shapes import shape
+from migrations.disclosure.normalized_statements import shape
 from migrations.errors import Session
 
 PERIOD_S = 0.025

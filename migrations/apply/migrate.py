@@ -17,8 +17,8 @@ from migrations.database.locks import migration_lock, one_migration
 from migrations.database.time_limits import STATEMENT_TIMEOUT_S
 from migrations.database.trace import Trace
 from migrations.errors import DatabaseRefused, HistoryUnreadable, NotKept, OutOfStep, describe_database
-from migrations.history import applied
-from migrations.history.project import history_for
+from migrations.history import applied_revisions
+from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import History, current_revisions
 
 __all__ = ["Applied", "Progress", "downgrade", "upgrade"]
@@ -77,7 +77,7 @@ def upgrade(
 
     Locks: those of the revisions, each until its transaction ends; a session advisory lock.
     """
-    history = history_for(dsn, history)
+    history = with_version_table(dsn, history)
     targets = history.targets(target)
     if changed := history.changed_files():
         raise HistoryUnreadable(history.folders, f"{', '.join(changed)} changed after the plan was read")
@@ -137,14 +137,14 @@ def downgrade(
 
     Locks: those of the revisions, each until its transaction ends; a session advisory lock.
     """
-    history = history_for(dsn, history)
+    history = with_version_table(dsn, history)
     resolved = target if target == "base" else history.resolve(target)
     with one_migration(), migration_lock(dsn, wait_s=advisory_wait_s) as lock_session:
         stands = _standing(lock_session, dsn, history)
         if resolved in stands or not stands:
             _tidy(lock_session, _progress_notes(history, is_recorded=False, record=True), ())
             return ()
-        if resolved != "base" and resolved not in history.path_ids(stands):
+        if resolved != "base" and resolved not in history.with_ancestors(stands):
             raise OutOfStep(describe_database(dsn), stands, f"{resolved} is not below it")
         is_recorded = _records(lock_session, dsn, record=history.environment is None)
         progress_notes = _progress_notes(history, is_recorded=is_recorded, record=True)
@@ -183,7 +183,7 @@ def _records(session: psycopg.Connection, dsn: str, *, record: bool) -> bool:
     if not record:
         return False
     try:
-        is_recorded = applied.ensure_table(session)
+        is_recorded = applied_revisions.ensure_tables(session)
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "making the table of applied revisions", error) from error
     if not is_recorded:

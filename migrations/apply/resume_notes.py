@@ -20,7 +20,7 @@ from migrations.apply.errors import HalfApplied
 from migrations.apply.repeatability import repeatability_of
 from migrations.database.time_limits import execute_raw
 from migrations.database.tools_tables import KEEP_OURS
-from migrations.history.applied import UNFINISHED
+from migrations.history.applied_revisions import RESUME_NOTES_TABLE
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ ON CONFLICT (revision, way) DO UPDATE
 SET statements = excluded.statements, begun = excluded.begun, invalid = excluded.invalid, noted_at = clock_timestamp()
 """)
 _FORGET = sql.SQL("DELETE FROM pilotage.unfinished_revisions WHERE revision = {}")
-_MAKE = ("CREATE SCHEMA IF NOT EXISTS pilotage", UNFINISHED, KEEP_OURS)
+_MAKE = ("CREATE SCHEMA IF NOT EXISTS pilotage", RESUME_NOTES_TABLE, KEEP_OURS)
 _THERE = b"SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL, to_regnamespace('pilotage') IS NOT NULL"
 _IS_EMPTY = "SELECT NOT EXISTS (SELECT FROM pilotage.unfinished_revisions)"
 _IS_BARE = "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('pilotage'))"

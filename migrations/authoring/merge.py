@@ -74,7 +74,7 @@ class Divergence:
         return any(one.failure or one.differences for one in self.trials)
 
 
-def examine(dsn: str, history: History) -> Divergence:
+def examine_divergence(dsn: str, history: History) -> Divergence:
     """Apply the heads in each order to throwaway databases, and compare what comes of it.
 
     Args:
@@ -91,7 +91,7 @@ def examine(dsn: str, history: History) -> Divergence:
     heads = history.heads
     if len(heads) < 2:
         raise NotMergeable(f"the history has {'one head, ' + heads[0] if heads else 'no revisions'}: nothing to merge")
-    paths = {head: history.path_ids([head]) for head in heads}
+    paths = {head: history.with_ancestors([head]) for head in heads}
     below = [one.id for one in history.revisions if all(one.id in path for path in paths.values())]
     branches = tuple(_branch(dsn, history, below, head, paths[head]) for head in heads)
     orders = list(permutations(heads)) if len(heads) <= EVERY_ORDER else _rotations(heads)
@@ -126,7 +126,7 @@ def write_merge(history: History, folder: Path) -> Path:
     return path
 
 
-def put_in_order(divergence: Divergence, order: Sequence[str]) -> tuple[Path, ...]:
+def linearize(divergence: Divergence, order: Sequence[str]) -> tuple[Path, ...]:
     """Make one line of the history: the first revision of each branch follows the branch before it.
 
     Args:

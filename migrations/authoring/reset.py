@@ -11,7 +11,7 @@ from migrations.apply.owner_rights import refuse_without_rights
 from migrations.database.locks import migration_lock
 from migrations.database.session import connect, reader
 from migrations.errors import DatabaseRefused
-from migrations.history import applied
+from migrations.history import applied_revisions
 from migrations.history.revisions import History
 
 RELEASE = "development"
@@ -107,7 +107,7 @@ def identify(dsn: str) -> Identity:
             raise psycopg.DataError("nothing was read")
         releases: tuple[str, ...] | None = ()
         if row[3]:
-            kept = connection.execute(_RELEASES).fetchall() if applied.is_kept(connection) else None
+            kept = connection.execute(_RELEASES).fetchall() if applied_revisions.has_records(connection) else None
             releases = None if kept is None else tuple(str(one[0]) for one in kept)
         info = connection.info
         return Identity(

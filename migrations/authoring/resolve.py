@@ -14,10 +14,10 @@ from migrations.database.locks import migration_lock
 from migrations.database.session import connect
 from migrations.database.tools_tables import KEEP_VERSION_TABLE
 from migrations.errors import DatabaseRefused, MigrationError
-from migrations.history import applied
-from migrations.history.project import history_for
+from migrations.history import applied_revisions
+from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import History, current_revisions
-from migrations.recording.throwaway import promised_catalog
+from migrations.recording.throwaway import expected_catalog
 from migrations.sql.names import quoted
 
 Mark = Literal["applied", "rolled back"]
@@ -77,7 +77,7 @@ def mark_revision(
         pilotage.applied_revisions for one transaction.
     """
     chosen = history.revision(revision).id
-    history = history_for(live, history)
+    history = with_version_table(live, history)
     with migration_lock(live, wait_s=WAIT_S) as session:
         try:
             with connect(live) as connection:
@@ -91,7 +91,7 @@ def mark_revision(
                 if not unchecked:
                     with _offering_no_check(chosen, is_offered=is_half):
                         found = read_catalog(connection).without("grant")
-                        promised = promised_catalog(server, history, after).without("grant")
+                        promised = expected_catalog(server, history, after).without("grant")
                         _refuse_otherwise(chosen, mark, promised, found)
                 recorded = _write(connection, history, chosen, mark, after)
             if history.environment is not None:
@@ -122,11 +122,11 @@ def _after(history: History, stands: Sequence[str], revision: str, mark: Mark) -
         raise MarkRefused(
             revision, f"{', '.join(unknown)} stands, which this history lacks; take the commit that has it"
         )
-    there = history.path_ids(stands)
+    there = history.with_ancestors(stands)
     if mark == "applied":
         if revision in there:
             raise MarkRefused(revision, "it is marked as applied already")
-        missing = [one for one in history.path_ids([revision]) if one not in there and one != revision]
+        missing = [one for one in history.with_ancestors([revision]) if one not in there and one != revision]
         if missing:
             raise MarkRefused(revision, f"what it follows is not applied ({', '.join(missing)}): begin with that")
         left = {*there, revision}
@@ -163,7 +163,7 @@ def _write(connection: psycopg.Connection, history: History, revision: str, mark
             (one, one),
         )
     forget_by_hand(connection, revision)
-    if history.environment is not None or not applied.is_kept(connection):
+    if history.environment is not None or not applied_revisions.has_records(connection):
         return False
     if mark == "applied":
         connection.execute(_RECORD, (revision, history.revision(revision).checksum, RELEASE))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from migrations.backfill.throttle import ThrottleLimits
 from migrations.errors import Session
-from migrations.history.overwritten import Part
+from migrations.history.overwritten_values import BatchRows
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class BackfillContext:
     budget_s: float = 60.0
     limits: ThrottleLimits = field(default_factory=ThrottleLimits)
     listeners: Mapping[str, Callable[..., object]] = field(default_factory=dict[str, Callable[..., object]])
-    before_batch_commit: Callable[[Part], None] | None = None
+    before_batch_commit: Callable[[BatchRows], None] | None = None
     blockers: Callable[[], Sequence[Session]] = tuple
 
     @contextmanager

@@ -33,8 +33,8 @@ from migrations.database.literals import literal
 from migrations.database.session import connect
 from migrations.disclosure.server_messages import worded
 from migrations.errors import DatabaseUnreachable, LockBudgetExceeded, RevisionFailed, is_cut
-from migrations.history.environments import written
-from migrations.history.overwritten import Part
+from migrations.history.environments import url_text
+from migrations.history.overwritten_values import BatchRows
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class BackfillRun:
             if self._context.before_batch_commit is not None:
                 # Triggers may have written to rows of other batches.
                 within = bounds if self._write_count() - before == changed else "true"
-                self._context.before_batch_commit(Part(self._relation, quoted_identifier(backfill.table), within))
+                self._context.before_batch_commit(BatchRows(self._relation, quoted_identifier(backfill.table), within))
         self._add_to_counts(passed, changed)
         self._report_progress(finished=finished)
         return None if finished else ""
@@ -290,7 +290,7 @@ def _load_sampling(
     url = connection.engine.url
     dsn = context.dsn
     if dsn is None and url.database is not None:
-        dsn = written(url.set(drivername="postgresql"))
+        dsn = url_text(url.set(drivername="postgresql"))
     try:
         session = None if dsn is None else connect(dsn, autocommit=True, application_name="pilotage backfill probe")
     except DatabaseUnreachable as error:

@@ -1,4 +1,4 @@
-"""The catalogue of a database as a value: it can be read, compared, hashed and kept."""
+"""The catalogue of a database as a value, which can be read, compared, hashed and stored."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ class CatalogObject:
 
 @dataclass(frozen=True)
 class Difference:
-    """What one catalogue has otherwise than another.
+    """One object that differs between two catalogues.
 
     Attributes:
         kind: kind of the object.
@@ -61,13 +61,13 @@ _objects: TypeAdapter[tuple[CatalogObject, ...]] = TypeAdapter(tuple[CatalogObje
 
 @dataclass(frozen=True)
 class Catalog:
-    """Everything that the catalogue of a database says of its objects, in a fixed order."""
+    """Every object that the catalogue of a database describes, in a fixed order."""
 
     objects: tuple[CatalogObject, ...]
 
     @classmethod
     def of(cls, objects: Iterable[CatalogObject]) -> "Catalog":
-        """A catalogue of these objects, whatever their order."""
+        """A catalogue of these objects; their order does not matter."""
         return cls(tuple(sorted(objects)))
 
     @cached_property
@@ -88,7 +88,7 @@ class Catalog:
 
     @classmethod
     def from_json(cls, text: str) -> "Catalog":
-        """Read a catalogue that was kept.
+        """Read a catalogue that was stored as JSON.
 
         Raises:
             CatalogUnreadable: it is not one that was written by `to_json`.
@@ -106,8 +106,8 @@ class Catalog:
         """The same catalogue with some kinds left out."""
         return Catalog(tuple(o for o in self.objects if o.kind not in kinds))
 
-    def changed(self, changes: "Iterable[Difference]") -> "Catalog":
-        """The same catalogue after some changes, whatever stood there before them."""
+    def with_changes(self, changes: "Iterable[Difference]") -> "Catalog":
+        """The same catalogue with some changes applied, whatever the objects were before."""
         objects = dict(self.by_name)
         for one in changes:
             objects.pop((one.kind, one.name), None)
@@ -139,7 +139,7 @@ def read_catalog(connection: psycopg.Connection) -> Catalog:
 
 
 def difference(before: Catalog, after: Catalog) -> tuple[Difference, ...]:
-    """What `after` has otherwise than `before`, in order of kind and name; empty where they are equal."""
+    """The objects that differ between two catalogues, in order of kind and name; empty where they are equal."""
     old = {(o.kind, o.name): o.definition for o in before.objects}
     new = {(o.kind, o.name): o.definition for o in after.objects}
     found: list[Difference] = []

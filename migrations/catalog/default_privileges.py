@@ -1,4 +1,4 @@
-"""Default privileges: what a database grants by itself on each table, sequence and function that a role makes."""
+"""Default privileges: what a database grants by itself on each table, sequence and function that a role creates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ _OBJECTS = {"r": sql.SQL("TABLES"), "S": sql.SQL("SEQUENCES"), "f": sql.SQL("FUN
 
 @dataclass(frozen=True)
 class DefaultPrivilege:
-    """One privilege that a database grants by itself.
+    """One privilege that a database grants by itself on new objects.
 
     Attributes:
-        maker: the role whose new objects it is for.
+        creator: the role whose new objects it applies to.
         schema: the schema that it is for; None for all.
         objects: r for tables, S for sequences, f for functions.
         grantee: who gets it; None for everybody.
@@ -31,7 +31,7 @@ class DefaultPrivilege:
         grantable: whether the grantee may pass it on.
     """
 
-    maker: str
+    creator: str
     schema: str | None
     objects: str
     grantee: str | None
@@ -50,13 +50,13 @@ def read_default_privileges(connection: psycopg.Connection) -> tuple[DefaultPriv
     Locks: AccessShareLock on pg_default_acl.
     """
     return tuple(
-        DefaultPrivilege(maker, schema, objects, None if everybody else grantee, privilege, bool(grantable))
-        for maker, schema, objects, everybody, grantee, privilege, grantable in connection.execute(_READ)
+        DefaultPrivilege(creator, schema, objects, None if everybody else grantee, privilege, bool(grantable))
+        for creator, schema, objects, everybody, grantee, privilege, grantable in connection.execute(_READ)
     )
 
 
 def set_default_privileges(connection: psycopg.Connection, wanted: Sequence[DefaultPrivilege]) -> None:
-    """Let an empty database grant by itself what another one grants.
+    """Set the default privileges of another database on an empty one.
 
     Args:
         connection: of a role that is, or may become, each of the makers; its schemas must be there.
@@ -69,16 +69,16 @@ def set_default_privileges(connection: psycopg.Connection, wanted: Sequence[Defa
 
     Locks: RowExclusiveLock on pg_default_acl.
     """
-    for maker, objects in sorted({(one.maker, one.objects) for one in wanted if one.schema is None}):
+    for creator, objects in sorted({(one.creator, one.objects) for one in wanted if one.schema is None}):
         revoke = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {0} REVOKE ALL ON {1} FROM PUBLIC, {0}")
-        connection.execute(revoke.format(sql.Identifier(maker), _OBJECTS[objects]))
+        connection.execute(revoke.format(sql.Identifier(creator), _OBJECTS[objects]))
     for one in wanted:
         if one.privilege is not None:
             connection.execute(_grant(one))
 
 
 def _grant(one: DefaultPrivilege) -> sql.Composed:
-    parts: list[sql.Composable] = [sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}").format(sql.Identifier(one.maker))]
+    parts: list[sql.Composable] = [sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {}").format(sql.Identifier(one.creator))]
     if one.schema is not None:
         parts.append(sql.SQL("IN SCHEMA {}").format(sql.Identifier(one.schema)))
     to = sql.SQL("PUBLIC") if one.grantee is None else sql.Identifier(one.grantee)

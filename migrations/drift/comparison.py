@@ -1,4 +1,4 @@
-"""Drift: what stands in a database against what was released to it."""
+"""Drift: the live catalogue and revisions of a database compared with what was released to it."""
 
 import hashlib
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ Kind = Literal["catalogue", "edited", "deleted", "unknown", "pending", "cannot-t
 
 @dataclass(frozen=True, order=True)
 class DriftFinding:
-    """One thing that is not as it was released.
+    """One difference from what was released.
 
     Attributes:
         kind: catalogue, edited, deleted, unknown, pending or cannot-tell.
@@ -38,8 +38,8 @@ class DriftFinding:
     advice: str
 
     @property
-    def stops(self) -> bool:
-        """Whether a release must not start over it; a database that nobody kept records of may be taken over."""
+    def blocks_release(self) -> bool:
+        """Whether it keeps a release from starting; a database without records of applied files may be taken over."""
         return self.subject != CHECKSUMS
 
 
@@ -50,9 +50,9 @@ def find_drift(
 
     Args:
         live: the catalogue as it stands.
-        recorded: the one that the last release left; None where nothing is known of it.
+        recorded: the catalogue that the last release left; None where it is unknown.
         state: the applied revisions against the released history.
-        unknown: why nothing is known of the catalogue, and what to do.
+        unknown: why the catalogue is unknown, and what to do.
 
     Returns:
         The findings in order of kind and subject; pending revisions are among them.
@@ -86,7 +86,7 @@ def _short(before: str | None, after: str | None, limit: int = 200) -> str:
 
 
 def revision_findings(state: HistoryState) -> Iterable[DriftFinding]:
-    """What is wrong with the revisions of a database, or still to be done to it."""
+    """What is wrong with the revisions of a database, and which are still to be applied."""
     for revision in state.unknown:
         yield DriftFinding(
             "unknown",

@@ -1,4 +1,4 @@
-"""What was changed by hand and is just what pending revisions promise: they take it over."""
+"""Changes by hand that pending revisions make in just the same way, so that they take them over."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from migrations.catalog.contents import Difference
 _PART = re.compile(r'"(?:[^"]|"")*"|[^".]+')
 
 
-def taken_over(found: Sequence[Difference], promised: Sequence[Difference]) -> tuple[Difference, ...]:
+def changes_taken_over(found: Sequence[Difference], promised: Sequence[Difference]) -> tuple[Difference, ...]:
     """The changes by hand that pending revisions make in exactly the same way.
 
     A revision that takes over finds what it makes already there (IF NOT EXISTS, IF EXISTS, OR REPLACE) and leaves it.
@@ -33,7 +33,7 @@ def taken_over(found: Sequence[Difference], promised: Sequence[Difference]) -> t
 
 
 def _of_the_same_statement(made: Difference, missing: Difference) -> bool:
-    """Whether what is missing may be part of the statement that makes what is there already."""
+    """Whether a missing object may belong to the statement that creates an object which is there already."""
     if made.change != "added":
         return False
     if made.kind == "table":

@@ -1,7 +1,7 @@
-"""Where revisions run: through this project's env.py, or through the env.py of a project that is not ours.
+"""How revisions are run: by this project's env.py, or by the env.py of another project.
 
-Ours takes the connection that it is handed. A foreign one is left as it is, and makes its own engine: it is told the
-address in the ways that such files read it, and its sessions are settled before their first transaction.
+Ours uses the connection that it is given. A foreign one is left as it is, and makes its own engine: it is given the
+address in every way that such files read it, and its sessions get our settings before their first transaction.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _ASYNCPG = {"sslmode": "ssl", "host": "host", "port": "port"}
 
 @dataclass(frozen=True)
 class ForeignEnvironment:
-    """The env.py of a project that is not ours.
+    """The env.py of another project.
 
     Attributes:
         config: its alembic.ini or pyproject.toml; None where only a script location was given.
         script_location: the folder with env.py; None where the configuration names it.
-        folder: where its relative paths begin.
+        folder: the folder that its relative paths start from.
         url_variable: environment variable that it may read the database's address from.
     """
 
@@ -68,29 +68,29 @@ class ForeignEnvironment:
 
 
 class Runner(Protocol):
-    """A way to run revisions."""
+    """Prepares env.py for a run, and knows the connections that revisions run on."""
 
     engines: Any
 
-    def is_mine(self, connection: Connection) -> bool:
-        """Whether a connection is one that the revisions run on."""
+    def owns_connection(self, connection: Connection) -> bool:
+        """Whether revisions run on this connection."""
         ...
 
-    def reaches(self, session: Any) -> bool:
-        """Whether a driver's connection is one that the revisions may run on."""
+    def owns_driver_connection(self, session: Any) -> bool:
+        """Whether revisions may run on this connection of the driver."""
         ...
 
-    def entered(self, config: Config) -> Any:
-        """A context in which env.py reaches the database."""
+    def environment_prepared(self, config: Config) -> Any:
+        """A context in which env.py can connect to the database."""
         ...
 
     def close(self) -> None:
-        """End what was opened."""
+        """Close what was opened."""
         ...
 
 
 class OwnRunner:
-    """A session handed to our env.py; a revision that wants a second one gets another."""
+    """Runs our env.py on a session that it is given; a revision that opens a second one gets another."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -104,19 +104,19 @@ class OwnRunner:
             client_connection_check_interval=_CHECK_CLIENT_MS,
         )
 
-    def is_mine(self, connection: Connection) -> bool:
+    def owns_connection(self, connection: Connection) -> bool:
         """Always: the engine is nobody else's."""
         del connection
         return True
 
-    def reaches(self, session: Any) -> bool:
+    def owns_driver_connection(self, session: Any) -> bool:
         """Always: the engine is nobody else's."""
         del session
         return True
 
     @contextmanager
-    def entered(self, config: Config) -> Generator[None]:
-        """Hand the session to env.py."""
+    def environment_prepared(self, config: Config) -> Generator[None]:
+        """Give the session to env.py."""
         with self.engines.connect() as connection:
             config.attributes["connection"] = connection
             yield
@@ -128,9 +128,9 @@ class OwnRunner:
 
 @dataclass
 class ForeignRunner:
-    """A foreign env.py, told the address in every way that it may read it.
+    """Runs a foreign env.py, which is given the address in every way that it may read it.
 
-    Every engine of this thread is watched meanwhile, since env.py makes its own.
+    Events of all engines of this thread are followed meanwhile, since env.py makes its own engine.
     """
 
     dsn: str
@@ -141,23 +141,23 @@ class ForeignRunner:
     _database: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self._database = url_of(self.dsn, None).database
+        self._database = sqlalchemy_url(self.dsn, None).database
 
-    def is_mine(self, connection: Connection) -> bool:
-        """Whether it was made by this thread, to this database: others may use engines of their own meanwhile."""
+    def owns_connection(self, connection: Connection) -> bool:
+        """Whether this thread opened it, to this database: other threads may use engines of their own meanwhile."""
         url = connection.engine.url
         is_here = url.get_backend_name() == "postgresql" and url.database in {None, self._database}
         return is_here and threading.get_ident() == self._thread
 
-    def reaches(self, session: Any) -> bool:
-        """Whether it is psycopg's, and was opened by this thread, to this database."""
+    def owns_driver_connection(self, session: Any) -> bool:
+        """Whether it is a connection of psycopg, opened by this thread, to this database."""
         is_here = isinstance(session, psycopg.Connection) and session.info.dbname == self._database
         return is_here and threading.get_ident() == self._thread
 
     @contextmanager
-    def entered(self, config: Config) -> Generator[None]:
-        """Set the address; libpq's other variables are the user's, and so is what they set."""
-        url = written(url_of(self.dsn, config.get_main_option("sqlalchemy.url")))
+    def environment_prepared(self, config: Config) -> Generator[None]:
+        """Set the address; libpq's other environment variables stay as the user set them."""
+        url = url_text(sqlalchemy_url(self.dsn, config.get_main_option("sqlalchemy.url")))
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
         name = self.environment.url_variable
         before = os.environ.get(name)
@@ -166,10 +166,10 @@ class ForeignRunner:
             # What it prints would stand in the middle of what a command prints for a machine.
             with (
                 chdir(self.environment.folder),
-                _logging_left_alone(),
+                _logging_setup_disabled(),
                 redirect_stdout(sys.stderr),
                 explaining_failed_connections(self.dsn),
-                self._pools(),
+                self._tracking_engines(),
             ):
                 yield
         finally:
@@ -178,31 +178,31 @@ class ForeignRunner:
             else:
                 os.environ[name] = before
 
-    def _settle(self, connection: Connection) -> None:
-        """Settle a session before its first transaction, whatever driver env.py has taken."""
+    def _apply_session_settings(self, connection: Connection) -> None:
+        """Apply our settings to a session before its first transaction, whatever driver env.py uses."""
         if connection.dialect.name != "postgresql" or connection.info.get(MIGRATING):
             return
-        refuse_pooler(self._reached(connection.engine.url))
+        refuse_pooler(self._actual_dsn(connection.engine.url))
         session: Any = connection.connection.dbapi_connection
-        ours = {"application_name": MIGRATING, "client_connection_check_interval": _CHECK_CLIENT_MS}
-        execute_raw(session, settling({**FOREIGN, "lock_timeout": self.lock_timeout_ms, **ours}))
+        own_settings = {"application_name": MIGRATING, "client_connection_check_interval": _CHECK_CLIENT_MS}
+        execute_raw(session, settling({**FOREIGN, "lock_timeout": self.lock_timeout_ms, **own_settings}))
         session.commit()
         connection.info[MIGRATING] = True
 
-    def _reached(self, url: URL) -> str:
-        """The connection string of where env.py went: to the database that it was told, perhaps by another way."""
+    def _actual_dsn(self, url: URL) -> str:
+        """The connection string that env.py actually uses: the same database, perhaps by another host or user."""
         own = {"host": url.host, "port": url.port, "user": url.username, "password": url.password}
         return make_conninfo(self.dsn, **{name: value for name, value in own.items() if value is not None})
 
     @contextmanager
-    def _pools(self) -> Generator[None]:
-        """Settle what env.py opens, and close what it leaves idle: it would look like a migration that died."""
+    def _tracking_engines(self) -> Generator[None]:
+        """Apply our settings to what env.py opens, and close what it leaves idle, as of a dead migration."""
         used: set[Engine] = set()
 
         def note(connection: Connection) -> None:
-            if self.is_mine(connection):
+            if self.owns_connection(connection):
                 used.add(connection.engine)
-                self._settle(connection)
+                self._apply_session_settings(connection)
 
         event.listen(self.engines, "engine_connect", note)
         try:
@@ -219,14 +219,14 @@ class ForeignRunner:
 
 
 @contextmanager
-def _logging_left_alone() -> Generator[None]:
-    """Keep env.py from setting up logging: most do, and silence every logger that is there."""
+def _logging_setup_disabled() -> Generator[None]:
+    """Keep env.py from configuring logging: most do, and disable every existing logger."""
     given = logging.config.fileConfig, logging.config.dictConfig
 
-    def unheard(*args: Any, **options: Any) -> None:
+    def do_nothing(*args: Any, **options: Any) -> None:
         del args, options
 
-    logging.config.fileConfig = logging.config.dictConfig = unheard
+    logging.config.fileConfig = logging.config.dictConfig = do_nothing
     try:
         yield
     finally:
@@ -234,18 +234,18 @@ def _logging_left_alone() -> Generator[None]:
 
 
 class ProgramEnded(Exception):
-    """A file of the project called for the end of the program, which nobody but the program's own user may."""
+    """A file of the project raised SystemExit; only the user of the program may end it."""
 
     def __init__(self, code: object) -> None:
         super().__init__(f"it ends the program (SystemExit: {code}); let it raise an error instead")
 
 
 @contextmanager
-def kept_running() -> Generator[None]:
-    """Raise an error where env.py or a revision calls for the end of the program: nobody would know.
+def refusing_program_exit() -> Generator[None]:
+    """Turn a SystemExit that env.py or a revision raises into an error: the program would end without a word.
 
     Raises:
-        ProgramEnded: it did.
+        ProgramEnded: SystemExit was raised.
     """
     try:
         yield
@@ -254,43 +254,43 @@ def kept_running() -> Generator[None]:
 
 
 def run_env(script: ScriptDirectory) -> None:
-    """Run the project's env.py, and what it runs.
+    """Run the project's env.py.
 
     Raises:
         Exception: whatever it raised.
     """
-    with kept_running():
+    with refusing_program_exit():
         script.run_env()
 
 
-def one_transaction_each(
-    config: Config, script: ScriptDirectory, fn: Any, *, written_to: TextIO | None = None, **how: Any
+def transaction_per_revision(
+    config: Config, script: ScriptDirectory, fn: Any, *, output_buffer: TextIO | None = None, **how: Any
 ) -> EnvironmentContext:
-    """An environment in which each revision is a transaction of its own, whatever env.py configures.
+    """An environment in which each revision runs in a transaction of its own, whatever env.py configures.
 
     Args:
         config: Alembic's configuration.
         script: the history as Alembic has it.
         fn: gives the steps to run.
-        written_to: where SQL is written, where it is; also if env.py would write it elsewhere.
-        how: what else Alembic is told of the run.
+        output_buffer: where offline SQL is written, even if env.py would write it elsewhere.
+        how: further arguments of Alembic's EnvironmentContext.
 
     Source: without `transaction_per_migration` Alembic runs all revisions in one transaction, whose locks add up.
     """
     environment = EnvironmentContext(config, script, fn=fn, **how)
     configure = environment.configure
-    settled = {"transaction_per_migration": True, **({} if written_to is None else {"output_buffer": written_to})}
+    forced = {"transaction_per_migration": True, **({} if output_buffer is None else {"output_buffer": output_buffer})}
 
     def configured(*args: Any, **given: Any) -> None:
-        configure(*args, **{**given, **settled})
+        configure(*args, **{**given, **forced})
 
     # Alembic's module of functions is bound to this very class: a subclass would not be called.
     environment.configure = configured
     return environment
 
 
-def written(url: URL) -> str:
-    """An address as a text that libpq, too, reads as it was meant.
+def url_text(url: URL) -> str:
+    """An address as a text that libpq reads in the same sense as SQLAlchemy.
 
     Source: SQLAlchemy leaves a blank in a password, which libpq refuses, and writes one in `options` as a plus sign,
     which to libpq is one.
@@ -299,8 +299,8 @@ def written(url: URL) -> str:
     return f"{place.replace(' ', '%20')}{mark}{query.replace('+', '%20')}"
 
 
-def url_of(dsn: str, configured: str | None) -> URL:
-    """A connection string as an address of SQLAlchemy, with the driver that the project has configured.
+def sqlalchemy_url(dsn: str, configured: str | None) -> URL:
+    """A connection string as SQLAlchemy's URL, with the driver that the project has configured.
 
     Args:
         dsn: connection string, as an address or as keywords.

@@ -1,4 +1,4 @@
-"""A revision as its file says."""
+"""A revision as its file declares it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alembic.script import Script, ScriptDirectory
 
 @dataclass(frozen=True)
 class Revision:
-    """A revision as its file says.
+    """A revision as its file declares it.
 
     Attributes:
         id: its name in the history.
@@ -50,7 +50,7 @@ class Revision:
         )
 
     def is_changed(self) -> bool:
-        """Whether its file is no longer what was read."""
+        """Whether its file has changed since it was read."""
         return not self.path.is_file() or self.checksum != _checksum(self.path)
 
 

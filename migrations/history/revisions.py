@@ -1,4 +1,4 @@
-"""The revisions of a release as an object that one asks questions of, and how a database stands to them."""
+"""The revisions of a release, oldest first, and the state of a database relative to them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from migrations.errors import HistoryUnreadable, SeveralHeads, UnknownRevision
-from migrations.history import applied
-from migrations.history.environments import ForeignEnvironment, kept_running
+from migrations.history import applied_revisions
+from migrations.history.environments import ForeignEnvironment, refusing_program_exit
 from migrations.history.project_failures import failure_of
 from migrations.history.revision_file import Revision
 
@@ -26,7 +26,7 @@ __all__ = [
     "HistoryState",
     "Revision",
     "current_revisions",
-    "state",
+    "history_state",
 ]
 
 SCRIPT_LOCATION = Path(__file__).parents[1]
@@ -66,12 +66,12 @@ class History:
         Raises:
             HistoryUnreadable: a file is no revision, or a revision names one that is not there.
         """
-        places = tuple(_versions(folder) for folder in folders) or (VERSIONS,)
-        absent = [place for place in places if not place.is_dir()]
+        folders = tuple(_versions_folder(folder) for folder in folders) or (VERSIONS,)
+        absent = [place for place in folders if not place.is_dir()]
         if absent:
             raise HistoryUnreadable(absent, "there is no such folder")
-        directory = ScriptDirectory(str(SCRIPT_LOCATION), version_locations=[str(place) for place in places])
-        return cls(_walked(directory, places), places, directory)
+        directory = ScriptDirectory(str(SCRIPT_LOCATION), version_locations=[str(place) for place in folders])
+        return cls(_read_revisions(directory, folders), folders, directory)
 
     @classmethod
     def of_project(cls, environment: ForeignEnvironment) -> History:
@@ -80,14 +80,14 @@ class History:
         Raises:
             HistoryUnreadable: its configuration, or a revision of it, cannot be read.
         """
-        places = cls.folders_of(environment)
+        folders = cls.revision_folders(environment)
         with chdir(environment.folder):
             directory = ScriptDirectory.from_config(environment.alembic_config())
-            return cls(_walked(directory, places), places, directory, environment)
+            return cls(_read_revisions(directory, folders), folders, directory, environment)
 
     @staticmethod
-    def folders_of(environment: ForeignEnvironment | None) -> tuple[Path, ...]:
-        """Where the files of revisions lie; of our own where no environment is named.
+    def revision_folders(environment: ForeignEnvironment | None) -> tuple[Path, ...]:
+        """The folders that hold the files of revisions; our own where no environment is named.
 
         Raises:
             HistoryUnreadable: the configuration names no place that is there.
@@ -97,19 +97,19 @@ class History:
         with chdir(environment.folder):
             try:
                 directory = ScriptDirectory.from_config(environment.alembic_config())
-                places = tuple(Path(one).resolve() for one in directory.version_locations or ())
+                folders = tuple(Path(one).resolve() for one in directory.version_locations or ())
             except Exception as error:
                 shown = environment.config or environment.script_location or environment.folder
                 raise HistoryUnreadable([shown], f"{type(error).__name__}: {error}") from error
-            places = places or (Path(directory.versions).resolve(),)
+            folders = folders or (Path(directory.versions).resolve(),)
             if not directory.recursive_version_locations:
-                return places
-            below = (one for place in places for one in sorted(place.rglob("*")) if one.name != "__pycache__")
-            return (*places, *(one for one in below if one.is_dir()))
+                return folders
+            below = (one for place in folders for one in sorted(place.rglob("*")) if one.name != "__pycache__")
+            return (*folders, *(one for one in below if one.is_dir()))
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The revisions that no other one follows."""
+        """The revisions that are no other revision's down_revision."""
         followed = {down for revision in self.revisions for down in revision.down_revisions}
         return tuple(revision.id for revision in self.revisions if revision.id not in followed)
 
@@ -151,8 +151,8 @@ class History:
             raise UnknownRevision(target, self.heads)
         return heads[0]
 
-    def path_ids(self, revisions: Iterable[str]) -> tuple[str, ...]:
-        """These revisions and all that stand below them, oldest first; those that the history lacks are left out."""
+    def with_ancestors(self, revisions: Iterable[str]) -> tuple[str, ...]:
+        """These revisions and all their ancestors, oldest first; those that the history lacks are left out."""
         waiting = [revision for revision in revisions if revision in self._by_id]
         below: set[str] = set()
         while waiting:
@@ -163,7 +163,7 @@ class History:
         return tuple(revision.id for revision in self.revisions if revision.id in below)
 
     def path_to(self, target: str | Sequence[str], current: Sequence[str] = ()) -> tuple[Revision, ...]:
-        """What is to be applied to come from `current` to `target`, in order.
+        """The revisions to apply to get from `current` to `target`, in order.
 
         Args:
             target: `head`, `heads` for all of them, a revision, or several.
@@ -174,8 +174,8 @@ class History:
             UnknownRevision: a target that is not there.
         """
         targets = self.targets(target)
-        there = set(self.path_ids(current))
-        return tuple(self._by_id[one] for one in self.path_ids(targets) if one not in there)
+        applied = set(self.with_ancestors(current))
+        return tuple(self._by_id[one] for one in self.with_ancestors(targets) if one not in applied)
 
     def targets(self, target: str | Sequence[str]) -> tuple[str, ...]:
         """The ids that a target means; `heads` means every one."""
@@ -184,11 +184,11 @@ class History:
         return (self.resolve(target),) if isinstance(target, str) else tuple(self.resolve(one) for one in target)
 
     def changed_files(self) -> tuple[str, ...]:
-        """Revisions whose file is no longer what was loaded."""
+        """Revisions whose file has changed since it was loaded."""
         return tuple(one.id for one in self.revisions if one.is_changed())
 
     def alembic_config(self) -> Config:
-        """Alembic's configuration: the env.py that they are run by, over these revisions."""
+        """Alembic's configuration for these revisions, and the env.py that runs them."""
         if self.environment is not None:
             return self.environment.alembic_config()
         config = Config()
@@ -203,7 +203,7 @@ class History:
 
 @dataclass(frozen=True)
 class HistoryState:
-    """How a database stands to a history. None means: cannot tell, since nothing was recorded.
+    """The state of a database relative to a history. None means unknown, since nothing was recorded.
 
     Attributes:
         current: revisions that stand in `alembic_version`.
@@ -222,8 +222,10 @@ class HistoryState:
     unrecorded: tuple[str, ...] = ()
 
 
-def state(connection: psycopg.Connection, history: History, *, target: str | Sequence[str] = "heads") -> HistoryState:
-    """Hold a database against a history.
+def history_state(
+    connection: psycopg.Connection, history: History, *, target: str | Sequence[str] = "heads"
+) -> HistoryState:
+    """Compare a database with a history.
 
     Args:
         connection: a session that reads; of the owner, since the records are its own.
@@ -236,14 +238,14 @@ def state(connection: psycopg.Connection, history: History, *, target: str | Seq
     unknown = tuple(revision for revision in current if revision not in history)
     pending = None if unknown else history.path_to(target, current)
     # Of a project that is not ours nothing is recorded; what is kept there belongs to another history.
-    if history.environment is not None or not applied.is_kept(connection):
+    if history.environment is not None or not applied_revisions.has_records(connection):
         if current:
-            return HistoryState(current, pending, None, None, unknown, history.path_ids(current))
+            return HistoryState(current, pending, None, None, unknown, history.with_ancestors(current))
         return HistoryState(current, pending, (), (), unknown)
-    kept = applied.read(connection)
+    kept = applied_revisions.checksums(connection)
     edited = tuple(one for one in history.revisions if kept.get(one.id, one.checksum) != one.checksum)
     deleted = tuple(sorted(revision for revision in kept if revision not in history))
-    unrecorded = tuple(one for one in history.path_ids(current) if one not in kept)
+    unrecorded = tuple(one for one in history.with_ancestors(current) if one not in kept)
     return HistoryState(current, pending, edited, deleted, unknown, unrecorded)
 
 
@@ -254,22 +256,22 @@ def current_revisions(connection: psycopg.Connection, version_table: str = VERSI
         connection: a session that reads.
         version_table: the table that says so, quoted.
     """
-    there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (version_table,)).fetchone()
-    if there is None or not there[0]:
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (version_table,)).fetchone()
+    if row is None or not row[0]:
         return ()
     rows = connection.execute(f"SELECT version_num FROM {version_table} ORDER BY version_num".encode())  # noqa: S608
     return tuple(str(row[0]) for row in rows)
 
 
-def _walked(directory: ScriptDirectory, places: Sequence[Path]) -> tuple[Revision, ...]:
+def _read_revisions(directory: ScriptDirectory, folders: Sequence[Path]) -> tuple[Revision, ...]:
     try:
-        with kept_running():
+        with refusing_program_exit():
             scripts = list(directory.walk_revisions("base", "heads"))
         return tuple(Revision.of(script, directory) for script in reversed(scripts))
     except Exception as error:  # The head of a revision is code of the release: it may raise anything.
-        raise HistoryUnreadable(places, failure_of(error)) from None
+        raise HistoryUnreadable(folders, failure_of(error)) from None
 
 
-def _versions(folder: Path) -> Path:
+def _versions_folder(folder: Path) -> Path:
     inner = folder / "versions"
     return inner if inner.is_dir() else folder

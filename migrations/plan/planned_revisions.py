@@ -11,7 +11,7 @@ from functools import cached_property
 from migrations.errors import ContractBelowExpand, SeveralHeads
 from migrations.history.revisions import History, Revision
 from migrations.plan.known_locks import with_known_locks
-from migrations.recording.recorded_statements import RecordedStatement, Recording, Source, record
+from migrations.recording.recorded_statements import RecordedStatement, Recording, Source, record_statements
 
 CONTRACT = "contract"
 EXPAND = "expand"
@@ -162,7 +162,7 @@ def make_plan(
     """
     pending = history.path_to(target, current)
     refuse_contract_below_expand(pending)
-    recording = record(dsn, history, current=current, target=target)
+    recording = record_statements(dsn, history, current=current, target=target)
     return Plan(
         current=tuple(current),
         targets=history.targets(target),

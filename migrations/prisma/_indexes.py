@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Index, Table, UniqueConstraint
 from sqlalchemy.schema import Column
 
-from migrations.prisma._words import Unexpressed, identifier, one_line, quoted
+from migrations.prisma._syntax import Unexpressed, identifier, one_line, quoted
 
 _ORDERED = re.compile(r'"?(\w+)"?(?:\s+(ASC|DESC))?', re.IGNORECASE)
 _METHODS = {"gin": "Gin", "gist": "Gist", "brin": "Brin", "hash": "Hash", "spgist": "SpGist"}

@@ -12,7 +12,7 @@ from sqlalchemy import ForeignKeyConstraint, Table
 from sqlalchemy.orm import MANYTOONE, Mapper
 
 from migrations.prisma._indexes import primary_key, unique_columns
-from migrations.prisma._words import Field, Unexpressed, identifier, lower_first, quoted
+from migrations.prisma._syntax import Field, Unexpressed, identifier, lower_first, quoted
 
 _ACTIONS = {
     "CASCADE": "Cascade",

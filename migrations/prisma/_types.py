@@ -11,7 +11,7 @@ from sqlalchemy import DefaultClause, types
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import Column
 
-from migrations.prisma._words import identifier, quoted
+from migrations.prisma._syntax import identifier, quoted
 
 _STRING = re.compile(r"'((?:[^']|'')*)'(?:::[\w\s\"().]+)?", re.DOTALL)
 _NUMBER = re.compile(r"\(?(-?\d+(?:\.\d+)?)\)?(?:::[\w\s]+)?")

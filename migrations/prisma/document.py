@@ -20,8 +20,8 @@ from sqlalchemy.schema import Column
 
 from migrations.prisma._indexes import model_indexes, primary_key, single_unique, unexpressed_indexes, unique_columns
 from migrations.prisma._relation_fields import RelationFields, relations, unexpressed_keys
+from migrations.prisma._syntax import Field, Unexpressed, block, columns, identifier, indented, mapped, one_line, quoted
 from migrations.prisma._types import default_of, prisma_type
-from migrations.prisma._words import Field, Unexpressed, block, columns, identifier, indented, mapped, one_line, quoted
 
 _HEAD = """\
 // Written by `pilotage schema --prisma` from the models: change those, and write this again.

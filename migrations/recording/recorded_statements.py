@@ -1,4 +1,4 @@
-"""The statements of revisions, before they run anywhere that matters: recorded on a throwaway database.
+"""The statements that revisions send, recorded on a throwaway database.
 
 A revision is a program: what it sends is known for certain only when it runs. Where it cannot run on an empty
 database, Alembic's offline SQL stands in, and the recording says so.
@@ -27,7 +27,7 @@ from migrations.errors import (
     MigrationError,
     RevisionFailed,
 )
-from migrations.history.environments import one_transaction_each, run_env
+from migrations.history.environments import run_env, transaction_per_revision
 from migrations.history.project_failures import failure_of
 from migrations.history.revisions import History
 from migrations.recording.throwaway import throwaway_database
@@ -56,7 +56,7 @@ class RecordedStatement:
 
 @dataclass(frozen=True)
 class Recording:
-    """What revisions send on their way up and on their way back.
+    """The statements of revisions' upgrades and downgrades.
 
     Attributes:
         source: recorded where they ran on a throwaway database, offline where Alembic wrote their SQL.
@@ -71,8 +71,8 @@ class Recording:
     note: str = ""
 
 
-def record(dsn: str, history: History, *, current: Sequence[str], target: str | Sequence[str]) -> Recording:
-    """Record what the pending revisions send, up and back.
+def record_statements(dsn: str, history: History, *, current: Sequence[str], target: str | Sequence[str]) -> Recording:
+    """Record the statements of the pending revisions' upgrades and downgrades.
 
     Args:
         dsn: direct connection string of a server where a throwaway database may be made; its own is not touched.
@@ -102,7 +102,7 @@ def record(dsn: str, history: History, *, current: Sequence[str], target: str | 
             return Recording("recorded", _by_revision(up.statements, ids), down, note)
     except RevisionFailed as error:
         log.info("revision %s does not run on an empty database: its SQL is taken from Alembic", error.revision)
-        return Recording("offline", offline(history, current=current, target=target), note=str(error))
+        return Recording("offline", offline_sql(history, current=current, target=target), note=str(error))
 
 
 def _record_downgrades(
@@ -110,7 +110,7 @@ def _record_downgrades(
 ) -> tuple[Mapping[str, tuple[RecordedStatement, ...]], str]:
     if len(current) > 1:
         return {}, "the way back to several revisions cannot be recorded"
-    before = set(history.path_ids(current))
+    before = set(history.with_ancestors(current))
     with Trace.of(empty) as trace:
         try:
             gone = downgrade(empty, history, current[0] if current else "base", trace=trace)
@@ -136,7 +136,7 @@ def _by_revision(
     }
 
 
-def offline(
+def offline_sql(
     history: History, *, current: Sequence[str], target: str | Sequence[str]
 ) -> Mapping[str, tuple[RecordedStatement, ...]]:
     """The SQL that Alembic writes for the pending revisions without a database, by revision.
@@ -158,7 +158,7 @@ def offline(
             yield MigrationStep.upgrade_from_script(script.revision_map, script.get_revision(one.id))
 
     try:
-        environment = one_transaction_each(
+        environment = transaction_per_revision(
             config, script, steps, written_to=buffer, as_sql=True, starting_rev=tuple(current)
         )
         with one_migration(), environment:

@@ -1,4 +1,4 @@
-"""A throwaway database: what revisions build is seen where nobody works."""
+"""Throwaway databases, on which revisions are applied to see what they build."""
 
 import logging
 import secrets
@@ -49,8 +49,8 @@ def throwaway_database(dsn: str) -> Generator[str]:
         _drop(dsn, name)
 
 
-def promised_catalog(dsn: str, history: History, revisions: Sequence[str]) -> Catalog:
-    """What revisions build on an empty database.
+def expected_catalog(dsn: str, history: History, revisions: Sequence[str]) -> Catalog:
+    """The catalogue that revisions build on an empty database.
 
     Args:
         dsn: direct connection string of the server to build it on; its own database is not touched.
@@ -61,10 +61,10 @@ def promised_catalog(dsn: str, history: History, revisions: Sequence[str]) -> Ca
         MigrationError: the revisions cannot be applied to an empty database.
     """
     with throwaway_database(dsn) as empty:
-        return built_catalog(empty, history, revisions)
+        return build_catalog(empty, history, revisions)
 
 
-def built_catalog(empty: str, history: History, revisions: Sequence[str]) -> Catalog:
+def build_catalog(empty: str, history: History, revisions: Sequence[str]) -> Catalog:
     """Apply revisions to a throwaway database, and read what they built.
 
     Args:

@@ -11,9 +11,9 @@ from migrations.apply.migrate import upgrade
 from migrations.checks.integrity import run_checks
 from migrations.database.session import connect
 from migrations.database.trace import Trace
-from migrations.disclosure.statement_shapes import shape
+from migrations.disclosure.normalized_statements import shape
 from migrations.errors import DatabaseRefused
-from migrations.history.project import history_for
+from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import History
 from migrations.plan.planned_revisions import Plan, PlannedRevision
 from migrations.rehearsal._rehearsed_downgrades import NAME, Seen, all_rows, catalogue_of, rehearse_downgrades
@@ -50,7 +50,7 @@ def rehearse(dsn: str, history: History, plan: Plan, application: Application | 
 
     Locks: those of the revisions, on the copy alone.
     """
-    history = history_for(dsn, history)
+    history = with_version_table(dsn, history)
     before = catalogue_of(dsn, history)
     seen: Seen = {frozenset(): before}
     baseline = run_checks(dsn, promised=before)

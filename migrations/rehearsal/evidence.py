@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from migrations.checks.result import CheckResult
 from migrations.database.trace import HeldLock, TracedStatement
-from migrations.disclosure.statement_shapes import shape
+from migrations.disclosure.normalized_statements import shape
 from migrations.errors import EvidenceUnreadable
 from migrations.rehearsal.compatibility.schema_comparison import Compatibility
 

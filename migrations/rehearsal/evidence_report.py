@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-from migrations.disclosure.statement_shapes import shape
+from migrations.disclosure.normalized_statements import shape
 from migrations.rehearsal.compatibility.schema_comparison import Compatibility
 from migrations.rehearsal.evidence import DowngradeResult, Evidence, RehearsedRevision
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from migrations.backfill import records
-from migrations.history import applied
+from migrations.history import applied_revisions
 
 _EPOCH = 1 << 32
 _NOTED = "SELECT first::text::bigint, beyond::text::bigint, revision, certain FROM pilotage.revision_transactions"
@@ -49,8 +49,8 @@ class Writers:
             psycopg.Error: it could not be read.
         """
         single: dict[int, str] = {}
-        if applied.is_kept(connection):
-            single = {xid: revision for revision, xid in applied.transactions(connection).items()}
+        if applied_revisions.has_records(connection):
+            single = {xid: revision for revision, xid in applied_revisions.transaction_ids(connection).items()}
         single |= records.batch_transactions(connection)
         ranges: list[tuple[int, int, str, bool]] = []
         row = connection.execute("SELECT to_regclass('pilotage.revision_transactions') IS NOT NULL").fetchone()

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from migrations.catalog.contents import Catalog, difference, read_catalog
-from migrations.history import overwritten
+from migrations.history import overwritten_values
 from migrations.restore._writers import Writers
 
 # Each column by its name in the catalogue, with its default, and with what the root of its partitions calls it.
@@ -44,7 +44,7 @@ def written_to_additions(connection: psycopg.Connection, before: Catalog) -> tup
     Locks: AccessShareLock on the tables, for one scan of each.
     """
     added = {(one.kind, one.name) for one in difference(before, read_catalog(connection)) if one.change == "added"}
-    writers, hidden = Writers.of(connection), overwritten.noted(connection)
+    writers, hidden = Writers.of(connection), overwritten_values.recorded_overwrites(connection)
     found: dict[str, tuple[int, int]] = {}
     for table, column, schema, relation, attribute, default, root, number in connection.execute(_COLUMNS).fetchall():
         where = sql.Identifier(schema, relation)

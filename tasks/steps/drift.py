@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from deployments.settings import Settings
 from migrations.database.session import reader
 from migrations.drift.comparison import DriftFinding, drift_digest
-from migrations.history import applied
+from migrations.history import applied_revisions
 from migrations.history.revisions import current_revisions
 from tasks import connections
 from tasks.step import step
@@ -56,7 +56,7 @@ def _commit(given: Settings, environment: str) -> str | None:
     """The commit whose revisions stand: of the release that recorded them, else of the one that applied them."""
     branch = connections.neon(given).branch(_branch(given, environment))
     with reader(connections.owner_dsn(given, branch)) as connection:
-        stands, appliers = current_revisions(connection), applied.releases(connection)
+        stands, appliers = current_revisions(connection), applied_revisions.release_ids(connection)
     with connections.ledger(given) as ledger:
         kept = ledger.recorded_catalog(given.target, environment)
         ours = {each.id: each.commit_sha for each in ledger.releases(target=given.target, limit=None)}

@@ -8,7 +8,7 @@ from deployments.git.repository import Commit
 from deployments.redaction.redactor import redacted
 from migrations.database.session import reader
 from migrations.errors import ContractBelowExpand
-from migrations.history.project import history_for
+from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import current_revisions
 from migrations.lint.findings import Finding
 from migrations.plan.lint import lint_plan, unwaived
@@ -70,7 +70,7 @@ def plan_rehearsal(commit: Commit, target_revision: str) -> Plan:
     """
     given = connections.settings()
     production = connections.owner_dsn(given, connections.production_branch(given))
-    history = history_for(production, connections.history(given, commit))
+    history = with_version_table(production, connections.history(given, commit))
     with reader(production) as connection:
         current = current_revisions(connection, history.version_table)
     server = connections.owner_dsn(given, connections.staging_branch(given))

@@ -78,7 +78,7 @@ def _keep(environment: str, changes: tuple[Difference, ...]) -> None:
         kept = ledger.recorded_catalog(given.target, environment)
         if kept is None:
             return
-        catalog = Catalog.from_json(kept.catalog_json).changed(changes)
+        catalog = Catalog.from_json(kept.catalog_json).with_changes(changes)
         ledger.record_catalog(
             given.target,
             environment,

@@ -11,7 +11,7 @@ from deployments.settings import Settings
 from migrations.database.session import reader
 from migrations.drift.comparison import DriftFinding, find_drift
 from migrations.errors import MigrationError
-from migrations.history.revisions import History, state
+from migrations.history.revisions import History, history_state
 from tasks import builds, catalogue, connections
 from tasks.errors import NotReady
 from tasks.step import step
@@ -55,7 +55,7 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     findings = list(_stopping(production))
     if not reset_staging:
         findings += [f"{text} (or start the release with reset_staging)" for text in _stopping(staging)]
-    if target in history.path_ids(production.revisions) and production.revisions != (target,):
+    if target in history.with_ancestors(production.revisions) and production.revisions != (target,):
         findings.append(f"production stands at {', '.join(production.revisions)}, beyond the target {target}")
     if production.branch_id == staging.branch_id:
         findings.append("NEON_PRODUCTION_BRANCH and NEON_STAGING_BRANCH name one branch")
@@ -76,11 +76,11 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         serving_commit=serving.commit_sha if serving else None,
         warnings=(
             *((f"production is not healthy now: {health.detail}",) if health and not health.healthy else ()),
-            *(f"production: {_sentence(finding)}" for finding in production.drift if not finding.stops),
+            *(f"production: {_sentence(finding)}" for finding in production.drift if not finding.blocks_release),
             *(
                 f"{environment.name}: {name} was changed by hand, and a revision of this release takes it over"
                 for environment in (production, staging)
-                for name in environment.taken_over
+                for name in environment.changes_taken_over
             ),
         ),
     )
@@ -98,12 +98,12 @@ def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None
         given = connections.settings()
         history = connections.history(given, commit)
         with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
-            stands = state(connection, history).current
+            stands = history_state(connection, history).current
     except (DeploymentError, MigrationError):
         log.exception("the revisions of production cannot be read")
         return None
-    before = set(history.path_ids(point.revisions))
-    return tuple(revision for revision in history.path_ids(stands) if revision not in before)
+    before = set(history.with_ancestors(point.revisions))
+    return tuple(revision for revision in history.with_ancestors(stands) if revision not in before)
 
 
 def look_at(
@@ -121,15 +121,15 @@ def look_at(
     branch = connections.neon(given).branch(branch_name)
     dsn = connections.owner_dsn(given, branch)
     with reader(dsn) as connection:
-        stands = state(connection, history, target=target)
+        stands = history_state(connection, history, target=target)
         live = catalogue.Live.read(connection, history)
     must = catalogue.expected(given, name, history, live)
     known = () if must.grants else ("grant",)
     expected = must.catalog and must.catalog.without(*known)
-    over = catalogue.taken_over(given, history, expected, live, target) if takes_over and expected else ()
+    over = catalogue.changes_taken_over(given, history, expected, live, target) if takes_over and expected else ()
     drift = find_drift(
         live.catalog.without(*known),
-        expected and expected.changed(over),
+        expected and expected.with_changes(over),
         stands,
         unknown=(must.why, must.advice) if must.why else None,
     )
@@ -139,12 +139,12 @@ def look_at(
         revisions=stands.current,
         pending=tuple(revision.id for revision in stands.pending or ()),
         drift=tuple(finding for finding in drift if finding.kind != "pending"),
-        taken_over=tuple(f"{one.kind} {one.name}" for one in over),
+        changes_taken_over=tuple(f"{one.kind} {one.name}" for one in over),
     )
 
 
 def _stopping(environment: EnvironmentStatus) -> list[str]:
-    return [f"{environment.name}: {_sentence(finding)}" for finding in environment.drift if finding.stops]
+    return [f"{environment.name}: {_sentence(finding)}" for finding in environment.drift if finding.blocks_release]
 
 
 def _sentence(finding: DriftFinding) -> str:

@@ -128,8 +128,8 @@ def expected(steps: list[Step]) -> tuple[list[int], int, list[str]]:
 class CuttingProxy:
     """Lets all messages through to a server, but for one of the sessions that migrate."""
 
-    def __init__(self, port: int, *, at: int, reaches: bool, all_at_once: bool) -> None:
-        self._port, self._at, self._reaches, self._all_at_once = port, at, reaches, all_at_once
+    def __init__(self, port: int, *, at: int, owns_driver_connection: bool, all_at_once: bool) -> None:
+        self._port, self._at, self._reaches, self._all_at_once = port, at, owns_driver_connection, all_at_once
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
@@ -260,7 +260,7 @@ def written(folder: Path, steps: list[Step], *, is_foreign: bool) -> History:
 @given(
     steps=st.lists(STEPS, min_size=1, max_size=6),
     at=st.sampled_from(range(14, 70)),
-    reaches=st.booleans(),
+    owns_driver_connection=st.booleans(),
     all_at_once=st.booleans(),
     is_foreign=st.booleans(),
 )
@@ -277,7 +277,7 @@ def test_each_statement_is_done_once_or_it_is_said_that_this_is_not_certain(
     steps: list[Step],
     at: int,
     *,
-    reaches: bool,
+    owns_driver_connection: bool,
     all_at_once: bool,
     is_foreign: bool,
 ) -> None:
@@ -285,7 +285,7 @@ def test_each_statement_is_done_once_or_it_is_said_that_this_is_not_certain(
     history = written(tmp_path / "project", steps, is_foreign=is_foreign)
     rows, indexes, labels = expected(steps)
     port = int(str(conninfo_to_dict(database.owner_dsn)["port"]))
-    proxy = CuttingProxy(port, at=at, reaches=reaches, all_at_once=all_at_once)
+    proxy = CuttingProxy(port, at=at, owns_driver_connection=owns_driver_connection, all_at_once=all_at_once)
     with through(proxy, database.owner_dsn) as dsn, suppress(MigrationError):
         upgrade(dsn, history, release_id="first")
         event("not cut")

@@ -18,7 +18,7 @@ from deployments.settings import NeonSettings, Settings, variable
 from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.lint import COULD_NOT_TELL
 from migrations.database.locks import ADVISORY_KEY
-from migrations.history.applied import PRODUCT_SCHEMA
+from migrations.history.applied_revisions import PRODUCT_SCHEMA
 
 HOUSE = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,7 @@ import typer
 
 from migrations.authoring.consistency.parents import check_parents
 from migrations.errors import HistoryUnreadable
-from migrations.history.project import environment_of
+from migrations.history.foreign_project import foreign_environment
 from migrations.history.revisions import History
 
 Config = Annotated[
@@ -31,8 +31,8 @@ def revision_folders(config: Path | None, script_location: Path | None) -> tuple
     Raises:
         HistoryUnreadable: there is no such configuration or folder.
     """
-    environment = environment_of(config, script_location)
-    return History.folders_of(environment)
+    environment = foreign_environment(config, script_location)
+    return History.revision_folders(environment)
 
 
 def chosen(config: Path | None, script_location: Path | None, url_variable: str = "DATABASE_URL") -> History:
@@ -44,5 +44,5 @@ def chosen(config: Path | None, script_location: Path | None, url_variable: str 
     folders = revision_folders(config, script_location)
     if lost := check_parents(folders).findings:
         raise HistoryUnreadable(folders, "; ".join(f"{one.subject}: {one.detail}: {one.advice}" for one in lost))
-    environment = environment_of(config, script_location, url_variable=url_variable)
+    environment = foreign_environment(config, script_location, url_variable=url_variable)
     return History.load() if environment is None else History.of_project(environment)

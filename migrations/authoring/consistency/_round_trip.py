@@ -10,7 +10,7 @@ from migrations.authoring.consistency.finding import CheckResult, Finding, short
 from migrations.catalog.contents import Catalog, Difference, difference, read_catalog
 from migrations.database.session import STATEMENT_TIMEOUT_MS, connect
 from migrations.errors import DatabaseRefused, RevisionFailed
-from migrations.history.project import history_for
+from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import History
 
 RELEASE = "check"
@@ -55,7 +55,7 @@ def run_round_trip(dsn: str, history: History) -> RoundTrip:
         default_transaction_isolation="repeatable read",
         statement_timeout=STATEMENT_TIMEOUT_MS,
     ) as reading:
-        run = _RoundTripRun(dsn, history_for(dsn, history), reading)
+        run = _RoundTripRun(dsn, with_version_table(dsn, history), reading)
         run.read_catalogue()
         if not run.up():
             return RoundTrip(None, run.result())

@@ -8,8 +8,8 @@ from migrations.catalog.default_privileges import DefaultPrivilege, read_default
 from migrations.database.session import connect, reader
 from migrations.drift.comparison import CHECKSUMS, DriftFinding, find_drift
 from migrations.errors import DatabaseRefused, describe_database
-from migrations.history.revisions import History, HistoryState, state
-from migrations.recording.throwaway import built_catalog, throwaway_database
+from migrations.history.revisions import History, HistoryState, history_state
+from migrations.recording.throwaway import build_catalog, throwaway_database
 
 CHECK = "database"
 
@@ -38,11 +38,11 @@ def check_live(live: str, server: str, history: History) -> tuple[CheckResult, H
     Locks: AccessShareLock on the system catalogues of the live database.
     """
     with reader(live) as connection:
-        stands, found = state(connection, history), read_catalog(connection)
-        granted = read_default_privileges(connection)
+        stands, found = history_state(connection, history), read_catalog(connection)
+        default_privileges = read_default_privileges(connection)
     promised, comparable = None, _owner(live) == _owner(server)
     if not stands.unknown:
-        promised = _promised(server, history, stands, granted) if comparable else None
+        promised = _promised(server, history, stands, default_privileges) if comparable else None
         comparable = promised is not None
         promised = promised or _promised(server, history, stands, ())
     if not comparable:
@@ -59,18 +59,18 @@ def check_live(live: str, server: str, history: History) -> tuple[CheckResult, H
 
 
 def _promised(
-    server: str, history: History, stands: HistoryState, granted: tuple[DefaultPrivilege, ...]
+    server: str, history: History, stands: HistoryState, default_privileges: tuple[DefaultPrivilege, ...]
 ) -> Catalog | None:
     """What the revisions build where these default privileges are set; None where they cannot be."""
     with throwaway_database(server) as empty:
         try:
             with connect(empty) as connection:
-                set_default_privileges(connection, granted)
+                set_default_privileges(connection, default_privileges)
         except _OTHER_ROLES:
             return None
         except psycopg.Error as error:
             raise DatabaseRefused.of(empty, "setting default privileges", error) from error
-        return built_catalog(empty, history, stands.current)
+        return build_catalog(empty, history, stands.current)
 
 
 def _owner(dsn: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import MetaData
 
 from migrations.apply.migrate import downgrade, upgrade
+from migrations.authoring.catalog_of_models import build_models
 from migrations.authoring.consistency.naming import ACTIONS, STAMP, is_stamp
 from migrations.authoring.drafting.files import revision_text
 from migrations.authoring.drafting.names import parent
@@ -17,12 +18,11 @@ from migrations.authoring.drafting.revision_contents import RevisionContent, con
 from migrations.authoring.drafting.schema_changes import Comparison, columns_of
 from migrations.authoring.drafting.source_text import Key, sources
 from migrations.authoring.errors import DraftUnproven
-from migrations.authoring.modelled import build_models
 from migrations.catalog.contents import Catalog, difference, read_catalog
 from migrations.database.session import reader
 from migrations.errors import RevisionFailed
 from migrations.history.revisions import History
-from migrations.recording.recorded_statements import record
+from migrations.recording.recorded_statements import record_statements
 from migrations.recording.throwaway import throwaway_database
 
 RELEASE = "draft"
@@ -193,7 +193,7 @@ def _must_equal(why: str, wanted: Catalog, found: Catalog) -> None:
 
 def _written(dsn: str, history: History) -> dict[Key, str]:
     """The words that made what the revisions build: a way back is drafted of them."""
-    recording = record(dsn, history, current=(), target="heads")
+    recording = record_statements(dsn, history, current=(), target="heads")
     return sources(one.sql for revision in history.revisions for one in recording.up.get(revision.id, ()))
 
 

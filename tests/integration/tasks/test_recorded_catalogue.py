@@ -193,7 +193,7 @@ def test_what_a_pending_revision_would_not_make_identically_is_drift(
         found = look_at(target.given, "main", "production", history, "20991231_0000", takes_over=True)
     finally:
         target.execute("production", UNDO)
-    assert [one for one in found.drift if one.stops]
+    assert [one for one in found.drift if one.blocks_release]
 
 
 def test_a_change_by_hand_that_a_pending_revision_promises_is_taken_over_by_it(target: Target, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_change_by_hand_that_a_pending_revision_promises_is_taken_over_by_it(t
         "constraint by_hand.by_hand_pkey",
         "function by_hand()",
         "constraint users.named_by_hand",
-    } <= set(found.taken_over)
+    } <= set(found.changes_taken_over)
     # Until it is released it is drift, and the message says both ways.
     told = drift.check_environment.fn("production")
     assert "undo it; or release a revision that takes it over" in told.text

@@ -285,8 +285,8 @@ def test_ended_release_cannot_be_abandoned(ledger: Ledger) -> None:
 def test_kept_lease_is_renewed_while_the_block_runs(ledger: Ledger) -> None:
     release = begin(ledger, lease_s=0.3)
     with ledger.lease_kept(release.id, 0.3) as kept:
-        entered = ledger.release(release.id).lease_expires_at
-        until(lambda: ledger.release(release.id).lease_expires_at > entered)
+        environment_prepared = ledger.release(release.id).lease_expires_at
+        until(lambda: ledger.release(release.id).lease_expires_at > environment_prepared)
     assert kept.lost is None
 
 

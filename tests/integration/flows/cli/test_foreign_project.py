@@ -23,8 +23,8 @@ from migrations.errors import (
     describe_database,
 )
 from migrations.history.environments import ForeignEnvironment
-from migrations.history.project import history_for
-from migrations.history.revisions import History, state
+from migrations.history.foreign_project import with_version_table
+from migrations.history.revisions import History, history_state
 from migrations.plan.planned_revisions import make_plan
 from migrations.rehearsal.dress_rehearsal import rehearse
 
@@ -158,10 +158,10 @@ def test_its_version_table_may_be_anywhere(database: ProvisionedDatabase, projec
     read = history(project(FROM_A_VARIABLE), "APP_DB")
     upgrade(database.owner_dsn, read, release_id="r")
     assert asked(database, 'SELECT version_num FROM meta."Applied"') == [("ddd",)]
-    located = history_for(database.owner_dsn, read)
+    located = with_version_table(database.owner_dsn, read)
     assert located.version_table == 'meta."Applied"'
     with reader(database.owner_dsn) as connection:
-        stands = state(connection, located)
+        stands = history_state(connection, located)
     assert (stands.current, stands.pending, stands.edited) == (("ddd",), (), None)
 
 
@@ -263,7 +263,7 @@ def test_a_database_that_env_py_does_not_reach_is_named_without_its_password(
     ini = project(SYNC if driver == "psycopg" else ASYNC)
     ini.write_text(INI.replace("+psycopg", f"+{driver}"))
     acts: list[Callable[[], object]] = [
-        lambda: history_for(NOWHERE, history(ini)),
+        lambda: with_version_table(NOWHERE, history(ini)),
         lambda: upgrade(NOWHERE, history(ini), release_id="r"),
     ]
     for act in acts:
@@ -307,7 +307,7 @@ def test_a_server_that_lets_env_py_not_in_is_named_with_its_words(
     given = {"password": "c4n4ry"} if wrong == "password" else {"dbname": "nobodys"}
     for env in (SYNC, ASYNC):
         with pytest.raises(DatabaseUnreachable, match=f"does not answer: .*{wrong}.*; check that it runs") as caught:
-            history_for(make_conninfo(database.owner_dsn, **given), history(project(env)))
+            with_version_table(make_conninfo(database.owner_dsn, **given), history(project(env)))
         assert "c4n4ry" not in str(caught.value)
 
 
@@ -387,7 +387,7 @@ def test_a_long_history_of_others_is_rehearsed_and_what_does_not_return_is_named
     long_history(ini.parent / "db" / "versions")
     read = history(ini, "APP_DB")
     upgrade(database.owner_dsn, read, target="f001", release_id="r")
-    plan = make_plan(database.owner_dsn, history_for(database.owner_dsn, read), current=("f001",))
+    plan = make_plan(database.owner_dsn, with_version_table(database.owner_dsn, read), current=("f001",))
     assert len(plan.revisions) == 108
     evidence = rehearse(database.owner_dsn, read, plan, None)
     assert [one.revision for one in evidence.revisions] == [one.id for one in plan.revisions]
@@ -433,9 +433,9 @@ def test_records_of_our_own_history_are_nothing_to_a_foreign_one(
     (tmp_path / "own").mkdir()
     write(tmp_path / "own", "r1", None, None, "SELECT 1", "SELECT 1")
     upgrade(database.owner_dsn, History.load(tmp_path / "own"), release_id="r")
-    located = history_for(database.owner_dsn, history(project(FROM_A_VARIABLE), "APP_DB"))
+    located = with_version_table(database.owner_dsn, history(project(FROM_A_VARIABLE), "APP_DB"))
     with reader(database.owner_dsn) as connection:
-        stands = state(connection, located)
+        stands = history_state(connection, located)
     assert (stands.current, stands.deleted) == ((), ())
 
 

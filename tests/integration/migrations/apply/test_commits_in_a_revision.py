@@ -12,7 +12,7 @@ from migrations.apply.errors import HalfApplied
 from migrations.apply.migrate import downgrade, upgrade
 from migrations.authoring.resolve import mark_revision
 from migrations.errors import RevisionFailed
-from migrations.history.applied import UNFINISHED
+from migrations.history.applied_revisions import RESUME_NOTES_TABLE
 from migrations.history.environments import ForeignEnvironment
 from migrations.history.revisions import History
 
@@ -158,7 +158,7 @@ def test_what_one_left_that_was_killed_at_its_very_end_is_taken_away_by_the_next
     for again in (partial(upgrade, release_id="r"), partial(downgrade, target="r1")):
         with psycopg.connect(database.owner_dsn) as owner:
             owner.execute("CREATE SCHEMA pilotage")
-            owner.execute(UNFINISHED)
+            owner.execute(RESUME_NOTES_TABLE)
         assert again(database.owner_dsn, history) == ()
         assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (True,)
 

@@ -20,7 +20,7 @@ from migrations.errors import (
     RevisionFailed,
     UnknownRevision,
 )
-from migrations.history.revisions import History, state
+from migrations.history.revisions import History, history_state
 
 CORE, HEAD = "20250122_1030", "20251101_0900"
 
@@ -83,7 +83,7 @@ def test_upgrade_applies_in_order_and_records_the_checksum_of_each_file(
 def test_upgrade_to_a_target_leaves_the_rest_pending(database: ProvisionedDatabase, oldest: History) -> None:
     upgrade(database.owner_dsn, oldest, target=CORE, release_id="r")
     with reader(database.owner_dsn) as connection:
-        stands = state(connection, oldest)
+        stands = history_state(connection, oldest)
     assert (stands.current, stands.pending) == ((CORE,), (oldest.revision(HEAD),))
     assert (stands.edited, stands.deleted, stands.unknown, stands.unrecorded) == ((), (), (), ())
 
@@ -230,18 +230,18 @@ def test_state_tells_edited_deleted_unknown_and_unrecorded(
     (tmp_path / "r1.py").write_text((tmp_path / "r1.py").read_text() + "# another line\n")
     history = History.load(tmp_path)
     with reader(database.owner_dsn) as connection:
-        stands = state(connection, history)
+        stands = history_state(connection, history)
     assert [one.id for one in stands.edited or ()] == ["r1"]
     assert (stands.deleted, stands.unknown, stands.unrecorded, stands.pending) == (("r3",), ("r3",), (), None)
     with psycopg.connect(database.owner_dsn) as connection:
         connection.execute("DELETE FROM pilotage.applied_revisions WHERE revision = 'r2'")
         connection.execute("UPDATE alembic_version SET version_num = 'r2'")
     with reader(database.owner_dsn) as connection:
-        assert state(connection, history).unrecorded == ("r2",)
+        assert history_state(connection, history).unrecorded == ("r2",)
     with psycopg.connect(database.owner_dsn) as connection:
         connection.execute("DROP SCHEMA pilotage CASCADE")
     with reader(database.owner_dsn) as connection:
-        without = state(connection, history)
+        without = history_state(connection, history)
     assert (without.edited, without.deleted, without.unrecorded) == (None, None, ("r1", "r2"))
 
 

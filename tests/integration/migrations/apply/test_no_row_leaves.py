@@ -11,8 +11,8 @@ from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.blocking_monitor import BlockedSession
 from migrations.apply.errors import HalfApplied, StatementTooLong
 from migrations.apply.migrate import upgrade
+from migrations.disclosure.normalized_statements import shape
 from migrations.disclosure.server_messages import worded
-from migrations.disclosure.statement_shapes import shape
 from migrations.errors import DatabaseRefused, RevisionFailed, Session
 from migrations.history.revisions import History
 

@@ -15,7 +15,7 @@ from migrations.catalog.contents import difference, read_catalog
 from migrations.checks.integrity import run_checks
 from migrations.database.session import connect, reader
 from migrations.history.environments import ForeignEnvironment
-from migrations.history.revisions import History, state
+from migrations.history.revisions import History, history_state
 from migrations.plan.planned_revisions import make_plan
 from migrations.restore.receipt_of_writes import receipt
 from migrations.restore.restore_point import seal
@@ -154,7 +154,7 @@ def test_what_is_planned_applied_sealed_and_counted_is_the_same_whatever_is_set(
         "with op.get_context().autocommit_block():\n        op.execute('CREATE INDEX CONCURRENTLY t_n ON t (n)')",
     )
     with reader(database.owner_dsn) as connection:
-        assert state(connection, history).current == ()
+        assert history_state(connection, history).current == ()
     plan = make_plan(database.owner_dsn, history, current=())
     assert (plan.source, plan.note) == ("recorded", "")
     upgrade(database.owner_dsn, history, target="r1", release_id="r")
@@ -168,7 +168,7 @@ def test_what_is_planned_applied_sealed_and_counted_is_the_same_whatever_is_set(
         owner.execute("INSERT INTO t (id) VALUES (1), (2)")
     assert [(one.table, one.inserted) for one in receipt(database.owner_dsn, database.owner_dsn, point).tables] == []
     with reader(database.owner_dsn) as connection:
-        stands, promised = state(connection, history), read_catalog(connection)
+        stands, promised = history_state(connection, history), read_catalog(connection)
     assert (stands.current, stands.edited, stands.deleted) == (("r3",), (), ())
     results = run_checks(database.owner_dsn, promised=promised, row_counts=point.row_counts)
     assert [one for one in results if one.violations] == []
@@ -195,7 +195,7 @@ def test_names_of_others_are_never_taken_for_postgres_own(
         )
     put("role", {"search_path": "app, public, pg_catalog"})
     with reader(database.owner_dsn) as connection:
-        assert state(connection, history).current == ("r1",)
+        assert history_state(connection, history).current == ("r1",)
         found = difference(before, read_catalog(connection))
     assert {one.name.partition(".")[0].partition(" ")[0] for one in found} <= {"app", "function", "owner"}
     assert upgrade(database.owner_dsn, history, release_id="r") == ()
@@ -220,7 +220,7 @@ def test_what_a_revision_makes_lands_where_the_user_has_set_it(
         database.superuser_dsn, "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 't'"
     ) == [("app",)]
     with reader(database.owner_dsn) as connection:
-        assert state(connection, history).current == ("r2",)
+        assert history_state(connection, history).current == ("r2",)
 
 
 def test_a_foreign_env_py_finds_libpqs_environment_as_the_user_has_set_it(

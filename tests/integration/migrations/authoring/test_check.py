@@ -28,10 +28,10 @@ from typer.testing import CliRunner
 from deployments.local.postgres.cluster import Cluster
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from flows.cli import app
+from migrations.authoring.catalog_of_models import build_catalog_of_models
 from migrations.authoring.consistency.finding import CheckResult
 from migrations.authoring.consistency.models import check_models
 from migrations.authoring.consistency.revision_checks import check_revisions
-from migrations.authoring.modelled import modelled_catalog
 from migrations.catalog.contents import Catalog
 from migrations.database.session import connect
 from migrations.history.revisions import History
@@ -89,7 +89,7 @@ def head(server: Cluster) -> Iterator[tuple[str, Catalog]]:
         engine = create_engine("postgresql+psycopg://", creator=lambda: connect(database))
         models().create_all(engine)
         engine.dispose()
-        yield database, modelled_catalog(dsn, models())
+        yield database, build_catalog_of_models(dsn, models())
 
 
 def test_equal_models_are_not_named(head: tuple[str, Catalog]) -> None:

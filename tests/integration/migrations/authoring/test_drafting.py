@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import SchemaItem
 
 from deployments.local.postgres.cluster import Cluster
+from migrations.authoring.catalog_of_models import build_models
 from migrations.authoring.consistency.naming import check_names
 from migrations.authoring.drafting.draft import Draft, draft_revisions, write
 from migrations.authoring.drafting.files import revision_text
@@ -38,7 +39,6 @@ from migrations.authoring.drafting.revision_contents import RevisionContent, con
 from migrations.authoring.drafting.schema_changes import Comparison
 from migrations.authoring.drafting.source_text import sources
 from migrations.authoring.errors import DraftUnproven
-from migrations.authoring.modelled import build_models
 from migrations.catalog.contents import Catalog, CatalogObject
 from migrations.history.revisions import History
 from migrations.models import Base

@@ -14,7 +14,7 @@ from migrations.apply.migrate import upgrade
 from migrations.database.locks import migration_lock
 from migrations.database.session import reader
 from migrations.errors import RevisionFailed
-from migrations.history.revisions import History, state
+from migrations.history.revisions import History, history_state
 
 REVISION = """from alembic import op
 
@@ -53,7 +53,7 @@ def by_hand(database: ProvisionedDatabase, statement: str) -> None:
 def stands(database: ProvisionedDatabase, history: History) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The revisions that stand, and those that stand without a record."""
     with reader(database.owner_dsn) as connection:
-        found = state(connection, history)
+        found = history_state(connection, history)
     return found.current, found.unrecorded
 
 
@@ -89,7 +89,7 @@ def test_a_revision_that_was_taken_back_by_hand_is_marked(database: ProvisionedD
     assert resolve(database, "--rolled-back", THIRD)[0] == 0
     assert stands(database, history) == ((SECOND,), ())
     with reader(database.owner_dsn) as connection:
-        assert state(connection, history).pending == (history.revision(THIRD),)
+        assert history_state(connection, history).pending == (history.revision(THIRD),)
 
 
 def test_the_first_revision_is_marked_in_a_database_that_alembic_never_saw(

@@ -18,7 +18,7 @@ from migrations.lint.offline import offline_statements
 from migrations.lint.revisions import lint_history
 from migrations.plan.lint import lint_plan
 from migrations.plan.planned_revisions import make_plan
-from migrations.recording.recorded_statements import offline
+from migrations.recording.recorded_statements import offline_sql
 from migrations.rehearsal.dress_rehearsal import rehearse
 from migrations.restore.receipt_of_writes import receipt
 from migrations.restore.restore_point import seal
@@ -81,7 +81,7 @@ def test_the_block_of_a_plan_does_the_same_by_hand(database: ProvisionedDatabase
     (statement,) = plan.revisions[1].statements
     rows(database.owner_dsn, statement.sql)
     assert rows(database.owner_dsn, DONE) == [(True, 1205)]
-    upgraded = offline(history, current=("r1",), target="r2")["r2"]
+    upgraded = offline_sql(history, current=("r1",), target="r2")["r2"]
     assert [(one.sql, one.transactional) for one in upgraded] == [(statement.sql, False)]
 
 

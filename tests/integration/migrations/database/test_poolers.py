@@ -23,7 +23,7 @@ from migrations.database.direct_connections import is_named_pooler
 from migrations.database.errors import NoSessionLeft, ThroughPooler
 from migrations.database.session import connect, reader
 from migrations.history.environments import ForeignEnvironment
-from migrations.history.revisions import History, state
+from migrations.history.revisions import History, history_state
 from migrations.restore.receipt_of_writes import receipt
 from migrations.restore.restore_point import seal
 
@@ -232,7 +232,7 @@ def test_what_only_reads_goes_through_a_pooler_and_leaves_no_setting(
         before = other.execute(asked).fetchone()
         for _ in range(4):
             with reader(dsn) as connection:
-                assert state(connection, history).current == ("r1",)
+                assert history_state(connection, history).current == ("r1",)
                 assert other.execute(asked).fetchone() == before
         assert receipt(dsn, dsn, point).tables == ()
         assert other.execute(asked).fetchone() == before

@@ -14,7 +14,7 @@ from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import upgrade
 from migrations.catalog.contents import Catalog, read_catalog
 from migrations.database.session import reader
-from migrations.history import own_transactions
+from migrations.history import revision_transactions
 from migrations.history.revisions import History
 from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.restore_point import Seal, seal
@@ -162,7 +162,7 @@ def test_what_a_revision_wrote_is_its_own_and_what_users_write_then_is_theirs(
 ) -> None:
     if not counts_savepoints:
         # As before PostgreSQL 16.
-        monkeypatch.setattr(own_transactions, "_SAVEPOINTS", "SELECT 1 WHERE %s = 0")
+        monkeypatch.setattr(revision_transactions, "_SAVEPOINTS", "SELECT 1 WHERE %s = 0")
     revisions = history(tmp_path, body)
     upgrade(database.owner_dsn, revisions, target="r1", release_id="r")
     before = catalogue(database)
@@ -208,7 +208,7 @@ def test_a_savepoint_of_a_user_that_is_open_meanwhile_stays_the_user_s(
     database: ProvisionedDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begins: str, counts_savepoints: bool
 ) -> None:
     if not counts_savepoints:
-        monkeypatch.setattr(own_transactions, "_SAVEPOINTS", "SELECT 1 WHERE %s = 0")
+        monkeypatch.setattr(revision_transactions, "_SAVEPOINTS", "SELECT 1 WHERE %s = 0")
     revisions = history(tmp_path, f'    {ADD}\n    op.execute("{CAUGHT.format(rounds=20)}")')
     upgrade(database.owner_dsn, revisions, target="r1", release_id="r")
     before = catalogue(database)
@@ -226,14 +226,18 @@ def test_a_savepoint_of_a_user_that_is_open_meanwhile_stays_the_user_s(
         if begins == "before":
             begin()
         else:
-            look = own_transactions.OwnTransactions.committing
+            look = revision_transactions.RevisionTransactions.record_before_commit
 
-            def committing(self: own_transactions.OwnTransactions, *given: object, **rest: object) -> bool:
+            def record_before_commit(
+                self: revision_transactions.RevisionTransactions, *given: object, **rest: object
+            ) -> bool:
                 if user.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
                     begin()
                 return look(self, *given, **rest)  # pyright: ignore[reportArgumentType]
 
-            monkeypatch.setattr(own_transactions.OwnTransactions, "committing", committing)
+            monkeypatch.setattr(
+                revision_transactions.RevisionTransactions, "record_before_commit", record_before_commit
+            )
         upgrade(database.owner_dsn, revisions, release_id="r")
         user.execute("UPDATE notes SET kind = 'theirs', body = 'theirs' WHERE id IN (1, 2, 250)")
         user.execute("COMMIT")

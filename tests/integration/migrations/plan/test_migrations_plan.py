@@ -12,10 +12,10 @@ from migrations.catalog.contents import read_catalog
 from migrations.database.session import reader
 from migrations.database.trace import Lock
 from migrations.errors import ContractBelowExpand, HistoryUnreadable, RevisionFailed, UnknownRevision
-from migrations.history.project import environment_of
+from migrations.history.foreign_project import foreign_environment
 from migrations.history.revisions import History
 from migrations.plan.planned_revisions import make_plan
-from migrations.recording.recorded_statements import offline
+from migrations.recording.recorded_statements import offline_sql
 from migrations.recording.throwaway import PREFIX
 
 CORE, TARGET_TYPE = "20250122_1030", "20251101_0900"
@@ -180,10 +180,10 @@ def test_an_env_that_writes_no_sql_is_told_instead_of_a_plan_without_statements(
     revision(tmp_path / "versions", 1, 'op.execute("CREATE TABLE a (id int)")')
     for body, why in (("", "writes no SQL for r1"), ("raise SystemError('no such file')", "no such file")):
         (tmp_path / "env.py").write_text(f"{body}\n")
-        environment = environment_of(None, tmp_path)
+        environment = foreign_environment(None, tmp_path)
         assert environment is not None
         with pytest.raises(HistoryUnreadable, match=why):
-            offline(History.of_project(environment), current=(), target="head")
+            offline_sql(History.of_project(environment), current=(), target="head")
 
 
 def test_what_can_neither_run_nor_be_written_is_an_error_that_names_the_revision(
@@ -205,14 +205,14 @@ def test_nothing_pending_is_an_empty_plan_and_an_unknown_target_an_error(databas
 def test_offline_and_recorded_agree_on_our_own_history(database: ProvisionedDatabase) -> None:
     history = History.load()
     plan = make_plan(database.owner_dsn, history, current=())
-    written = offline(history, current=(), target="head")
+    written = offline_sql(history, current=(), target="head")
     for one in plan.revisions:
         assert [" ".join(s.sql.split()) for s in one.statements] == [" ".join(s.sql.split()) for s in written[one.id]]
 
 
 def test_offline_writes_a_percent_sign_as_it_is_sent(tmp_path: Path) -> None:
     revision(tmp_path, 1, """op.execute("SELECT format('%s%%', 50)")""")
-    (written,) = offline(History.load(tmp_path), current=(), target="head")["r1"]
+    (written,) = offline_sql(History.load(tmp_path), current=(), target="head")["r1"]
     assert written.sql == "SELECT format('%s%%', 50)"
 
 

@@ -11,8 +11,8 @@ from migrations.checks.integrity import run_checks
 from migrations.database.session import reader
 from migrations.drift.comparison import drift_digest, find_drift
 from migrations.errors import DatabaseRefused
-from migrations.history.revisions import History, state
-from migrations.recording.throwaway import PREFIX, promised_catalog, throwaway_database
+from migrations.history.revisions import History, history_state
+from migrations.recording.throwaway import PREFIX, expected_catalog, throwaway_database
 from migrations.restore.restore_point import seal
 
 CORE, HEAD = "20250122_1030", "20251101_0900"
@@ -29,14 +29,14 @@ def test_what_revisions_promise_is_what_they_build(database: ProvisionedDatabase
     upgrade(database.owner_dsn, history, target=HEAD, release_id="r")
     with reader(database.owner_dsn) as connection:
         live = read_catalog(connection)
-    promised = promised_catalog(database.owner_dsn, history, (HEAD,))
+    promised = expected_catalog(database.owner_dsn, history, (HEAD,))
     # Who may use a table is no part of a revision: default privileges of the database give it.
     assert difference(promised.without("grant"), live.without("grant")) == ()
-    before = promised_catalog(database.owner_dsn, history, (CORE,))
+    before = expected_catalog(database.owner_dsn, history, (CORE,))
     assert [str(one) for one in difference(before, promised)] == [
         'column audit_logs."targetType" added (character varying(100))'
     ]
-    assert promised_catalog(database.owner_dsn, history, ()).of_kind("table") == ()
+    assert expected_catalog(database.owner_dsn, history, ()).of_kind("table") == ()
 
 
 def test_the_core_schema_passes_every_check_and_drift_names_what_was_done_by_hand(
@@ -53,7 +53,7 @@ def test_the_core_schema_passes_every_check_and_drift_names_what_was_done_by_han
     with psycopg.connect(database.owner_dsn) as connection:
         connection.execute('ALTER TABLE users ADD COLUMN "byHand" text')
     with reader(database.owner_dsn) as connection:
-        stands, live = state(connection, history, target=HEAD), read_catalog(connection)
+        stands, live = history_state(connection, history, target=HEAD), read_catalog(connection)
     drift = find_drift(live, released, stands)
     assert [(one.kind, one.subject) for one in drift] == [("catalogue", 'column users."byHand"'), ("pending", HEAD)]
     assert drift_digest(drift) == drift_digest(reversed(drift))

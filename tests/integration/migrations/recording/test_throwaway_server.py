@@ -7,13 +7,13 @@ from psycopg.conninfo import conninfo_to_dict
 from deployments.local.postgres.cluster import is_free
 from flows.cli.console.throwaway_server import server_for_throwaways, throwaway_server
 from migrations.history.revisions import History
-from migrations.recording.throwaway import promised_catalog
+from migrations.recording.throwaway import expected_catalog
 
 
 def test_a_throwaway_server_builds_the_revisions_and_is_gone_afterwards() -> None:
     history = History.load()
     with throwaway_server() as dsn:
-        assert promised_catalog(dsn, history, history.heads).of_kind("table")
+        assert expected_catalog(dsn, history, history.heads).of_kind("table")
         with psycopg.connect(dsn) as connection:
             found = connection.execute("SELECT current_setting('is_superuser'), current_setting('data_directory')")
             superuser, _ = found.fetchone() or ("", "")

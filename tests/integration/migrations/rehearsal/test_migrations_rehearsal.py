@@ -9,7 +9,7 @@ from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import upgrade
 from migrations.catalog.contents import Catalog, read_catalog
 from migrations.database.session import reader
-from migrations.disclosure.statement_shapes import shape
+from migrations.disclosure.normalized_statements import shape
 from migrations.errors import EvidenceUnreadable, RevisionFailed
 from migrations.history.revisions import History
 from migrations.plan.planned_revisions import make_plan

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from deployments.local.postgres.provisioning import ProvisionedDatabase
-from migrations.history import applied
+from migrations.history import applied_revisions
 from migrations.restore import receipt_rows
 from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.restore_point import Seal, seal
@@ -47,7 +47,7 @@ def restored(database: ProvisionedDatabase) -> Generator[tuple[Seal, str]]:
     """The point, and a copy of the database as it was there; a copy keeps each row's transaction."""
     run(database.owner_dsn, SCHEMA)
     with psycopg.connect(database.owner_dsn, autocommit=True) as connection:
-        applied.ensure_table(connection)
+        applied_revisions.ensure_tables(connection)
     point = seal(database.owner_dsn)
     name = sql.Identifier(f"{database.name}_restored")
     with psycopg.connect(make_conninfo(database.owner_dsn, dbname="postgres"), autocommit=True) as connection:

@@ -3,7 +3,7 @@
 import pytest
 
 from migrations.catalog.contents import Catalog, CatalogObject, difference
-from migrations.drift.takeover import taken_over
+from migrations.drift.takeover import changes_taken_over
 
 BEFORE = Catalog.of([CatalogObject("table", "t", "table"), CatalogObject("index", "old", "on t")])
 
@@ -14,7 +14,7 @@ def after(*objects: tuple[str, str, str], without: str = "") -> Catalog:
 
 
 def over(by_hand: Catalog, promised: Catalog) -> list[str]:
-    return [one.name for one in taken_over(difference(BEFORE, by_hand), difference(BEFORE, promised))]
+    return [one.name for one in changes_taken_over(difference(BEFORE, by_hand), difference(BEFORE, promised))]
 
 
 def test_what_is_added_changed_or_removed_in_the_same_way_is_taken_over() -> None:

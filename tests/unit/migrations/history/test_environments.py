@@ -4,7 +4,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import make_url
 
-from migrations.history.environments import url_of, written
+from migrations.history.environments import sqlalchemy_url, url_text
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ from migrations.history.environments import url_of, written
     ],
 )
 def test_a_connection_string_keeps_the_projects_driver(dsn: str, configured: str | None, url: str) -> None:
-    assert url_of(dsn, configured).render_as_string(hide_password=False) == url
+    assert sqlalchemy_url(dsn, configured).render_as_string(hide_password=False) == url
 
 
 @pytest.mark.parametrize("options", ["-c search_path=app", "-c a=1 -c b=c+d", "-c x=a%20b&c?d"])
 @pytest.mark.parametrize("password", ["plain", "a+b c/d@e?f"])
 def test_options_reach_libpq_as_they_were_meant(options: str, password: str) -> None:
     given = {"host": "h", "dbname": "d", "user": "o+p", "password": password, "options": options}
-    url = written(url_of(make_conninfo("", **given), None))
+    url = url_text(sqlalchemy_url(make_conninfo("", **given), None))
     assert conninfo_to_dict(url.replace("+psycopg", "")) == given
     assert make_url(url).query["options"] == options

@@ -57,7 +57,7 @@ def test_path_leads_from_what_stands_to_the_target(tmp_path: Path, write: Write)
     assert [one.id for one in history.path_to("c", ("a",))] == ["b", "c"]
     assert [one.id for one in history.path_to("b", ("d",))] == []
     assert [one.id for one in history.path_to(("b", "d"))] == ["a", "b", "c", "d"]
-    assert history.path_ids(("c", "somebody else's")) == ("a", "b", "c")
+    assert history.with_ancestors(("c", "somebody else's")) == ("a", "b", "c")
 
 
 def test_branches_and_dependencies_are_followed(tmp_path: Path, write: Write) -> None:
@@ -67,7 +67,7 @@ def test_branches_and_dependencies_are_followed(tmp_path: Path, write: Write) ->
     write("apart", needs=("left",))
     history = History.load(tmp_path)
     assert set(history.heads) == {"right", "apart"}
-    assert set(history.path_ids(("apart",))) == {"a", "left", "apart"}
+    assert set(history.with_ancestors(("apart",))) == {"a", "left", "apart"}
     with pytest.raises(SeveralHeads) as caught:
         history.resolve("head")
     assert set(caught.value.heads) == {"right", "apart"}

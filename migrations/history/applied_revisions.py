@@ -1,7 +1,7 @@
-"""What the product keeps in the target database: which revisions it applied, and what their files were.
+"""The records of applied revisions in the target database: which were applied, and the checksums of their files.
 
-A record is written in the transaction of its revision, so that it tells the truth whatever happens. `xid` is that
-transaction's id: the rows it changed can be told from those that users wrote.
+A record is written in the transaction of its revision, so that it is true whatever happens. `xid` is that
+transaction's id: with it the rows that the revision changed can be told from those that users wrote.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from migrations.database.tools_tables import KEEP_OURS
 from migrations.errors import Session
-from migrations.history import overwritten, own_transactions
+from migrations.history import overwritten_values, revision_transactions
 
 PRODUCT_SCHEMA = "pilotage"
 
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS pilotage.applied_revisions (
     xid xid8 NOT NULL DEFAULT pg_current_xact_id()
 )
 """
-UNFINISHED = """
+RESUME_NOTES_TABLE = """
 CREATE TABLE IF NOT EXISTS pilotage.unfinished_revisions (
     revision text NOT NULL,
     way text NOT NULL,
@@ -38,8 +38,8 @@ CREATE TABLE IF NOT EXISTS pilotage.unfinished_revisions (
     PRIMARY KEY (revision, way)
 )
 """
-# Tables that an older version made lack these.
-_WIDEN = """
+# Tables that an older version created lack these columns.
+_ADD_MISSING_COLUMNS = """
 ALTER TABLE pilotage.applied_revisions ADD COLUMN IF NOT EXISTS attempts integer;
 ALTER TABLE pilotage.applied_revisions ADD COLUMN IF NOT EXISTS waited_ms integer;
 ALTER TABLE pilotage.applied_revisions ADD COLUMN IF NOT EXISTS blocked_ms integer;
@@ -54,10 +54,10 @@ CREATE TABLE IF NOT EXISTS pilotage.ended_sessions (
     query text NOT NULL
 );
 """
-_NOTE_IMPACT = """
+_RECORD_IMPACT = """
 UPDATE pilotage.applied_revisions SET attempts = %s, waited_ms = %s, blocked_ms = %s WHERE revision = %s
 """
-_ENDED = """
+_RECORD_ENDED_SESSION = """
 INSERT INTO pilotage.ended_sessions (revision, release_id, pid, "user", application, age_s, query)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
@@ -70,33 +70,33 @@ SET checksum = excluded.checksum, release_id = excluded.release_id, duration_ms 
     attempts = excluded.attempts, waited_ms = excluded.waited_ms, blocked_ms = excluded.blocked_ms,
     applied_at = excluded.applied_at, applied_by = excluded.applied_by, xid = excluded.xid
 """)
-_FORGET = text("DELETE FROM pilotage.applied_revisions WHERE revision = :revision")
+_DELETE = text("DELETE FROM pilotage.applied_revisions WHERE revision = :revision")
 
 
-def ensure_table(connection: psycopg.Connection) -> bool:
-    """Make the table of applied revisions where it is missing.
+def ensure_tables(connection: psycopg.Connection) -> bool:
+    """Create the tables of records where they are missing.
 
     Args:
         connection: in autocommit.
 
     Returns:
-        Whether there is one now; False where the role may not make it, which is the owner's decision.
+        Whether they exist now; False where the role may not create them, which is the owner's decision.
 
     Locks: none on the application's tables.
     """
-    if is_kept(connection) and _is_wide(connection):
+    if has_records(connection) and _has_all_tables(connection):
         return True
     try:
         connection.execute(
-            f"{_CREATE};{_WIDEN}{own_transactions.TABLE}{overwritten.TABLE}{UNFINISHED};{KEEP_OURS}".encode()
+            f"{_CREATE};{_ADD_MISSING_COLUMNS}{revision_transactions.TABLE}{overwritten_values.TABLE}{RESUME_NOTES_TABLE};{KEEP_OURS}".encode()
         )
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True
 
 
-def is_kept(connection: psycopg.Connection) -> bool:
-    """Whether the database has a table of applied revisions that this role may read."""
+def has_records(connection: psycopg.Connection) -> bool:
+    """Whether the database has records of applied revisions that this role may read."""
     row = connection.execute(
         "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -106,7 +106,7 @@ def is_kept(connection: psycopg.Connection) -> bool:
     return row is not None and bool(row[0])
 
 
-def _is_wide(connection: psycopg.Connection) -> bool:
+def _has_all_tables(connection: psycopg.Connection) -> bool:
     row = connection.execute(
         "SELECT to_regclass('pilotage.unfinished_revisions') IS NOT NULL"
         " AND to_regclass('pilotage.revision_transactions') IS NOT NULL"
@@ -117,12 +117,12 @@ def _is_wide(connection: psycopg.Connection) -> bool:
 
 @dataclass(frozen=True)
 class Impact:
-    """What a revision cost others, and itself.
+    """What applying a revision cost the sessions of others, and itself.
 
     Attributes:
         attempts: how often it was tried.
         waited_ms: milliseconds that it waited for others before its last try.
-        blocked_ms: milliseconds, the longest that somebody waited for it.
+        blocked_ms: the longest time that another session waited for it, in milliseconds.
     """
 
     attempts: int
@@ -130,19 +130,19 @@ class Impact:
     blocked_ms: int
 
 
-def note_impact(connection: psycopg.Connection, revision: str, impact: Impact) -> None:
-    """Note what a revision has cost, where that became more until its end."""
-    given = (impact.attempts, impact.waited_ms, impact.blocked_ms, revision)
-    connection.execute(_NOTE_IMPACT.encode(), given)
+def record_impact(connection: psycopg.Connection, revision: str, impact: Impact) -> None:
+    """Update the impact in the record of a revision, which may have grown until its end."""
+    values = (impact.attempts, impact.waited_ms, impact.blocked_ms, revision)
+    connection.execute(_RECORD_IMPACT.encode(), values)
 
 
-def note_ended(connection: psycopg.Connection, revision: str, release_id: str, session: Session) -> None:
-    """Note a session that was ended, whatever becomes of the revision."""
-    given = (session.pid, session.user, session.application, session.age_s, " ".join(session.query.split()))
-    connection.execute(_ENDED.encode(), (revision, release_id, *given))
+def record_ended_session(connection: psycopg.Connection, revision: str, release_id: str, session: Session) -> None:
+    """Record a session that was terminated, whether or not the revision is applied in the end."""
+    values = (session.pid, session.user, session.application, session.age_s, " ".join(session.query.split()))
+    connection.execute(_RECORD_ENDED_SESSION.encode(), (revision, release_id, *values))
 
 
-def read(connection: psycopg.Connection) -> dict[str, str]:
+def checksums(connection: psycopg.Connection) -> dict[str, str]:
     """The checksum of every applied revision, by revision."""
     return {
         str(revision): str(kept)
@@ -150,9 +150,9 @@ def read(connection: psycopg.Connection) -> dict[str, str]:
     }
 
 
-def releases(connection: psycopg.Connection) -> dict[str, str]:
-    """The release that applied each revision, by revision; empty where no record is kept."""
-    if not is_kept(connection):
+def release_ids(connection: psycopg.Connection) -> dict[str, str]:
+    """The release that applied each revision, by revision; empty where there are no records."""
+    if not has_records(connection):
         return {}
     return {
         str(revision): str(release)
@@ -160,7 +160,7 @@ def releases(connection: psycopg.Connection) -> dict[str, str]:
     }
 
 
-def transactions(connection: psycopg.Connection) -> dict[str, int]:
+def transaction_ids(connection: psycopg.Connection) -> dict[str, int]:
     """The id of the transaction that applied each revision, by revision."""
     return {
         str(revision): int(xid)
@@ -168,14 +168,14 @@ def transactions(connection: psycopg.Connection) -> dict[str, int]:
     }
 
 
-def write(
+def record_revision(
     connection: Connection, *, revision: str, checksum: str, release_id: str, duration_ms: int, impact: Impact
 ) -> None:
     """Record a revision, in the transaction that applies it."""
-    given = {"revision": revision, "checksum": checksum, "release_id": release_id, "duration_ms": duration_ms}
-    connection.execute(_WRITE, {**given, **asdict(impact)})
+    values = {"revision": revision, "checksum": checksum, "release_id": release_id, "duration_ms": duration_ms}
+    connection.execute(_WRITE, {**values, **asdict(impact)})
 
 
-def forget(connection: Connection, revision: str) -> None:
-    """Take a revision's record away, in the transaction that takes the revision away."""
-    connection.execute(_FORGET, {"revision": revision})
+def remove_record(connection: Connection, revision: str) -> None:
+    """Delete a revision's record, in the transaction of its downgrade."""
+    connection.execute(_DELETE, {"revision": revision})

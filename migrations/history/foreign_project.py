@@ -17,21 +17,21 @@ from migrations.history.environments import ForeignEnvironment, ForeignRunner, r
 from migrations.history.project_failures import failure_of
 from migrations.history.revisions import History
 
-# No two databases have both the number and the server's start in common, whatever their address is called.
+# No two databases have both the oid and the server's start time in common, whatever their addresses are.
 _IDENTITY = """
 SELECT oid::bigint, extract(epoch FROM pg_postmaster_start_time())::text
 FROM pg_database WHERE datname = current_database()
 """
 
 
-def environment_of(
+def foreign_environment(
     config: Path | None, script_location: Path | None, *, url_variable: str = "DATABASE_URL"
 ) -> ForeignEnvironment | None:
-    """The env.py of a project by its configuration or its folder; None where neither is given: ours is meant.
+    """The env.py of another project by its configuration or folder; None where neither is given, which means ours.
 
     Args:
         config: its alembic.ini, or its pyproject.toml.
-        script_location: the folder with its env.py; it goes before what the configuration says.
+        script_location: the folder with its env.py; it takes precedence over the configuration.
         url_variable: environment variable that its env.py may read the database's address from.
 
     Raises:
@@ -47,8 +47,8 @@ def environment_of(
     return ForeignEnvironment(config and config.resolve(), location, folder, url_variable)
 
 
-def history_for(dsn: str, history: History) -> History:
-    """A history with the version table that its env.py keeps; ours is known.
+def with_version_table(dsn: str, history: History) -> History:
+    """The history with the name of the version table that its env.py uses; our own is known.
 
     Args:
         dsn: connection string of a database; env.py connects to it, and nothing is run.
@@ -74,7 +74,7 @@ def history_for(dsn: str, history: History) -> History:
     runner = ForeignRunner(dsn, history.environment, 0)
     config = history.alembic_config()
     try:
-        with one_migration(), runner.entered(config):
+        with one_migration(), runner.environment_prepared(config):
             script = ScriptDirectory.from_config(config)
             # Without `dont_mutate` Alembic would make the version table.
             with EnvironmentContext(config, script, fn=look, dont_mutate=True):

@@ -12,12 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from migrations.authoring.errors import ModelsUnbuildable
 from migrations.catalog.contents import Catalog, read_catalog
 from migrations.database.session import connect, reader
-from migrations.history.applied import PRODUCT_SCHEMA
+from migrations.history.applied_revisions import PRODUCT_SCHEMA
 from migrations.models import Base
 from migrations.recording.throwaway import throwaway_database
 
 
-def modelled_catalog(dsn: str, metadata: MetaData = Base.metadata) -> Catalog:
+def build_catalog_of_models(dsn: str, metadata: MetaData = Base.metadata) -> Catalog:
     """What the models build on an empty database.
 
     Args:
@@ -41,7 +41,7 @@ def build_models(dsn: str, metadata: MetaData) -> tuple[Catalog, tuple[str, ...]
         metadata: the models' tables.
 
     Raises:
-        MigrationError: as `modelled_catalog` does.
+        MigrationError: as `build_catalog_of_models` does.
 
     Locks: none outside of the throwaway database.
     """
