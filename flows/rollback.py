@@ -26,6 +26,7 @@ from tasks.errors import CannotTell, DataFailed, RollbackFailed, SchemaFailed, T
 from tasks.step import without_secrets
 from tasks.steps import maintenance, report, restoration, snapshot, staging, status, validation
 from tasks.values import ReleaseRequest, Restoration, RestorePoint, Verdict
+from tasks.verdicts import LATENCY
 
 log = logging.getLogger(__name__)
 
@@ -324,13 +325,19 @@ def _database(context: RollbackContext, *, unchanged: bool) -> tuple[Verdict, ..
 
 
 def _see_it_serve(context: RollbackContext, started_at: datetime, progress: RollbackProgress) -> None:
-    """Watch the previous build; that it could not be watched does not undo what was done.
+    """Watch the previous build; that it could not be watched, or is slow, does not undo what was done.
 
     Raises:
-        ApplicationFailed: users are not served well.
+        ApplicationFailed: users get errors, or not the build that they should.
     """
     try:
-        progress.verdicts += _served(context, started_at)
+        seen = _served(context, started_at)
+        progress.verdicts += seen
+        if slow := verdict_error(seen):
+            progress.warn(
+                f"users are served, but slowly, as {ROLLBACK_WATCHES} windows of {ROLLBACK_WATCH_S:.0f} s have shown: "
+                f"{slow}; look whether the previous build was as slow before, and what else loads the database"
+            )
     except TaskError as error:
         if not isinstance(error, CannotTell):
             raise
@@ -340,7 +347,11 @@ def _see_it_serve(context: RollbackContext, started_at: datetime, progress: Roll
 
 
 def _served(context: RollbackContext, started_at: datetime) -> tuple[Verdict, ...]:
-    """Watch the previous build until a window is good: what the failed one left waiting needs a moment to drain."""
+    """Watch the previous build until a window is good: what the failed one left waiting needs a moment to drain.
+
+    Returns:
+        The verdicts of the last window: at the worst it was slow.
+    """
     serving = _point(context).serving_deployment_id
     if serving is None:
         return ()
@@ -349,6 +360,8 @@ def _served(context: RollbackContext, started_at: datetime) -> tuple[Verdict, ..
         verdicts = validation.watch_production(context.release_id, window)
         error = verdict_error(verdicts)
         if error is None:
+            return verdicts
+        if left == 0 and verdict_error(tuple(one for one in verdicts if one.check != LATENCY)) is None:
             return verdicts
         if left == 0:
             raise error

@@ -247,7 +247,7 @@ NEXT = {
     RollbackPath.HOLD: "decide: "
     + AGAIN
     + "; `pilotage release keep {release}` keeps what stands; `pilotage rollback {release}` "
-    "goes context.",
+    "goes back.",
     RollbackPath.STAGING: "read the failed step, mend the commit, release again.",
     RollbackPath.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
     RollbackPath.APPLICATION: "mend the application, then release again; the schema stays as it is.",

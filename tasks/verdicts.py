@@ -9,6 +9,8 @@ from migrations.checks.counts import NAME as COUNTS
 from migrations.checks.result import CheckResult
 from tasks.values import RestorePoint, Subject, Verdict
 
+LATENCY = "latency P95"
+
 
 def catalogue(expected: Catalog | None, live: Catalog, why: str = "") -> Verdict:
     """Every object is what it must be, and there is none beside.
@@ -71,7 +73,7 @@ def latency(given: Settings, observed: Observation) -> Verdict:
     """Answers come soon enough, as probes from outside see it."""
     p95 = observed.p95_ms
     return Verdict(
-        check="latency P95",
+        check=LATENCY,
         subject=Subject.APPLICATION,
         measured="cannot tell" if p95 is None else f"{p95:.0f} ms",
         threshold=f"{given.p95_limit_ms:.0f} ms",

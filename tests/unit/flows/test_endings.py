@@ -12,7 +12,7 @@ from deployments.ledger import LedgerError
 from flows import release as releasing
 from flows.decision import RollbackPath
 from flows.release import ReleaseProgress, choose_and_run_rollback, finish
-from flows.rollback import recover_and_report
+from flows.rollback import ROLLBACK_WATCHES, recover_and_report
 from flows.rollback_report import RollbackContext, hold_for_decision
 from migrations.restore.receipt_of_writes import Receipt, TableReceipt
 from migrations.restore.restore_point import Seal
@@ -312,6 +312,26 @@ def test_a_way_back_that_became_a_restore_is_told_as_one(world: World, way: Roll
     assert "look at the receipt and the kept branch" in world.said[-1][2]
 
 
+SLOW = Verdict("latency P95", Subject.APPLICATION, "140 ms", "100 ms", passed=False, detail="50 probes")
+ERRORS = Verdict("error rate", Subject.APPLICATION, "9 of 50 requests", "0.10%", passed=False, detail="")
+
+
+@pytest.mark.parametrize("way", [RollbackPath.UNCHANGED, RollbackPath.APPLICATION, RollbackPath.RESTORE])
+def test_a_way_back_after_which_users_are_served_slowly_is_done_and_says_so(world: World, way: RollbackPath) -> None:
+    world.answers(validation, "watch_production", (SLOW,))
+    assert walked(way).startswith("rolled back: ")
+    assert world.closed[0][0] == "rolled_back"
+    assert world.calls.count("watch_production") == ROLLBACK_WATCHES
+    assert "served, but slowly" in world.said[-1][1]["To mend"]
+    assert "140 ms (limit 100 ms)" in world.said[-1][1]["To mend"]
+
+
+def test_a_way_back_after_which_users_get_errors_has_failed_however_fast(world: World) -> None:
+    world.answers(validation, "watch_production", (SLOW, ERRORS))
+    with pytest.raises(RollbackFailed, match="9 of 50 requests"):
+        walked(RollbackPath.APPLICATION)
+
+
 @pytest.mark.parametrize("way", [RollbackPath.APPLICATION, RollbackPath.RESTORE])
 def test_a_rollback_by_hand_is_told_as_what_somebody_asked_for(world: World, way: RollbackPath) -> None:
     by_hand(way)
@@ -331,7 +351,7 @@ def test_a_release_that_is_held_names_a_rollback_only_where_there_is_a_build_to_
     said = world.said[-1][2]
     assert "`pilotage release keep x`" in said
     assert "`pilotage release start v2`, with a longer `--watch-seconds`" in said
-    assert ("pilotage rollback" in said) is (before is not None)
+    assert ("`pilotage rollback x` goes back" in said) is (before is not None)
     # So is whoever waits for the run, and whoever reads the report.
     assert summary == f"{world.closed[0][1]}. What to do: {said}"
     assert world.reports == [(world.closed[0][1], said)]
