@@ -12,6 +12,7 @@ from rich.console import Console
 
 from deployments.local.errors import LocalPlatformError
 from deployments.local.supervisor import platform
+from flows.cli.console.deploying import deploy_flows
 from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.console.place import STATE
 
@@ -38,7 +39,7 @@ def demo(
             # Prefect reads where its server is when it is imported, and that is known only now.
             from flows.cli.console import scenario as told
 
-            told.deploy()
+            deploy_flows(state)
             told.show(scenario.value, state)
             if keep:
                 console.print(f"everything stays up; its settings are in {state / 'local.env'}", soft_wrap=True)

@@ -19,7 +19,8 @@ from deployments.local.supervisor import platform
 from deployments.local.traffic.figures import TrafficReport
 from deployments.local.traffic.run import run_traffic
 from flows.cli.console.addresses import ApplicationAddress
-from flows.cli.console.failing import errors
+from flows.cli.console.deploying import deploy_flows
+from flows.cli.console.failing import clearly, errors
 from flows.cli.console.place import STATE
 
 app = typer.Typer(
@@ -45,12 +46,16 @@ def _clearly() -> Generator[None]:
 def up(
     state: State = STATE,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is up, and leave it running.")] = False,
-    pipeline: Annotated[bool, typer.Option("--pipeline", help="With Prefect's server and a worker.")] = False,
+    pipeline: Annotated[bool, typer.Option("--pipeline", help="With Prefect's server, worker and our flows.")] = False,
 ) -> None:
     """Bring the local platform up, afresh, and write its settings to local.env."""
-    with _clearly():
+    with clearly(), _clearly():
         status = platform.up(
-            state, detach=detach, pipeline=pipeline, on_progress=lambda line: console.print(f"  {line}", markup=False)
+            state,
+            detach=detach,
+            pipeline=pipeline,
+            on_progress=lambda line: console.print(f"  {line}", markup=False),
+            on_up=lambda: deploy_flows(state) if pipeline else None,
         )
     if detach:
         console.print(_described(status))

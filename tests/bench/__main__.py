@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from deployments.local.supervisor import platform
+from flows.cli.console.deploying import deploy_flows
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
         state = Path(folder)
         platform.up(state, detach=True, pipeline=True)
         try:
+            deploy_flows(state)
             # Prefect reads where its server is when it is imported: hence a process of its own.
             environment = {**os.environ, **platform.read_env(state)}
             measure = Path(__file__).with_name("measure.py")

@@ -11,7 +11,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.console import checklist, scenario
+from flows.cli.console import checklist
 from tasks import connections
 from tasks.steps import report
 
@@ -23,7 +23,6 @@ console = Console(highlight=False)
 
 def measure() -> None:
     """Measure everything on one platform, and print one table."""
-    scenario.deploy()
     table = Table("what", "runs", "min s", "median s", "max s")
     releases = [release_once(ref) for ref in ("v1", "v2")]
     fill()

@@ -40,6 +40,7 @@ def up(
     detach: bool,
     pipeline: bool = False,
     on_progress: Callable[[str], None] | None = None,
+    on_up: Callable[[], None] = lambda: None,
 ) -> PlatformStatus:
     """Bring the platform up, afresh: what an earlier one left in the folder is removed.
 
@@ -49,6 +50,7 @@ def up(
             Otherwise run it here, in the main thread, until SIGTERM or SIGINT.
         pipeline: with Prefect's server and a worker.
         on_progress: told what is done, a line at a time.
+        on_up: called once all is up, before it is waited for or left.
 
     Returns:
         What is up; without `detach`, what was.
@@ -63,7 +65,7 @@ def up(
         # Its web server takes a fifth of the time that a command needs to start, and the others do without.
         from deployments.local.supervisor.supervisor import supervise
 
-        return supervise(StateFolder(state), pipeline=pipeline, tell=tell)
+        return supervise(StateFolder(state), pipeline=pipeline, tell=tell, up=on_up)
     running = status(state)
     if running is None:
         try:
@@ -77,7 +79,8 @@ def up(
     if running is None:
         raise PlatformDownError(state)
     if pipeline and running.prefect_api_url is None:
-        return _start_pipeline(running)
+        running = _start_pipeline(running)
+    on_up()
     return running
 
 

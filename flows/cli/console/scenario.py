@@ -1,8 +1,6 @@
 """A scenario of the demo: v1 live, users at work, a release, and what must hold at its end."""
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Generator
@@ -16,7 +14,6 @@ from deployments.local.traffic.figures import TrafficReport
 from deployments.local.traffic.run import run_traffic
 from flows.cli.console import checklist, outcome
 from flows.cli.console.failing import CommandFailed
-from flows.cli.console.place import CLONE
 
 console = Console(highlight=False)
 
@@ -35,20 +32,6 @@ REFS = {
 }
 # Their rehearsal would stop them before production was touched, and there would be nothing to roll back.
 UNREHEARSED = {"bad-migration", "data-corruption"}
-
-
-def deploy() -> None:
-    """Register the flows of prefect.yaml with the server."""
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=CLONE,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise CommandFailed(f"prefect deploy failed:\n{done.stdout}\n{done.stderr}")
-    console.print("  flows deployed: release, rollback, rehearse, drift-check")
 
 
 def show(scenario: str, state: Path) -> None:

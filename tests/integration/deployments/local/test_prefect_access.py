@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deployments.local.supervisor.pipeline import WORK_POOL
-from deployments.local.supervisor.platform import down, read_env, up
+from deployments.local.supervisor.platform import down, read_env
 from flows.cli import app
 
 HOUSE = Path(__file__).parents[4]
@@ -63,17 +63,11 @@ class Prefect:
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     state = tmp_path_factory.mktemp("access")
-    up(state, detach=True, pipeline=True)
+    argv = [Path(sys.executable).parent / "pilotage", "local", "up", "--detach", "--pipeline", "--state", state]
+    env = {**os.environ, "PREFECT_HOME": str(state / "home"), "DO_NOT_TRACK": "1"}
     try:
-        env = read_env(state)
-        subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-            cwd=HOUSE,
-            env={**os.environ, **env, "PREFECT_HOME": str(state / "home"), "DO_NOT_TRACK": "1"},
-            check=True,
-            capture_output=True,
-        )
-        yield Prefect(state, env)
+        subprocess.run(argv, cwd=HOUSE, env=env, check=True)
+        yield Prefect(state, read_env(state))
     finally:
         down(state)
 
