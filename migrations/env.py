@@ -23,8 +23,8 @@ from migrations.models import Base
 __all__ = ["operation"]
 
 
-def name_after_the_minute(migration: MigrationContext, revision: object, directives: list[MigrationScript]) -> None:
-    """Give a new revision the minute it is made in as its id."""
+def use_timestamp_id(migration: MigrationContext, revision: object, directives: list[MigrationScript]) -> None:
+    """Give a new revision the minute in which it is created as its id."""
     del migration, revision
     for directive in directives:
         # Alembic's own names are twelve hexadecimal digits; one given with --rev-id stays.
@@ -32,7 +32,7 @@ def name_after_the_minute(migration: MigrationContext, revision: object, directi
             directive.rev_id = datetime.now(UTC).strftime("%Y%m%d_%H%M")
 
 
-def is_ours(name: str | None, kind: str, parents: object) -> bool:
+def include_name(name: str | None, kind: str, parents: object) -> bool:
     """Leave the product's own schema out of comparisons."""
     del parents
     return not (kind == "schema" and name == PRODUCT_SCHEMA)
@@ -47,24 +47,24 @@ def database_url() -> URL:
     return url.set(drivername="postgresql+psycopg") if url.drivername in {"postgres", "postgresql"} else url
 
 
-def keep_version_table(*, ctx: Any, step: Any, **_: Any) -> None:
-    """Leave nobody but the owner a right to write what stands; the first revision's table was just made."""
+def protect_version_table(*, ctx: Any, step: Any, **_: Any) -> None:
+    """Leave only the owner the right to write to the version table, which the first revision has just created."""
     if step.is_upgrade and not step.down_revision_ids:
         ctx.connection.exec_driver_sql(KEEP_VERSION_TABLE)
 
 
 def run(connection: Connection, on_version_apply: Any = None) -> None:
     """Run the command's revisions, each in a transaction of its own."""
-    callbacks: Any = [*filter(None, (on_version_apply,)), keep_version_table]
+    callbacks: Any = [*filter(None, (on_version_apply,)), protect_version_table]
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         transaction_per_migration=True,
         compare_type=True,
         compare_server_default=True,
-        include_name=is_ours,
+        include_name=include_name,
         on_version_apply=callbacks,
-        process_revision_directives=name_after_the_minute,
+        process_revision_directives=use_timestamp_id,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -33,8 +33,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from migrations.disclosure.normalized_statements import shape
-from migrations.disclosure.server_messages import worded
+from migrations.disclosure.normalized_statements import normalized
+from migrations.disclosure.server_messages import safe_message
 
 # What ends a session, by its SQLSTATE.
 _LIMITS = {
@@ -97,7 +97,7 @@ class DatabaseUnreachable(MigrationError):
         """Translate a driver's error; the connection string's secrets stay out."""
         if (limit := _LIMITS.get(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")) is not None:
             return SessionLimited(describe_database(dsn), limit)
-        return cls(describe_database(dsn), worded(error))
+        return cls(describe_database(dsn), safe_message(error))
 
 
 class SessionLimited(DatabaseUnreachable):
@@ -127,7 +127,7 @@ class DatabaseRefused(MigrationError):
         """Translate a driver's error into the one of this tree that fits."""
         if is_cut(error):
             return DatabaseUnreachable.of(dsn, error)
-        return cls(describe_database(dsn), doing, error.sqlstate, worded(error))
+        return cls(describe_database(dsn), doing, error.sqlstate, safe_message(error))
 
 
 def is_cut(error: BaseException) -> bool:
@@ -241,7 +241,7 @@ class Session:
         user: role.
         application: its application_name.
         age_s: seconds since its transaction began, or since it connected where it is in none.
-        query: the shape of what it runs, or ran last: never its values.
+        query: the normalized text of what it runs, or ran last: never its values.
         since: when that transaction or connection began.
         state: as pg_stat_activity has it; empty where the role may not see it.
     """
@@ -255,7 +255,7 @@ class Session:
     state: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "query", shape(self.query))
+        object.__setattr__(self, "query", normalized(self.query))
 
     def __str__(self) -> str:
         program = f" ({self.application})" if self.application else ""
@@ -333,11 +333,11 @@ class RevisionFailed(MigrationError):
     ) -> None:
         self.revision = revision
         self.sqlstate = sqlstate
-        self.statement = shape(statement) if statement else statement
+        self.statement = normalized(statement) if statement else statement
         self.message = message
         self.left_behind = tuple(left_behind)
         state = f" (SQLSTATE {sqlstate})" if sqlstate else ""
-        text = f" in: {shape(statement)}" if statement else ""
+        text = f" in: {normalized(statement)}" if statement else ""
         after = (
             f". It works outside a transaction and left: {', '.join(left_behind)}"
             if left_behind

@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from migrations.apply._request import Attempt
 from migrations.apply.errors import StatementTooLong
 from migrations.database.raw_statements import PipelineUsed
-from migrations.disclosure.normalized_statements import shape
-from migrations.disclosure.raised_exceptions import raised
-from migrations.disclosure.server_messages import sqlstate_of, worded
+from migrations.disclosure.normalized_statements import normalized
+from migrations.disclosure.raised_exceptions import safe_text
+from migrations.disclosure.server_messages import safe_message, sqlstate_of
 from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
 from migrations.history.environments import ProgramEnded
 from migrations.history.project_failures import failure_of
@@ -57,7 +57,7 @@ def failed(
     """
     driver = _driver_error(error)
     state = sqlstate_of(driver)
-    left_behind = [*(f"what this did: {shape(statement)[:200]}" for statement in stands[:10]), *left]
+    left_behind = [*(f"what this did: {normalized(statement)[:200]}" for statement in stands[:10]), *left]
     statement = error.statement if isinstance(error, DBAPIError) else None
     revision = attempt.revision or ""
     if state == _CANCELLED and attempt.was_too_long:
@@ -67,21 +67,21 @@ def failed(
         revision,
         sqlstate=state,
         statement=statement,
-        message=_said(error, driver, statement or "", file),
+        message=_message_of(error, driver, statement or "", file),
         left_behind=left_behind,
     )
 
 
-def _said(error: Exception, driver: BaseException | None, statement: str, file: Path) -> str:
+def _message_of(error: Exception, driver: BaseException | None, statement: str, file: Path) -> str:
     if driver is not None:
-        return worded(driver, statement)
+        return safe_message(driver, statement)
     if isinstance(error, PipelineUsed):
         # Our own words tell no row.
         return str(error)
     if isinstance(error, ProgramEnded) and error.__cause__ is not None:
-        code = raised(error.__cause__, file).removeprefix("SystemExit").lstrip(":, ")
+        code = safe_text(error.__cause__, file).removeprefix("SystemExit").lstrip(":, ")
         return str(ProgramEnded(code))
-    return raised(error, file)
+    return safe_text(error, file)
 
 
 def _driver_error(error: BaseException) -> BaseException | None:

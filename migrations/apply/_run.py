@@ -27,7 +27,7 @@ from migrations.apply.progress import Kind, OnEvent, Progress
 from migrations.apply.resume_notes import ResumeNotes
 from migrations.database.requested_locks import RequestedLocks
 from migrations.database.trace import Trace
-from migrations.disclosure.normalized_statements import shape
+from migrations.disclosure.normalized_statements import normalized
 from migrations.errors import (
     DatabaseRefused,
     DatabaseUnreachable,
@@ -222,7 +222,7 @@ class ApplyRun:
             self._retry_policy.budget_s,
             self._attempts,
             self._last_blockers,
-            [shape(one) for one in stands],
+            [normalized(one) for one in stands],
         )
 
     def _pause(self, error: Exception, pid: int = 0) -> None:

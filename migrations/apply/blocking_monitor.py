@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 
 from migrations.database.trace import Lock
-from migrations.disclosure.normalized_statements import shape
+from migrations.disclosure.normalized_statements import normalized
 from migrations.errors import Session
 
 PERIOD_S = 0.025
@@ -50,7 +50,7 @@ class BlockedSession:
         pid: process id of its backend.
         user: role.
         application: its application_name.
-        query: the shape of what it waited with: never its values.
+        query: the normalized text of what it waited with: never its values.
         waited_ms: milliseconds, in one wait.
     """
 
@@ -61,7 +61,7 @@ class BlockedSession:
     waited_ms: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "query", shape(self.query)[:200])
+        object.__setattr__(self, "query", normalized(self.query)[:200])
 
 
 @dataclass(frozen=True)

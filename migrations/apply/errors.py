@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migrations.disclosure.normalized_statements import shape
+from migrations.disclosure.normalized_statements import normalized
 from migrations.errors import MigrationError
 
 
@@ -32,7 +32,7 @@ class StatementTooLong(MigrationError):
         self, revision: str, statement: str, limit_ms: int, relations: Sequence[str], left_behind: Sequence[str] = ()
     ) -> None:
         self.revision = revision
-        self.statement = shape(statement)
+        self.statement = normalized(statement)
         self.limit_ms = limit_ms
         self.relations = tuple(relations)
         self.left_behind = tuple(left_behind)
@@ -43,7 +43,7 @@ class StatementTooLong(MigrationError):
         )
         super().__init__(
             f"revision {revision} kept {', '.join(relations)} from others for {limit_ms / 1000:g} s and was cancelled"
-            f" in: {shape(statement)}. {after}. Take the way that holds no lock meanwhile"
+            f" in: {normalized(statement)}. {after}. Take the way that holds no lock meanwhile"
             " (pilotage lint names it), or allow it longer (--statement-timeout-s), when nobody has to wait for it"
         )
 
@@ -71,8 +71,8 @@ class HalfApplied(MigrationError):
 
     def __init__(self, revision: str, stands: Sequence[str], under_way: str) -> None:
         self.revision = revision
-        self.stands = stands = tuple(shape(one)[:300] for one in stands)
-        self.under_way = under_way = shape(under_way)[:300]
+        self.stands = stands = tuple(normalized(one)[:300] for one in stands)
+        self.under_way = under_way = normalized(under_way)[:300]
         parts = [f"these statements of it stand: {'; '.join(stands)}"] if stands else []
         if under_way:
             parts.append(f"this was under way, and whether it was done is not known: {under_way}")

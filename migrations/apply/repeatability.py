@@ -58,13 +58,13 @@ class Repeatability:
             together with the note of it. `unrepeatable`: none of these.
         commits: whether it commits the transaction that it stands in.
         may_commit: whether a part of it may stay committed though it fails.
-        shape: its normalized text, without the values that it writes.
+        normalized: its normalized text, without the values that it writes.
     """
 
     kind: Kind
     commits: bool = False
     may_commit: bool = False
-    shape: str = ""
+    normalized: str = ""
 
 
 @lru_cache(maxsize=1000)
@@ -73,16 +73,18 @@ def repeatability_of(sql: str) -> Repeatability:
     readable = _PLACEHOLDER.sub("NULL", sql)
     try:
         tree = postgast.wrap(postgast.parse(readable))
-        shape = postgast.normalize(readable)
+        normalized = postgast.normalize(readable)
     except postgast.PgQueryError:
-        return Repeatability("unrepeatable", may_commit=True, shape=sql.split(maxsplit=1)[0] if sql.strip() else "")
+        return Repeatability(
+            "unrepeatable", may_commit=True, normalized=sql.split(maxsplit=1)[0] if sql.strip() else ""
+        )
     stmts = tree.stmts if isinstance(tree, nodes.ParseResult) else []
     parts = [one.stmt for one in stmts if one.stmt is not None]
     return Repeatability(
         _kind(parts),
         any(isinstance(one, nodes.TransactionStmt) and int(one.kind) in _COMMITS for one in parts),
         any(isinstance(one, _MAY_COMMIT) for one in parts),
-        " ".join(shape.split())[:200],
+        " ".join(normalized.split())[:200],
     )
 
 

@@ -130,7 +130,7 @@ class ResumeNotes:
             return
         stands, interrupted, indexes = found
         if stands or interrupted is None or repeatability_of(interrupted).kind != "verifiable":
-            raise HalfApplied(revision, stands, "" if interrupted is None else repeatability_of(interrupted).shape)
+            raise HalfApplied(revision, stands, "" if interrupted is None else repeatability_of(interrupted).normalized)
         self._is_noted, self.interrupted = True, InterruptedStatement(interrupted, frozenset(indexes))
 
     def match_interrupted(self, statement: str) -> InterruptedStatement | None:
@@ -157,7 +157,7 @@ class ResumeNotes:
 
     def write_committed(self, session: Any, statement: str) -> None:
         """Note a statement that stands and may not be sent again, where it could, in the transaction of it."""
-        self._write(session, [*self._stands, repeatability_of(statement).shape], None)
+        self._write(session, [*self._stands, repeatability_of(statement).normalized], None)
 
     def add(self, statement: str, *, is_half_applied: bool) -> None:
         """A statement stands.
@@ -166,7 +166,7 @@ class ResumeNotes:
             statement: its text.
             is_half_applied: whether it keeps the revision from being begun again.
         """
-        self._stands.append(repeatability_of(statement).shape)
+        self._stands.append(repeatability_of(statement).normalized)
         self._is_half_applied = self._is_half_applied or is_half_applied
 
     def committing(self, session: Any, statements: Sequence[str], interrupted: str | None = None) -> None:
@@ -184,7 +184,7 @@ class ResumeNotes:
             return
         if self.interrupted is not None:
             raise HalfApplied(self._revision, (), self.interrupted.statement)
-        committing = [repeatability_of(one).shape for one in statements] or ["a transaction"]
+        committing = [repeatability_of(one).normalized for one in statements] or ["a transaction"]
         self._write(session, [*self._stands, *committing], interrupted)
         self._committing = committing
 

@@ -1,4 +1,4 @@
-"""What the models say the schema is: their tables, and the functions, triggers and policies that belong to them."""
+"""The catalogue that the models describe: tables, and the functions, triggers and policies that belong to them."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from migrations.recording.throwaway import throwaway_database
 
 
 def build_catalog_of_models(dsn: str, metadata: MetaData = Base.metadata) -> Catalog:
-    """What the models build on an empty database.
+    """The catalogue that the models build on an empty database.
 
     Args:
         dsn: direct connection string of the server to build it on; its own database is not touched.
@@ -34,7 +34,7 @@ def build_catalog_of_models(dsn: str, metadata: MetaData = Base.metadata) -> Cat
 
 
 def build_models(dsn: str, metadata: MetaData) -> tuple[Catalog, tuple[str, ...]]:
-    """What the models build on an empty database, and the statements that did it, in order.
+    """The catalogue that the models build on an empty database, and the statements that built it, in order.
 
     Args:
         dsn: direct connection string of the server to build it on; its own database is not touched.

@@ -1,4 +1,4 @@
-"""Heads that diverged: what each does, whether their order matters, and the revision that makes one of them."""
+"""Heads that diverged: what each changes, whether their order matters, and the revision that merges them."""
 
 import re
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ from migrations.history.revisions import History, Revision
 from migrations.recording.throwaway import throwaway_database
 
 RELEASE = "merge"
-# So many heads are tried in every order; of more, each is tried first and last.
+# Up to so many heads are tried in every order; of more, each is tried first and last.
 EVERY_ORDER = 3
 
-_FOLLOWS: Final = re.compile(r"^down_revision\b[^=\n]*=.*$", re.MULTILINE)
+_DOWN_REVISION: Final = re.compile(r"^down_revision\b[^=\n]*=.*$", re.MULTILINE)
 _REVISES: Final = re.compile(r"^Revises:.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Branch:
-    """What one head has that the others have not.
+    """The revisions that only one head has.
 
     Attributes:
         head: its last revision.
@@ -43,7 +43,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class OrderTrial:
-    """What came of applying the heads in one order.
+    """The outcome of applying the heads in one order.
 
     Attributes:
         order: the heads in the order in which they were applied.
@@ -58,11 +58,11 @@ class OrderTrial:
 
 @dataclass(frozen=True)
 class Divergence:
-    """Heads that diverged, and what comes of applying them in one order or another.
+    """Heads that diverged, and the outcome of applying them in different orders.
 
     Attributes:
         branches: one a head.
-        trials: every order that was tried, with what came of it.
+        trials: every order that was tried, with its outcome.
     """
 
     branches: tuple[Branch, ...]
@@ -70,12 +70,12 @@ class Divergence:
 
     @property
     def order_matters(self) -> bool:
-        """Whether some order fails, or gives something else."""
+        """Whether some order fails, or builds another catalogue."""
         return any(one.failure or one.differences for one in self.trials)
 
 
 def examine_divergence(dsn: str, history: History) -> Divergence:
-    """Apply the heads in each order to throwaway databases, and compare what comes of it.
+    """Apply the heads in each order to throwaway databases, and compare the catalogues.
 
     Args:
         dsn: direct connection string of a server where throwaway databases may be made.
@@ -99,7 +99,7 @@ def examine_divergence(dsn: str, history: History) -> Divergence:
     trials: list[OrderTrial] = []
     for order in orders:
         try:
-            found = _built(dsn, history, order)
+            found = _build(dsn, history, order)
         except RevisionFailed as error:
             trials.append(OrderTrial(order, str(error), ()))
             continue
@@ -127,7 +127,7 @@ def write_merge(history: History, folder: Path) -> Path:
 
 
 def linearize(divergence: Divergence, order: Sequence[str]) -> tuple[Path, ...]:
-    """Make one line of the history: the first revision of each branch follows the branch before it.
+    """Make the history linear: the first revision of each branch follows the head of the branch before it.
 
     Args:
         divergence: the heads.
@@ -151,7 +151,7 @@ def linearize(divergence: Divergence, order: Sequence[str]) -> tuple[Path, ...]:
         own = {one.id for one in branches[after].revisions}
         first = [one for one in branches[after].revisions if not own.intersection(one.down_revisions)]
         for one in first:
-            text, count = _FOLLOWS.subn(f'down_revision = "{before}"', one.path.read_text("utf-8"))
+            text, count = _DOWN_REVISION.subn(f'down_revision = "{before}"', one.path.read_text("utf-8"))
             if count != 1:
                 raise NotMergeable(f"{one.path.name} does not say its down_revision in one line: change it by hand")
             texts[one.path] = _REVISES.sub(f"Revises: {before}", text, count=1)
@@ -164,7 +164,7 @@ def _branch(dsn: str, history: History, below: Sequence[str], head: str, path: S
     own = tuple(history.revision(one) for one in path if one not in set(below))
     with throwaway_database(dsn) as database:
         if below:
-            _upgrade(database, history, _ends(history, below))
+            _upgrade(database, history, _heads_of(history, below))
         with reader(database) as connection:
             before = read_catalog(connection)
         _upgrade(database, history, (head,))
@@ -172,7 +172,7 @@ def _branch(dsn: str, history: History, below: Sequence[str], head: str, path: S
             return Branch(head, own, difference(before, read_catalog(connection)))
 
 
-def _built(dsn: str, history: History, order: Sequence[str]) -> Catalog:
+def _build(dsn: str, history: History, order: Sequence[str]) -> Catalog:
     with throwaway_database(dsn) as database:
         _upgrade(database, history, order)
         with reader(database) as connection:
@@ -184,8 +184,8 @@ def _upgrade(database: str, history: History, targets: Sequence[str]) -> None:
         upgrade(database, history, target=target, release_id=RELEASE, record=False)
 
 
-def _ends(history: History, revisions: Sequence[str]) -> tuple[str, ...]:
-    """Those of some revisions that no other one of them follows."""
+def _heads_of(history: History, revisions: Sequence[str]) -> tuple[str, ...]:
+    """Those of some revisions that are no other one's down_revision."""
     followed = {down for one in revisions for down in history.revision(one).down_revisions}
     return tuple(one for one in revisions if one not in followed)
 

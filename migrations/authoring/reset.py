@@ -1,4 +1,4 @@
-"""A database made empty, and built again from the revisions."""
+"""A database emptied, and rebuilt from the revisions."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -63,7 +63,7 @@ END $$
 
 @dataclass(frozen=True)
 class Identity:
-    """Which database this is, however one got to it.
+    """Which database this is, whatever connection string leads to it.
 
     Attributes:
         database: its name.
@@ -74,7 +74,7 @@ class Identity:
         port: the port.
         releases: releases that applied revisions to it, or to what it was copied from; None where this role may not
             read which.
-        way_there: the connection string, bound to this very server: several hosts, a service, a name with several
+        bound_dsn: the connection string, bound to this very server: several hosts, a service, a name with several
             addresses or the environment lead nowhere else any more; a secret.
     """
 
@@ -85,7 +85,7 @@ class Identity:
     host: str
     port: int
     releases: tuple[str, ...] | None
-    way_there: str = field(repr=False)
+    bound_dsn: str = field(repr=False)
 
     def is_same_database(self, other: "Identity") -> bool:
         """Whether both are one database of one running server."""
@@ -119,11 +119,11 @@ def identify(dsn: str) -> Identity:
             host=info.hostaddr if info.get_parameters().get("hostaddr") else info.host,
             port=info.port,
             releases=releases,
-            way_there=_way_there(dsn, info),
+            bound_dsn=_bound_dsn(dsn, info),
         )
 
 
-def _way_there(dsn: str, info: psycopg.ConnectionInfo) -> str:
+def _bound_dsn(dsn: str, info: psycopg.ConnectionInfo) -> str:
     where = {"host": info.host, "port": info.port, "dbname": info.dbname, "user": info.user}
     if info.hostaddr:
         where["hostaddr"] = info.hostaddr

@@ -1,4 +1,4 @@
-"""Marks in alembic_version: set where the catalogue is what the mark would say, refused otherwise."""
+"""Revisions marked as applied or rolled back in alembic_version, where the catalogue agrees; refused otherwise."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ class MarkedRevision:
 def mark_revision(
     live: str, server: str, history: History, revision: str, mark: Mark, *, unchecked: bool = False
 ) -> MarkedRevision:
-    """Say of a revision that it is applied, or that it is not, where the catalogue agrees.
+    """Mark a revision as applied or as rolled back, where the catalogue agrees.
 
     Of one that was cut off half-way somebody's word is taken, where it is asked for: it may have been rows alone, and
     what its revisions promise cannot be built where the role may make no database, or the history does not begin empty.
@@ -81,29 +81,29 @@ def mark_revision(
     with migration_lock(live, wait_s=WAIT_S) as session:
         try:
             with connect(live) as connection:
-                stands = current_revisions(connection, history.version_table)
+                current = current_revisions(connection, history.version_table)
                 # Of a revision that was cut off half-way it may be said that the mark of before is right.
                 is_half = is_unfinished(connection, chosen)
-                is_as_before = is_half and (mark == "applied") == (chosen in stands)
-                after = tuple(sorted(stands)) if is_as_before else _after(history, stands, chosen, mark)
+                is_as_before = is_half and (mark == "applied") == (chosen in current)
+                after = tuple(sorted(current)) if is_as_before else _current_after(history, current, chosen, mark)
                 if unchecked and not is_half:
                     raise MarkRefused(chosen, "it was not cut off half-way: leave --unchecked away")
                 if not unchecked:
-                    with _offering_no_check(chosen, is_offered=is_half):
+                    with _suggesting_unchecked(chosen, is_offered=is_half):
                         found = read_catalog(connection).without("grant")
-                        promised = expected_catalog(server, history, after).without("grant")
-                        _refuse_otherwise(chosen, mark, promised, found)
+                        expected = expected_catalog(server, history, after).without("grant")
+                        _refuse_if_different(chosen, mark, expected, found)
                 recorded = _write(connection, history, chosen, mark, after)
             if history.environment is not None:
                 # Of a project that is not ours nothing of ours stays in the database.
                 tidy(session)
         except psycopg.Error as error:
             raise DatabaseRefused.of(live, "marking a revision", error) from error
-    return MarkedRevision(chosen, mark, stands, after, recorded)
+    return MarkedRevision(chosen, mark, current, after, recorded)
 
 
 @contextmanager
-def _offering_no_check(revision: str, *, is_offered: bool) -> Generator[None]:
+def _suggesting_unchecked(revision: str, *, is_offered: bool) -> Generator[None]:
     """Name the way out where a revision was cut off half-way, and the catalogue cannot say that it is settled."""
     try:
         yield
@@ -115,14 +115,14 @@ def _offering_no_check(revision: str, *, is_offered: bool) -> Generator[None]:
         raise MarkRefused(revision, f"{why}. Where you have looked yourself, say --unchecked, too", details) from error
 
 
-def _after(history: History, stands: Sequence[str], revision: str, mark: Mark) -> tuple[str, ...]:
-    """What stands when the mark is set."""
-    unknown = [one for one in stands if one not in history]
+def _current_after(history: History, current: Sequence[str], revision: str, mark: Mark) -> tuple[str, ...]:
+    """The current revisions once the mark is set."""
+    unknown = [one for one in current if one not in history]
     if unknown:
         raise MarkRefused(
             revision, f"{', '.join(unknown)} stands, which this history lacks; take the commit that has it"
         )
-    there = history.with_ancestors(stands)
+    there = history.with_ancestors(current)
     if mark == "applied":
         if revision in there:
             raise MarkRefused(revision, "it is marked as applied already")
@@ -131,16 +131,16 @@ def _after(history: History, stands: Sequence[str], revision: str, mark: Mark) -
             raise MarkRefused(revision, f"what it follows is not applied ({', '.join(missing)}): begin with that")
         left = {*there, revision}
     else:
-        if revision not in stands:
+        if revision not in current:
             why = "other revisions stand on it" if revision in there else "it is not marked as applied"
-            raise MarkRefused(revision, f"{why}; {', '.join(stands) or 'base'} stands")
+            raise MarkRefused(revision, f"{why}; {', '.join(current) or 'base'} stands")
         left = set(there) - {revision}
     followed = {down for one in left for down in history.revision(one).down_revisions}
     return tuple(sorted(left - followed))
 
 
-def _refuse_otherwise(revision: str, mark: Mark, promised: Catalog, found: Catalog) -> None:
-    left = [str(one) for one in difference(promised, found)]
+def _refuse_if_different(revision: str, mark: Mark, expected: Catalog, found: Catalog) -> None:
+    left = [str(one) for one in difference(expected, found)]
     if left:
         state = "with it" if mark == "applied" else "without it"
         advice = "bring the database there by hand, or let the release do it"

@@ -31,7 +31,7 @@ from migrations.backfill.progress import BackfillContext, BackfillProgress, repo
 from migrations.backfill.throttle import FIRST_ROWS, LoadSample, LoadSampler, Throttle, next_rows
 from migrations.database.literals import literal
 from migrations.database.session import connect
-from migrations.disclosure.server_messages import worded
+from migrations.disclosure.server_messages import safe_message
 from migrations.errors import DatabaseUnreachable, LockBudgetExceeded, RevisionFailed, is_cut
 from migrations.history.environments import url_text
 from migrations.history.overwritten_values import BatchRows
@@ -224,7 +224,7 @@ class BackfillRun:
                 self._stored_position.revision,
                 sqlstate=_sqlstate(error),
                 statement=statement,
-                message=worded(error),
+                message=safe_message(error),
                 left_behind=[f"{self._changed} rows of {self._relation} that are done; applying again goes on there"],
             ) from None
 

@@ -14,7 +14,7 @@ from migrations.checks.counts import check_counts
 from migrations.checks.queries import check_query, critical_queries
 from migrations.checks.result import CheckResult
 from migrations.database.session import reader
-from migrations.disclosure.server_messages import worded
+from migrations.disclosure.server_messages import safe_message
 
 log = logging.getLogger(__name__)
 
@@ -63,4 +63,4 @@ def _told(connection: psycopg.Connection, name: str, check: Check) -> CheckResul
     except psycopg.Error as error:
         if connection.broken:
             raise
-        return CheckResult(name, None, f"cannot tell: {worded(error).splitlines()[0]}")
+        return CheckResult(name, None, f"cannot tell: {safe_message(error).splitlines()[0]}")

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import psycopg
 
-from migrations.disclosure.server_messages import worded
+from migrations.disclosure.server_messages import safe_message
 
 _HEADER = re.compile(r"^--\s*(name|needs):\s*(.+?)\s*$", re.MULTILINE)
 _LOCK_TIMEOUT_MS = 200
@@ -79,4 +79,4 @@ def _asked(connection: psycopg.Connection, question: _Question) -> Metric:
     except psycopg.Error as error:
         if connection.broken:
             raise
-        return Metric(question.name, (), None, worded(error).splitlines()[0])
+        return Metric(question.name, (), None, safe_message(error).splitlines()[0])

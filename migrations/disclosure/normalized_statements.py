@@ -1,4 +1,4 @@
-"""The shape of a statement: what it does, without a value of it, so that it can be told without telling rows."""
+"""Normalized statements: their text with `$1` and so on in place of values, so that they can be shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIRST_WORDS: Final = re.compile(
 
 
 @lru_cache(maxsize=4096)
-def shape(statement: str) -> str:
+def normalized(statement: str) -> str:
     """A statement on one line, `$1` and so on in the place of its values, without comments.
 
     Args:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from migrations.disclosure.server_messages import LEFT_OUT, spelled_out
+from migrations.disclosure.server_messages import LEFT_OUT, literal_parts
 
 _LEFT_OUT: Final = (
     "what else it says may be a row's value and is left out: run the revision with Alembic itself, on a database whose "
@@ -26,8 +26,8 @@ _INSTALLED: Final = tuple({sysconfig.get_path(name) for name in ("stdlib", "plat
 _PLACES: Final = re.compile(r"%(?:\(\w+\))?[-#0 +]*[\d.]*[a-zA-Z%]|\{[^{}]*\}")
 
 
-def raised(error: BaseException, revision: Path) -> str:
-    """An exception by its type, its place in the revision, and those of its words that stand in the revision.
+def safe_text(error: BaseException, revision: Path) -> str:
+    """An exception by its type, its line in the revision, and those of its words that stand in the revision's file.
 
     Args:
         error: what a revision raised; not what a driver did.
@@ -37,11 +37,11 @@ def raised(error: BaseException, revision: Path) -> str:
     own = [frame for frame in frames if Path(frame.filename) == revision] or frames
     where = _place(own) or f"in {revision.name}"
     text = _words(error)
-    told = _as_named(error, text, [revision]) or spelled_out(text, _literals(revision))
-    return _said(error, text, told, where, _LEFT_OUT)
+    safe = _as_named(error, text, [revision]) or literal_parts(text, _literals(revision))
+    return _with_place(error, text, safe, where, _LEFT_OUT)
 
 
-def raised_anywhere(error: BaseException) -> str:
+def safe_text_of_project(error: BaseException) -> str:
     """An exception by its type, its place in the project, and those of its words that the code it came through spells.
 
     Args:
@@ -57,15 +57,15 @@ def raised_anywhere(error: BaseException) -> str:
     files = [Path(name) for name in dict.fromkeys(frame.filename for frame in frames)]
     of_system = [os.strerror(error.errno)] if isinstance(error, OSError) and error.errno else []
     spelled = [piece for file in files for piece in _literals(file)]
-    told = _as_named(error, text, files) or spelled_out(text, [*spelled, *of_system])
+    safe = _as_named(error, text, files) or literal_parts(text, [*spelled, *of_system])
     there = [frame for frame in frames if Path(frame.filename).is_file()]
     own = [frame for frame in there if not frame.filename.startswith(_INSTALLED)] or there
-    return _said(error, text, told, _place(own), _LEFT_OUT_ANYWHERE)
+    return _with_place(error, text, safe, _place(own), _LEFT_OUT_ANYWHERE)
 
 
-def _said(error: BaseException, text: str, told: str, where: str, left_out: str) -> str:
-    said = ", ".join(one for one in (": ".join(one for one in (type(error).__name__, told) if one), where) if one)
-    return said + (f" ({left_out})" if LEFT_OUT in told or (text and not told) else "")
+def _with_place(error: BaseException, text: str, safe: str, where: str, left_out: str) -> str:
+    said = ", ".join(one for one in (": ".join(one for one in (type(error).__name__, safe) if one), where) if one)
+    return said + (f" ({left_out})" if LEFT_OUT in safe or (text and not safe) else "")
 
 
 def _place(frames: Sequence[traceback.FrameSummary]) -> str:

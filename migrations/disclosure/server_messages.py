@@ -31,8 +31,8 @@ _QUOTED: Final = re.compile(r"[\"«„“].*[\"»“”]", re.DOTALL)
 _NEAR: Final = re.compile(r"[A-Za-z_]{1,30}|[^\w\s\"']{1,3}")
 
 
-def worded(error: BaseException, statement: str = "") -> str:
-    """A driver's error in words that hold no row's value and no literal.
+def safe_message(error: BaseException, statement: str = "") -> str:
+    """A driver's error as a message that holds no row's value and no literal.
 
     Args:
         error: of psycopg, or of another driver.
@@ -71,11 +71,11 @@ def _as_written(message: str, statement: str) -> str:
         return ""
     # The body of a function may stand between single quotes, each of its own doubled.
     literals = [found[1] for text in (statement, statement.replace("''", "'")) for found in _LITERAL.finditer(text)]
-    return spelled_out(message, [part for one in literals for part in one.replace("''", "'").split("%")])
+    return literal_parts(message, [part for one in literals for part in one.replace("''", "'").split("%")])
 
 
-def spelled_out(message: str, literals: Iterable[str]) -> str:
-    """What of a message is spelled in literals, with … for the rest; empty where nothing is.
+def literal_parts(message: str, literals: Iterable[str]) -> str:
+    """The parts of a message that stand in literals, with … for the rest; empty where nothing does.
 
     Args:
         message: any text.

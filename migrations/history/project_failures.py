@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError
 
-from migrations.disclosure.raised_exceptions import raised_anywhere
-from migrations.disclosure.server_messages import sqlstate_of, worded
+from migrations.disclosure.raised_exceptions import safe_text_of_project
+from migrations.disclosure.server_messages import safe_message, sqlstate_of
 from migrations.history.environments import ProgramEnded
 
 
@@ -18,8 +18,8 @@ def failure_of(error: BaseException) -> str:
     driver = error.orig if isinstance(error, DBAPIError) else error
     if driver is not None and (isinstance(error, DBAPIError) or sqlstate_of(driver)):
         statement = error.statement if isinstance(error, DBAPIError) else None
-        return f"{type(driver).__name__}: {worded(driver, statement or '')}"
+        return f"{type(driver).__name__}: {safe_message(driver, statement or '')}"
     if isinstance(error, ProgramEnded) and error.__cause__ is not None:
-        code = raised_anywhere(error.__cause__).removeprefix("SystemExit").lstrip(":, ")
+        code = safe_text_of_project(error.__cause__).removeprefix("SystemExit").lstrip(":, ")
         return f"{type(error).__name__}: {ProgramEnded(code)}"
-    return raised_anywhere(error)
+    return safe_text_of_project(error)

@@ -28,14 +28,14 @@ def unique_columns(table: Table) -> tuple[tuple[tuple[str, ...], str], ...]:
     constraints = sorted(
         (each for each in table.constraints if isinstance(each, UniqueConstraint)), key=lambda each: str(each.name)
     )
-    indexes = (index for index in _sorted(table) if index.unique and why_not(index) is None)
+    indexes = (index for index in _sorted(table) if index.unique and reason_not_expressible(index) is None)
     return (
         *(
             (tuple(column.name for column in each.columns), str(each.name or ""))
             for each in constraints
             if not each.deferrable and not _nulls_not_distinct(each)
         ),
-        *((tuple(name for name, _ in _plain(index)), str(index.name)) for index in indexes),
+        *((tuple(name for name, _ in _plain_columns(index)), str(index.name)) for index in indexes),
     )
 
 
@@ -48,9 +48,9 @@ def model_indexes(table: Table) -> Iterator[str]:
         if len(columns) > 1:
             yield f"@@unique([{', '.join(map(identifier, columns))}]{_named(table, name, columns, 'key')})"
     for index in _sorted(table):
-        if index.unique or why_not(index) is not None:
+        if index.unique or reason_not_expressible(index) is not None:
             continue
-        columns = _plain(index)
+        columns = _plain_columns(index)
         shown = ", ".join(_shown(index, name, descends=descends) for name, descends in columns)
         method = _METHODS.get(str(_option(index, "using") or ""))
         kind = f", type: {method}" if method else ""
@@ -68,9 +68,9 @@ def single_unique(table: Table, column: Column[Any]) -> tuple[str, ...]:
 
 
 def unexpressed_indexes(table: Table) -> Iterator[Unexpressed]:
-    """The indexes that Prisma has no words for."""
+    """The indexes that Prisma cannot express."""
     for index in _sorted(table):
-        if (why := why_not(index)) is not None:
+        if (why := reason_not_expressible(index)) is not None:
             kind = "unique index" if index.unique else "index"
             yield Unexpressed(table.name, f"{kind} {index.name}", why)
     for constraint in table.constraints:
@@ -79,11 +79,11 @@ def unexpressed_indexes(table: Table) -> Iterator[Unexpressed]:
             yield Unexpressed(table.name, f"unique constraint {constraint.name}", why)
 
 
-def why_not(index: Index) -> str | None:
+def reason_not_expressible(index: Index) -> str | None:
     """Why an index cannot be written; None where it can."""
     if (where := _option(index, "where")) is not None:
         return f"it is partial, WHERE {one_line(str(where))}"
-    columns = _plain(index)
+    columns = _plain_columns(index)
     if not columns:
         return f"it is on an expression, {', '.join(one_line(str(one)) for one in index.expressions)}"
     if index.unique and any(descends for _, descends in columns):
@@ -99,7 +99,7 @@ def why_not(index: Index) -> str | None:
     return f"operator class {', '.join(unknown)}" if unknown else None
 
 
-def _plain(index: Index) -> tuple[tuple[str, bool], ...]:
+def _plain_columns(index: Index) -> tuple[tuple[str, bool], ...]:
     """The columns of an index, and whether each is sorted downwards; empty where one is an expression."""
     assert index.table is not None  # noqa: S101  (an index of the metadata has one)
     found: list[tuple[str, bool]] = []

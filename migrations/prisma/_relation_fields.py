@@ -51,18 +51,20 @@ def relations(tables: Collection[Table]) -> tuple[Relation, ...]:
     """The foreign keys that Prisma can express, by table and name."""
     known = set(tables)
     every = ((table, key) for table in tables for key in _keys(table))
-    return tuple(Relation(table, key.referred_table, key) for table, key in every if why_not(key, known) is None)
+    return tuple(
+        Relation(table, key.referred_table, key) for table, key in every if reason_not_expressible(key, known) is None
+    )
 
 
 def unexpressed_keys(table: Table, tables: Collection[Table]) -> Iterator[Unexpressed]:
     """The foreign keys that Prisma cannot express, or not wholly."""
     for key in _keys(table):
-        why = why_not(key, tables) or _lost(key)
+        why = reason_not_expressible(key, tables) or _lost(key)
         if why is not None:
             yield Unexpressed(table.name, f"foreign key {key.name}", why)
 
 
-def why_not(key: ForeignKeyConstraint, tables: Collection[Table]) -> str | None:
+def reason_not_expressible(key: ForeignKeyConstraint, tables: Collection[Table]) -> str | None:
     """Why a foreign key is no relation; None where it is one."""
     if key.referred_table not in tables:
         return f"it references {key.referred_table.name}, which is not among the models"

@@ -1,4 +1,4 @@
-"""What a Prisma schema is made of: names, strings, and lines in columns."""
+"""The syntax of a Prisma schema: names, strings, blocks, and aligned lines."""
 
 import json
 import re
@@ -11,7 +11,7 @@ _INDENT = "  "
 
 @dataclass(frozen=True)
 class Unexpressed:
-    """Something of the database that a Prisma schema has no words for.
+    """Something of the database that a Prisma schema cannot express.
 
     Attributes:
         table: the table that it belongs to; empty for what belongs to none.

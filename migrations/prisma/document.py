@@ -149,11 +149,11 @@ def _unexpressed(metadata: MetaData, tables: list[Table]) -> Iterator[Unexpresse
                 yield Unexpressed(table.name, f"generated column {column.name}", one_line(str(column.computed.sqltext)))
             if not prisma_type(column.type).supported:
                 yield Unexpressed(table.name, f"type of {column.name}", "the client neither reads nor writes it")
-        yield from _made_besides(table)
-    yield from _made_besides(metadata)
+        yield from _created_by_statements(table)
+    yield from _created_by_statements(metadata)
 
 
-def _made_besides(of: Table | MetaData) -> Iterator[Unexpressed]:
+def _created_by_statements(of: Table | MetaData) -> Iterator[Unexpressed]:
     """Triggers, policies, functions and views, which are made with the tables by statements of their own."""
     listeners: Mapping[str, Any] = {name: getattr(of.dispatch, name) for name in ("before_create", "after_create")}
     owner = of.name if isinstance(of, Table) else ""

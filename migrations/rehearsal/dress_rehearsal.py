@@ -11,7 +11,7 @@ from migrations.apply.migrate import upgrade
 from migrations.checks.integrity import run_checks
 from migrations.database.session import connect
 from migrations.database.trace import Trace
-from migrations.disclosure.normalized_statements import shape
+from migrations.disclosure.normalized_statements import normalized
 from migrations.errors import DatabaseRefused
 from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import History
@@ -86,7 +86,7 @@ def _apply(
                     one.id,
                     one.phase,
                     applied.duration_ms,
-                    tuple(replace(statement, sql=shape(statement.sql)) for statement in trace.statements),
+                    tuple(replace(statement, sql=normalized(statement.sql)) for statement in trace.statements),
                     tuple(rewrites),
                     wal_after - wal,
                     size_after - size,
@@ -127,7 +127,7 @@ def _by_shape(found: Compatibility) -> Compatibility:
     """The same, to be kept: a statement that is kept as it was sent, or a comment in it, may hold a row's value."""
 
     def shaped(given: ProductionStatement) -> ProductionStatement:
-        return replace(given, query=shape(given.query))
+        return replace(given, query=normalized(given.query))
 
     return replace(
         found,

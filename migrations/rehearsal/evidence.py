@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from migrations.checks.result import CheckResult
 from migrations.database.trace import HeldLock, TracedStatement
-from migrations.disclosure.normalized_statements import shape
+from migrations.disclosure.normalized_statements import normalized
 from migrations.errors import EvidenceUnreadable
 from migrations.rehearsal.compatibility.schema_comparison import Compatibility
 
@@ -131,7 +131,7 @@ class Evidence:
         if self.compatibility is not None:
             found += [
                 f"a statement of the running application breaks ({one.trouble}: {one.reason}): "
-                + _line(shape(one.statement.query))
+                + _line(normalized(one.statement.query))
                 for one in self.compatibility.broken
             ]
         before = {result.check: result.violations or 0 for result in self.baseline}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-from migrations.disclosure.normalized_statements import shape
+from migrations.disclosure.normalized_statements import normalized
 from migrations.rehearsal.compatibility.schema_comparison import Compatibility
 from migrations.rehearsal.evidence import DowngradeResult, Evidence, RehearsedRevision
 
@@ -105,7 +105,7 @@ def _statements(found: Compatibility | None) -> list[str]:
     if not rows:
         return []
     told = [
-        f"| {verdict} | `{_cell(shape(statement.query))}` | {statement.calls} | {_cell(reason)} |"
+        f"| {verdict} | `{_cell(normalized(statement.query))}` | {statement.calls} | {_cell(reason)} |"
         for verdict, statement, reason in rows
     ]
     return ["| verdict | statement | calls | why |", "| --- | --- | --- | --- |", *told, ""]

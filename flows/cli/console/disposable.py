@@ -70,7 +70,7 @@ def _let_through(dsn: str, done: str, refused: type[MigrationError], *, staging:
         refusal = refusal or (None if wanted else _by_itself(dsn, found, done))
     if refusal is not None:
         raise refused(refusal)
-    return found.way_there
+    return found.bound_dsn
 
 
 def _is_staging(branch: Branch, settings: NeonSettings) -> bool:

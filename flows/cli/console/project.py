@@ -42,7 +42,7 @@ def chosen(config: Path | None, script_location: Path | None, url_variable: str 
         HistoryUnreadable: it cannot be read; a revision whose parent no file has is named.
     """
     folders = revision_folders(config, script_location)
-    if lost := check_parents(folders).findings:
-        raise HistoryUnreadable(folders, "; ".join(f"{one.subject}: {one.detail}: {one.advice}" for one in lost))
+    if missing := check_parents(folders).findings:
+        raise HistoryUnreadable(folders, "; ".join(f"{one.subject}: {one.detail}: {one.advice}" for one in missing))
     environment = foreign_environment(config, script_location, url_variable=url_variable)
     return History.load() if environment is None else History.of_project(environment)

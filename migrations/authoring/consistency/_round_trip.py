@@ -1,4 +1,4 @@
-"""Up, down, up: whether each downgrade restores the catalogue of before, and a second upgrade repeats the first one."""
+"""Up, down, up: whether each downgrade restores the earlier catalogue, and a second upgrade repeats the first one."""
 
 import re
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ from migrations.history.revisions import History
 RELEASE = "check"
 LOCK_TIMEOUT_MS = 10_000
 
-# What stands, and how the catalogue looked then.
-Seen = dict[frozenset[str], Catalog]
+# The catalogue that was read at each set of current revisions.
+CatalogByRevisions = dict[frozenset[str], Catalog]
 
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """What came of applying all revisions, taking them all away, and applying them again.
+    """The outcome of upgrading to the heads, downgrading to base, and upgrading again.
 
     Attributes:
         head: the catalogue after the first upgrade to the heads; None where it failed.
@@ -34,7 +34,7 @@ class RoundTrip:
 
 
 def run_round_trip(dsn: str, history: History) -> RoundTrip:
-    """Apply all revisions, take them all away, and apply them again; the catalogue is read after each.
+    """Upgrade to the heads, downgrade to base, and upgrade again; the catalogue is read after each revision.
 
     Args:
         dsn: direct connection string of an empty database that nobody else uses.
@@ -59,7 +59,7 @@ def run_round_trip(dsn: str, history: History) -> RoundTrip:
         run.read_catalogue()
         if not run.up():
             return RoundTrip(None, run.result())
-        head = run.seen[run.stands]
+        head = run.catalogs[run.current]
         run.down()
         run.up_again()
         return RoundTrip(head, run.result())
@@ -70,15 +70,15 @@ class _RoundTripRun:
     dsn: str
     history: History
     reading: psycopg.Connection
-    stands: frozenset[str] = frozenset()
-    seen: Seen = field(default_factory=Seen)
+    current: frozenset[str] = frozenset()
+    catalogs: CatalogByRevisions = field(default_factory=CatalogByRevisions)
     findings: list[Finding] = field(default_factory=list[Finding])
     note: str = ""
-    # What an earlier step left behind shows below it too: it is named once.
-    known: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    # What one downgrade leaves behind is still there after those below it: it is reported once.
+    reported: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def read_catalogue(self) -> None:
-        self.seen[self.stands] = self.current_catalogue()
+        self.catalogs[self.current] = self.current_catalogue()
 
     def current_catalogue(self) -> Catalog:
         try:
@@ -110,7 +110,7 @@ class _RoundTripRun:
     def _applied(self, event: Progress) -> None:
         if event.kind != "applied":
             return
-        self.stands |= {event.revision}
+        self.current |= {event.revision}
         self.read_catalogue()
 
     def down(self) -> None:
@@ -121,7 +121,7 @@ class _RoundTripRun:
                 "base",
                 release_id=RELEASE,
                 lock_timeout_ms=LOCK_TIMEOUT_MS,
-                on_event=self._taken_away,
+                on_event=self._removed,
             )
         except RevisionFailed as error:
             if error.message.startswith("NotImplementedError"):
@@ -131,11 +131,11 @@ class _RoundTripRun:
             else:
                 self.findings.append(Finding(error.revision, f"downgrade: {error}", "mend its downgrade"))
 
-    def _taken_away(self, event: Progress) -> None:
+    def _removed(self, event: Progress) -> None:
         if event.kind != "applied":
             return
-        self.stands -= {event.revision}
-        before = self.seen.get(self.stands)
+        self.current -= {event.revision}
+        before = self.catalogs.get(self.current)
         if before is not None:
             self._compare(event.revision, "its downgrade does not return", "mend its downgrade", before)
 
@@ -157,20 +157,20 @@ class _RoundTripRun:
     def _applied_again(self, event: Progress) -> None:
         if event.kind != "applied":
             return
-        self.stands |= {event.revision}
-        before = self.seen.get(self.stands)
+        self.current |= {event.revision}
+        before = self.catalogs.get(self.current)
         if before is not None:
             advice = "make its upgrade give the same again"
             self._compare(event.revision, "the second time its upgrade makes something else", advice, before)
 
     def _compare(self, revision: str, what: str, advice: str, before: Catalog) -> None:
         differences = difference(before, self.current_catalogue())
-        new = [one for one in differences if (one.kind, one.name) not in self.known]
-        self.known |= {(one.kind, one.name) for one in differences}
-        self.findings += [Finding(revision, f"{what}: {described(one)}", advice) for one in new]
+        new = [one for one in differences if (one.kind, one.name) not in self.reported]
+        self.reported |= {(one.kind, one.name) for one in differences}
+        self.findings += [Finding(revision, f"{what}: {describe(one)}", advice) for one in new]
 
 
-def described(found: Difference) -> str:
-    """What a downgrade left otherwise, in words."""
+def describe(found: Difference) -> str:
+    """A difference that a downgrade left, in words."""
     words = {"added": "is left over", "removed": "is missing", "changed": "is another one"}
     return f"{found.kind} {found.name} {words[found.change]} ({shortened(found)})"

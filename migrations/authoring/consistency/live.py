@@ -1,4 +1,4 @@
-"""A live database against the revisions that stand in it: what was changed by hand."""
+"""A live database compared with its current revisions: what was changed by hand."""
 
 import psycopg
 
@@ -21,47 +21,47 @@ _OTHER_ROLES = (
 
 
 def check_live(live: str, server: str, history: History) -> tuple[CheckResult, HistoryState]:
-    """Whether a database is what the revisions that stand in it promise, and they what was applied.
+    """Whether a database is what its current revisions build, and their files are those that were applied.
 
     Args:
         live: direct connection string of the owner; the database is read only.
-        server: of the server to build the promise on; the same one, or one with the same roles, where grants are to be
-            compared.
+        server: of the server to build the expected catalogue on; the same one, or one with the same roles, where grants
+            are to be compared.
         history: the revisions.
 
     Returns:
-        What was found, and how the database stands to the history.
+        What was found, and the state of the database relative to the history.
 
     Raises:
-        MigrationError: the database could not be read, or the promise not be built.
+        MigrationError: the database could not be read, or the expected catalogue not be built.
 
     Locks: AccessShareLock on the system catalogues of the live database.
     """
     with reader(live) as connection:
         stands, found = history_state(connection, history), read_catalog(connection)
         default_privileges = read_default_privileges(connection)
-    promised, comparable = None, _owner(live) == _owner(server)
+    expected, comparable = None, _owner(live) == _owner(server)
     if not stands.unknown:
-        promised = _promised(server, history, stands, default_privileges) if comparable else None
-        comparable = promised is not None
-        promised = promised or _promised(server, history, stands, ())
+        expected = _expected_catalog(server, history, stands, default_privileges) if comparable else None
+        comparable = expected is not None
+        expected = expected or _expected_catalog(server, history, stands, ())
     if not comparable:
-        promised, found = promised and promised.without("grant"), found.without("grant")
-    drift = find_drift(found, promised, stands)
+        expected, found = expected and expected.without("grant"), found.without("grant")
+    drift = find_drift(found, expected, stands)
     findings = tuple(_finding(one) for one in drift if one.kind != "pending" and one.subject != CHECKSUMS)
     pending = "what is pending cannot be told" if stands.pending is None else f"{len(stands.pending)} pending"
     notes = [f"{describe_database(live)} at {', '.join(stands.current) or 'base'}, {pending}"]
-    if promised is not None and not comparable:
+    if expected is not None and not comparable:
         notes.append("grants were not compared: the server of the throwaway database has other roles")
     if stands.edited is None:
         notes.append("edited and deleted files cannot be told: no record of what was applied is kept there")
     return CheckResult(CHECK, findings, "; ".join(notes)), stands
 
 
-def _promised(
+def _expected_catalog(
     server: str, history: History, stands: HistoryState, default_privileges: tuple[DefaultPrivilege, ...]
 ) -> Catalog | None:
-    """What the revisions build where these default privileges are set; None where they cannot be."""
+    """What the revisions build under these default privileges; None where those cannot be set."""
     with throwaway_database(server) as empty:
         try:
             with connect(empty) as connection:

@@ -21,7 +21,7 @@ from migrations.checks.security.row_security import check_row_security
 from migrations.checks.security.tls import judge_tls, read_tls_state
 from migrations.checks.security.tools import check_tools_tables
 from migrations.database.session import reader
-from migrations.disclosure.server_messages import worded
+from migrations.disclosure.server_messages import safe_message
 from migrations.encryption.cipher import KeyRing
 from migrations.errors import DatabaseUnreachable, describe_database
 
@@ -103,4 +103,4 @@ def _told(connection: psycopg.Connection, line: str, check: Callable[[psycopg.Co
     except psycopg.Error as error:
         if connection.broken:
             raise
-        return Finding(line, State.CANNOT_TELL, worded(error).splitlines()[0])
+        return Finding(line, State.CANNOT_TELL, safe_message(error).splitlines()[0])

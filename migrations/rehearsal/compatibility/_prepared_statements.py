@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrations.disclosure.server_messages import worded
+from migrations.disclosure.server_messages import safe_message
 from migrations.rehearsal.compatibility.observed_statements import ProductionStatement
 
 GENERIC_PLAN_SINCE = 160000
@@ -74,7 +74,7 @@ def _prepared(connection: psycopg.Connection, query: str, version: int) -> Prepa
     try:
         connection.execute(f"PREPARE pilotage_look AS {query}".encode())
     except psycopg.Error as error:
-        return PreparedStatement(refusal=worded(error))
+        return PreparedStatement(refusal=safe_message(error))
     try:
         asked = sql.SQL(_PREPARED).format(results=sql.SQL(_RESULTS if generic else "NULL::text[]"))
         row = connection.execute(asked).fetchone()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from migrations.disclosure.server_messages import worded
+from migrations.disclosure.server_messages import safe_message
 from migrations.rehearsal.compatibility._statement_usage import ColumnReference, Relation, Usage
 from migrations.rehearsal.compatibility.observed_statements import ProductionStatement
 
@@ -209,7 +209,7 @@ def _run_trial(connection: psycopg.Connection, values: Values, *, run: bool) -> 
 
 
 def _outcome(error: psycopg.Error) -> TrialOutcome:
-    return TrialOutcome(error.sqlstate or "?", worded(error))
+    return TrialOutcome(error.sqlstate or "?", safe_message(error))
 
 
 def newly_refused(before: Sequence[TrialOutcome], after: Sequence[TrialOutcome]) -> TrialOutcome | None:

@@ -169,12 +169,12 @@ def test_what_was_looked_at_is_what_is_changed(database: ProvisionedDatabase, mo
     two = keywords(database.owner_dsn, host="127.0.0.1,localhost", port=f"{free_port()},{port}")
     found = identify(two)
     assert repr(found).count(str(conninfo_to_dict(two)["password"])) == 0
-    bound = conninfo_to_dict(found.way_there)
+    bound = conninfo_to_dict(found.bound_dsn)
     assert (bound["host"], bound["hostaddr"], str(bound["port"])) == ("localhost", found.address, port)
     with monkeypatch.context() as elsewhere:
         for name, value in {"PGHOST": "prod", "PGHOSTADDR": "192.0.2.1", "PGPORT": "1", "PGDATABASE": "other"}.items():
             elsewhere.setenv(name, value)
-        assert identify(found.way_there).is_same_database(found)
+        assert identify(found.bound_dsn).is_same_database(found)
 
 
 def test_a_password_may_look_like_the_beginning_of_an_address(database: ProvisionedDatabase) -> None:

@@ -11,8 +11,8 @@ from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.blocking_monitor import BlockedSession
 from migrations.apply.errors import HalfApplied, StatementTooLong
 from migrations.apply.migrate import upgrade
-from migrations.disclosure.normalized_statements import shape
-from migrations.disclosure.server_messages import worded
+from migrations.disclosure.normalized_statements import normalized
+from migrations.disclosure.server_messages import safe_message
 from migrations.errors import DatabaseRefused, RevisionFailed, Session
 from migrations.history.revisions import History
 
@@ -41,10 +41,10 @@ VALUES = ("ana@example.com", "123-45-6789", "F32.1", "4711", "Tr0ub4dor")
     ],
 )
 def test_a_shape_names_what_a_statement_does_and_none_of_its_values(statement: str, told: str | None) -> None:
-    shown = shape(statement)
+    shown = normalized(statement)
     assert told is None or shown == told
     assert [value for value in VALUES if value in shown] == []
-    assert shape(shown) == shown
+    assert normalized(shown) == shown
 
 
 def test_nothing_that_names_a_statement_can_hold_a_literal() -> None:
@@ -118,7 +118,7 @@ def test_a_failure_is_told_with_its_constraint_and_without_a_row(database: Provi
         )
         with pytest.raises(psycopg.Error) as caught:
             send(session, statement)
-    told = [worded(caught.value, statement), str(DatabaseRefused.of(database.owner_dsn, "trying", caught.value))]
+    told = [safe_message(caught.value, statement), str(DatabaseRefused.of(database.owner_dsn, "trying", caught.value))]
     for text in told:
         assert [value for value in VALUES if value in text] == [], text
     assert [wanted for wanted in FAILING[statement] if wanted not in told[0]] == [], told[0]

@@ -9,7 +9,7 @@ from deployments.local.postgres.provisioning import ProvisionedDatabase
 from migrations.apply.migrate import upgrade
 from migrations.catalog.contents import Catalog, read_catalog
 from migrations.database.session import reader
-from migrations.disclosure.normalized_statements import shape
+from migrations.disclosure.normalized_statements import normalized
 from migrations.errors import EvidenceUnreadable, RevisionFailed
 from migrations.history.revisions import History
 from migrations.plan.planned_revisions import make_plan
@@ -139,7 +139,7 @@ def test_a_statement_of_the_application_that_would_break_is_named(
     assert found, evidence.compatibility.broken
     assert {one.statement.query for one in found} <= set(SENT)
     told = "\n".join(evidence.problems(blocking_budget_ms=10_000))
-    assert shape(found[0].statement.query) in told
+    assert normalized(found[0].statement.query) in told
     assert not evidence.compatible
 
 
