@@ -6,11 +6,13 @@ gigabytes: neither a timeout of reads nor the length that is announced holds tha
 
 import contextlib
 import socket
+import ssl
 import threading
 import weakref
 import zlib
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol
 
 import httpx
@@ -19,6 +21,15 @@ MIB = 2**20
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _FOLDED = {"gzip", "x-gzip", "deflate"}
 _OF_THE_FOLDED_BODY = {"content-encoding", "content-length", "transfer-encoding"}
+
+
+@cache
+def trusted_certificates() -> ssl.SSLContext:
+    """Whom to believe over TLS; read once a process, for reading takes as long as dozens of requests.
+
+    Source: `SSL_CERT_FILE` or `SSL_CERT_DIR`, else what httpx brings.
+    """
+    return httpx.create_ssl_context()
 
 
 class AnswerTooLarge(httpx.RequestError):

@@ -13,7 +13,7 @@ import httpx
 import stamina
 from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
-from deployments.answers import MIB, BoundedClient
+from deployments.answers import MIB, BoundedClient, trusted_certificates
 from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceError, ServiceRefused, ServiceUnreachable
 from deployments.redaction.redactor import learn
 
@@ -74,7 +74,10 @@ class Service:
         self._safe_to_retry = safe_to_retry
         self._patience_s = patience_s
         self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {token.get_secret_value()}"}, timeout=TIMEOUT, transport=transport
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+            timeout=TIMEOUT,
+            transport=transport,
+            verify=trusted_certificates(),
         )
         self._bounded = BoundedClient(self._client, most_bytes=MOST_BYTES)
         # A client is made where it is needed; its connections end with it.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from deployments.answers import MIB, BoundedClient
+from deployments.answers import MIB, BoundedClient, trusted_certificates
 
 PATHS = ("/api/health", "/api/agents", "/api/conversations?limit=10")
 WORKERS = 8
@@ -100,10 +100,9 @@ def watch(
 def _clients(url: str, opened: ExitStack) -> "queue.SimpleQueue[BoundedClient]":
     """A client for each worker, with one connection of its own: what is late on one cuts off no other."""
     clients: queue.SimpleQueue[BoundedClient] = queue.SimpleQueue()
-    context = httpx.create_ssl_context()
     for _ in range(WORKERS):
-        client = opened.enter_context(httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S, verify=context))
-        clients.put(BoundedClient(client, most_bytes=MOST_BYTES))
+        client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S, verify=trusted_certificates())
+        clients.put(BoundedClient(opened.enter_context(client), most_bytes=MOST_BYTES))
     return clients
 
 

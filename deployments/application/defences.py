@@ -1,17 +1,15 @@
 """Defences of the application, tried from outside without changing anything; and of the copies that Neon keeps."""
 
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
-from deployments.answers import MIB, BoundedClient
+from deployments.answers import MIB
 from deployments.application.defence import Defence
-from deployments.application.endpoints import BYPASS_HEADER, TIMEOUT_S
+from deployments.application.endpoints import TIMEOUT_S, application_client
 from deployments.connection_uri import is_loopback
 
 REQUESTS: Final = 30
@@ -41,7 +39,7 @@ def limits_rate(url: str, *, bypass: SecretStr | None, transport: httpx.BaseTran
     Source: `RateLimit` and `RateLimit-Policy` of the IETF's draft, and the `X-RateLimit-*` that went before it.
     """
     try:
-        with _client(url, bypass, transport) as client:
+        with application_client(url, bypass, transport, most_bytes=4 * MIB) as client:
             for number in range(1, REQUESTS + 1):
                 answer = client.request("GET", READ, seconds=TIMEOUT_S)
                 named = sorted(name for name in answer.headers if _LIMIT_HEADER.fullmatch(name))
@@ -70,7 +68,7 @@ def validates_input(url: str, *, bypass: SecretStr | None, transport: httpx.Base
     accepted: list[str] = []
     unclear: list[str] = []
     try:
-        with _client(url, bypass, transport) as client:
+        with application_client(url, bypass, transport, most_bytes=4 * MIB) as client:
             for what, body in _MALFORMED:
                 answer = client.request("POST", WRITE, seconds=TIMEOUT_S, content=body, headers=_JSON)
                 status = answer.status_code
@@ -100,10 +98,3 @@ def encrypts_copies(neon_api_url: str | None) -> Defence:
     if is_loopback(urlsplit(neon_api_url).hostname or ""):
         return Defence(False, "the local platform keeps its branches and snapshots as plain files")
     return Defence(None, "Neon promises encryption at rest, and its API does not show it: see your agreement with Neon")
-
-
-@contextmanager
-def _client(url: str, bypass: SecretStr | None, transport: httpx.BaseTransport | None) -> Generator[BoundedClient]:
-    headers = {} if bypass is None else {BYPASS_HEADER: bypass.get_secret_value()}
-    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S, transport=transport) as client:
-        yield BoundedClient(client, most_bytes=4 * MIB)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from deployments.answers import MIB, BoundedClient
+from deployments.answers import MIB, BoundedClient, trusted_certificates
 
 TIMEOUT_S = 10.0
 MOST_BYTES = 4 * MIB
@@ -92,7 +92,7 @@ def health(url: str, *, bypass: SecretStr | None, transport: httpx.BaseTransport
         transport: how requests are sent, for tests.
     """
     began = time.perf_counter()
-    with _client(url, bypass, transport) as client:
+    with application_client(url, bypass, transport) as client:
         try:
             answer = client.request("GET", "/api/health", seconds=TIMEOUT_S)
         except httpx.HTTPError as error:
@@ -136,7 +136,7 @@ def probe_reads(
         bypass: secret that opens a protected deployment.
         commit_sha: the commit that must answer; None where any may.
     """
-    with _client(url, bypass, transport) as client:
+    with application_client(url, bypass, transport) as client:
         return _reads(_Prober(client), commit_sha)
 
 
@@ -153,7 +153,7 @@ def smoke(
     Returns:
         The probes up to the first that failed; what follows from it is not tried.
     """
-    with _client(url, bypass, transport) as client:
+    with application_client(url, bypass, transport) as client:
         prober = _Prober(client)
         reads = _reads(prober, commit_sha)
         if any(not probe.ok for probe in reads):
@@ -243,10 +243,26 @@ class _Prober:
 
 
 @contextmanager
-def _client(url: str, bypass: SecretStr | None, transport: httpx.BaseTransport | None) -> Generator[BoundedClient]:
+def application_client(
+    url: str, bypass: SecretStr | None, transport: httpx.BaseTransport | None, *, most_bytes: int = MOST_BYTES
+) -> Generator[BoundedClient]:
+    """Open a client for the application at an address, let past a protection of deployments where there is a key.
+
+    Args:
+        url: the address.
+        bypass: the key that Vercel lets automations in with; None sends none.
+        transport: how requests are sent, for tests.
+        most_bytes: how much of an answer is read.
+    """
     headers = {} if bypass is None else {BYPASS_HEADER: bypass.get_secret_value()}
-    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S, transport=transport) as client:
-        yield BoundedClient(client, most_bytes=MOST_BYTES)
+    with httpx.Client(
+        base_url=url.rstrip("/"),
+        headers=headers,
+        timeout=TIMEOUT_S,
+        transport=transport,
+        verify=trusted_certificates(),
+    ) as client:
+        yield BoundedClient(client, most_bytes=most_bytes)
 
 
 def _said(error: httpx.HTTPError) -> str:

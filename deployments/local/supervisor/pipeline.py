@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from deployments.local.errors import PieceFailedError
+from deployments.local.hosting.loopback import NO_TLS
 from deployments.local.hosting.processes import Spawner
 
 WORK_POOL = "pilotage"
@@ -137,7 +138,7 @@ class Pipeline:
 
     def _ask(self, url: str, body: Mapping[str, object]) -> httpx.Response:
         user, _, password = self._key.partition(":")
-        return httpx.post(url, json=body, auth=(user, password), timeout=30, trust_env=False)
+        return httpx.post(url, json=body, auth=(user, password), timeout=30, trust_env=False, verify=NO_TLS)
 
     def _run(self, name: str, log: str, options: tuple[str, ...], settings: Mapping[str, str]) -> _Process:
         guarded = [
@@ -234,6 +235,6 @@ def _free_port() -> int:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5, trust_env=False).is_success
+        return httpx.get(url, timeout=5, trust_env=False, verify=NO_TLS).is_success
     except httpx.HTTPError:
         return False

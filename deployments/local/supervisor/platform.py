@@ -23,6 +23,7 @@ from deployments.local.errors import (
     PlatformStartError,
     PlatformStuckError,
 )
+from deployments.local.hosting.loopback import NO_TLS
 from deployments.local.hosting.state import PlatformStatus, StateFolder
 
 __all__ = ["LocalPlatformError", "PlatformStatus", "down", "read_env", "status", "up"]
@@ -168,7 +169,7 @@ def _start_detached(folder: StateFolder, *, pipeline: bool, tell: Callable[[str]
 
 def _start_pipeline(running: PlatformStatus) -> PlatformStatus:
     try:
-        reply = httpx.post(f"{running.control_url}/pipeline", timeout=_PIPELINE_S, trust_env=False)
+        reply = httpx.post(f"{running.control_url}/pipeline", timeout=_PIPELINE_S, trust_env=False, verify=NO_TLS)
     except httpx.HTTPError as error:
         raise PieceFailedError("Prefect", f"the platform's supervisor did not answer: {error}") from error
     if not reply.is_success:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from deployments.local.errors import LocalPlatformError, PlatformDownError
 from deployments.local.hosting.faults import Fault, SeenRequest
+from deployments.local.hosting.loopback import NO_TLS
 from deployments.local.hosting.state import PlatformStatus, StateFolder
 
 Service = Literal["neon", "vercel", "slack"]
@@ -57,7 +58,9 @@ class RunningPlatform:
     def _ask(self, method: str, service: Service, path: str, body: str | None = None) -> bytes:
         url = {"neon": self.status.neon_url, "vercel": self.status.vercel_url, "slack": self.status.slack_url}[service]
         headers = {"content-type": "application/json"} if body else None
-        reply = httpx.request(method, url + path, content=body, headers=headers, trust_env=False, timeout=10)
+        reply = httpx.request(
+            method, url + path, content=body, headers=headers, trust_env=False, timeout=10, verify=NO_TLS
+        )
         if not reply.is_success:
             raise LocalPlatformError(f"{service} answered {reply.status_code} to {method} {path}: {reply.text[:300]}")
         return reply.content

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from deployments.local.errors import LocalPlatformError
+from deployments.local.hosting.loopback import NO_TLS
 from deployments.local.hosting.processes import Spawner
 from deployments.local.hosting.servers import HttpServer
 from deployments.local.postgres.cluster import free_port
@@ -151,7 +152,7 @@ def _inherited() -> Mapping[str, str]:
 
 def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     ends = time.monotonic() + _START_S
-    with httpx.Client(trust_env=False, timeout=5) as client:
+    with httpx.Client(trust_env=False, timeout=5, verify=NO_TLS) as client:
         while process.poll() is None and time.monotonic() < ends:
             try:
                 client.get(f"{url}/api/version")

@@ -19,6 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from deployments.local.hosting.loopback import NO_TLS
+
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # What belongs to one connection, and not to the message that is forwarded. Source: RFC 9110, 7.6.1.
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length"}
@@ -95,7 +97,8 @@ def create_address_app(upstream: Callable[[], Upstream | None], *, bypass_secret
         nonlocal client
         # The application keeps an idle connection far longer, so that none is closed as a request goes out on it.
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=10)
-        async with httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(30, connect=5), trust_env=False) as opened:
+        timeout = httpx.Timeout(30, connect=5)
+        async with httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False, verify=NO_TLS) as opened:
             client = opened
             yield
 
