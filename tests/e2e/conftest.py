@@ -90,7 +90,7 @@ def live(
         # How fast a machine is that runs tests says nothing of a release.
         patch.setenv("PILOTAGE_P95_LIMIT_MS", "5000")
         patch.setenv("PILOTAGE_BLOCKING_BUDGET_MS", "10000")
-        # Of the 120 or so that users send while a release is watched.
+        # Of the 180 or so that users send while a release is watched.
         patch.setenv("PILOTAGE_MINIMUM_REQUESTS", "50")
         assert Live.release("v1").startswith("release succeeded")
         yield Live(platform, connections.settings())
@@ -131,14 +131,14 @@ def users(live: Live, tmp_path: Path) -> Callable[[], AbstractContextManager[Use
                 run_traffic,
                 connections.production_url(live.given),
                 users=12,
-                rate=20.0,
+                rate=30.0,
                 # A bound for a test that hangs; on a busy machine releases take minutes.
                 seconds=900.0,
                 acknowledged=file,
                 stop=stop,
             )
             try:
-                while not running.done() and (not file.exists() or len(file.read_text().splitlines()) < 36):
+                while not running.done() and (not file.exists() or len(file.read_text().splitlines()) < 24):
                     stop.wait(0.1)
                 yield Users(running, file)
             finally:

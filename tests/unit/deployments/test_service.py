@@ -1,6 +1,8 @@
 import logging
 import socket
+import ssl
 from collections.abc import Callable
+from functools import partial
 
 import httpx
 import pytest
@@ -8,6 +10,7 @@ import stamina
 from pydantic import BaseModel, SecretStr
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
+from deployments.answers import trusted_certificates
 from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceError, ServiceRefused, ServiceUnreachable
 from deployments.service import Service
 
@@ -222,3 +225,12 @@ def test_a_key_that_no_header_takes_is_told_by_its_variable_alone(spoilt: str) -
     assert "NEON_API_KEY" in str(caught.value)
     assert caught.value.__suppress_context__
     assert "c4n4ry" not in str(caught.value)
+
+
+def test_certificates_are_read_once_for_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted_certificates()
+    read: list[str] = []
+    monkeypatch.setattr(ssl, "create_default_context", partial(read.append, "again"))
+    for _ in range(3):
+        service(None)
+    assert not read
