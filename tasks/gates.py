@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from deployments.ledger import Release
+from deployments.ledger import Ledger, Release
 from deployments.settings import Settings
 from tasks import connections, production_state, protection, record
 from tasks.errors import NotReady
@@ -181,3 +181,23 @@ def release_to_keep(release_id: str) -> Release:
             f"release {release_id} is not the last that changed production: {newer.id} did so after it; {advice}."
         )
     return release
+
+
+def leads_on_from(release: Release, ledger: Ledger) -> str:
+    """What leads on from a release, or a rollback, that was given up: as the ledger has it, production is not asked."""
+    undone = record.undone_by(release)
+    history = ReleaseHistory.read(ledger, release.target)
+    taken_back = undone or release.id
+    tries = [each for each in history.releases if taken_back in {each.id, record.undone_by(each)}]
+    way = "data" if any(history.begun(each, "restore production") for each in tries) else "application"
+    if undone is not None:
+        known = f"`--way {way}`" if way == "data" or history.begun(release, *BACK) else "the `--way` that it was to go"
+        return f"`pilotage rollback {undone}`, with {known}, goes on: what was done is found, and not done again."
+    again = f"`pilotage release start {release.ref}` releases it again"
+    if not history.begun(release, *FORWARD, *BACK):
+        return f"production was not touched: {again}, with `--reset-staging` where staging is half-way."
+    point = record.point_of(ledger, release.id)
+    if point is None or point.serving_deployment_id is None:
+        return f"{again}; `pilotage release keep {release.id}` keeps what stands."
+    back = f"`pilotage rollback {release.id} --way {way}` goes back"
+    return f"{again}; `pilotage release keep {release.id}` keeps what stands; {back}."

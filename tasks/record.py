@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 from pydantic import JsonValue, TypeAdapter
 
 from deployments.git.repository import Commit
-from deployments.ledger import EndState, Release, StepHandle
+from deployments.ledger import EndState, Ledger, Release, StepHandle
 from tasks import connections
 from tasks.step import step
 from tasks.values import ReleaseRequest, RestorePoint
@@ -78,9 +78,14 @@ def restore_point(release_id: str) -> RestorePoint | None:
     """The restore point that a release sealed; None when it never came to that."""
     given = connections.settings()
     with connections.ledger(given) as ledger:
-        for entry in reversed(ledger.steps(release_id)):
-            if entry.step == RESTORE_POINT and entry.event == "done":
-                return _restore_point.validate_python(entry.details)
+        return point_of(ledger, release_id)
+
+
+def point_of(ledger: Ledger, release_id: str) -> RestorePoint | None:
+    """The same, from a ledger that is open."""
+    for entry in reversed(ledger.steps(release_id)):
+        if entry.step == RESTORE_POINT and entry.event == "done":
+            return _restore_point.validate_python(entry.details)
     return None
 
 

@@ -63,13 +63,17 @@ def abandon(
 ) -> None:
     """Close a release whose process is gone, after showing what it left."""
     console = Console(highlight=False)
+    from tasks import gates
+
     with clearly(), Ledger.open(load_settings().ledger_url) as ledger:
         ledger.abandonable(release_id)
         show_left_behind(console, ledger.left_behind(release_id))
         if not yes:
             typer.confirm(f"Close {release_id}? What it left stays as it is", abort=True)
         closed = ledger.abandon(release_id, reason=reason, by=f"{_user()}@{socket.gethostname()}")
+        next_step = gates.leads_on_from(closed, ledger)
     console.print(Text(f"{closed.id} is closed: {closed.summary}"))
+    console.print(Text(f"What to do: {next_step}"), soft_wrap=True)
 
 
 @app.command()

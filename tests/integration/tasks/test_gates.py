@@ -298,3 +298,39 @@ def test_what_leaves_nothing_to_decide_is_not_kept(story: Story) -> None:
         gates.release_to_keep(story.release("undecided").id)
     with pytest.raises(ReleaseNotFound):
         gates.release_to_keep("nobody")
+
+
+@pytest.mark.parametrize(
+    ("acts", "said"),
+    [
+        ((), "production was not touched: `pilotage release start v2`"),
+        (("migrate production",), "`pilotage release keep {id}` keeps what stands; `pilotage rollback {id} --way app"),
+        ((*MOVED, "restore production"), "`pilotage rollback {id} --way data` goes back."),
+    ],
+)
+def test_whoever_gives_a_release_up_is_told_what_leads_on(story: Story, acts: tuple[str, ...], said: str) -> None:
+    given_up = story.release(None, *acts)
+    assert said.format(id=given_up.id) in gates.leads_on_from(given_up, story.ledger)
+
+
+def test_no_way_back_is_named_where_nothing_was_served_before(story: Story) -> None:
+    first = story.release(None, *MOVED, serving=None)
+    told = gates.leads_on_from(first, story.ledger)
+    assert told.endswith(f"`pilotage release keep {first.id}` keeps what stands.")
+
+
+@pytest.mark.parametrize(
+    ("acts", "way"), [((), "the `--way` that it was to go"), (("restore production",), "`--way data`")]
+)
+def test_whoever_gives_a_rollback_up_is_told_to_run_it_again(story: Story, acts: tuple[str, ...], way: str) -> None:
+    undone = story.release("succeeded", *MOVED)
+    given_up = story.rollback(undone, None, *acts)
+    told = gates.leads_on_from(given_up, story.ledger)
+    assert told.startswith(f"`pilotage rollback {undone.id}`, with {way}, goes on")
+
+
+def test_what_an_earlier_try_restored_is_gone_on_with_by_the_way_of_the_data(story: Story) -> None:
+    undone = story.release("succeeded", *MOVED)
+    story.rollback(undone, None, "restore production")
+    given_up = story.rollback(undone, None, "roll back application")
+    assert f"`pilotage rollback {undone.id}`, with `--way data`" in gates.leads_on_from(given_up, story.ledger)

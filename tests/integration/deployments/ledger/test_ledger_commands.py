@@ -150,6 +150,7 @@ def test_abandon_says_nothing_of_what_was_given_back(ledger: Ledger) -> None:
     ledger.note(release.id, "protection set", {"maintenance": False, "protection_lifted": False})
     _, said, _ = run("release", "abandon", release.id, "--yes")
     assert "It left nothing behind that the ledger knows of." in said
+    assert "What to do: production was not touched: `pilotage release start " in said
 
 
 def test_abandon_changes_nothing_after_a_no(ledger: Ledger) -> None:
