@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from migrations.apply._request import Attempt
 from migrations.apply.errors import StatementTooLong
-from migrations.database.raw_statements import PipelineUsed
+from migrations.database.raw_statements import RawUseRefused
 from migrations.disclosure.normalized_statements import normalized
 from migrations.disclosure.raised_exceptions import safe_text
 from migrations.disclosure.server_messages import safe_message, sqlstate_of
@@ -75,7 +75,7 @@ def failed(
 def _message_of(error: Exception, driver: BaseException | None, statement: str, file: Path) -> str:
     if driver is not None:
         return safe_message(driver, statement)
-    if isinstance(error, PipelineUsed):
+    if isinstance(error, RawUseRefused):
         # Our own words tell no row.
         return str(error)
     if isinstance(error, ProgramEnded) and error.__cause__ is not None:

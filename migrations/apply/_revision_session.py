@@ -20,7 +20,13 @@ from migrations.apply.repeatability import repeatability_of
 from migrations.backfill.operation import BACKFILL_CONTEXT, BackfillContext
 from migrations.database.bookkeeping import is_bookkeeping
 from migrations.database.locks import MIGRATING
-from migrations.database.raw_statements import RawConnectionHooks, has_hooks, install_hooks, refuse_pipeline
+from migrations.database.raw_statements import (
+    MadePastConnection,
+    RawConnectionHooks,
+    has_hooks,
+    install_hooks,
+    refuse_pipeline,
+)
 from migrations.database.requested_locks import RequestedLocks, locks_requested_by
 from migrations.database.time_limits import TimeLimits, execute_raw
 from migrations.database.trace import Trace
@@ -219,6 +225,7 @@ class MigratingSession:
                 before_commit=self._before_commit,
                 on_commit_failure=self._autocommit.notes.forget_commit,
                 after_rollback=self._after_rollback,
+                before_unhooked=self._before_unhooked_statement,
             )
             install_hooks(session, hooks)
 
@@ -259,6 +266,13 @@ class MigratingSession:
         if in_autocommit:
             self._transactions.autocommit_statement_ended(session, self.attempt.revision)
             self._autocommit.after(session)
+
+    def _before_unhooked_statement(self, session: psycopg.Connection, statement: str) -> None:
+        """Refuse a cursor or a transaction of which nothing would be noted, where it commits."""
+        if self.attempt.revision is None or self.attempt.version_written or self._is_prepared:
+            return
+        if session.autocommit or repeatability_of(statement).commits:
+            raise MadePastConnection
 
     def _before_backfill(self, conn: Connection, cursor: Any, statement: str, parameters: Any) -> None:
         del cursor

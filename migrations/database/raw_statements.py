@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -11,13 +12,28 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 
-class PipelineUsed(Exception):
+class RawUseRefused(Exception):
+    """A revision uses the driver in a way of which it cannot be kept how far the revision has come."""
+
+
+class PipelineUsed(RawUseRefused):
     """A revision works in a pipeline of psycopg, whose answers come later than they are asked for."""
 
     def __init__(self) -> None:
         super().__init__(
             "in a pipeline of psycopg it cannot be kept how far the revision has come; nothing of the pipeline was"
             " sent: send its statements one after the other, or many values with executemany()"
+        )
+
+
+class MadePastConnection(RawUseRefused):
+    """A revision commits through a cursor or transaction of psycopg that it has made past the connection's methods."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "with a cursor or a transaction that is made past the connection, such as psycopg.Cursor(connection), it "
+            "cannot be kept what was committed; nothing of it was sent: use connection.cursor() and "
+            "connection.transaction()"
         )
 
 
@@ -30,12 +46,15 @@ class RawConnectionHooks:
         before_commit: called before a transaction is committed.
         on_commit_failure: called where the commit failed.
         after_rollback: called after a transaction was rolled back.
+        before_unhooked: called before a statement of a cursor or transaction that calls no hooks, or refuses it; it
+            may send nothing on the connection.
     """
 
     around_statement: Callable[[psycopg.Connection, str], AbstractContextManager[None]]
     before_commit: Callable[[psycopg.Connection], None]
     on_commit_failure: Callable[[], None]
     after_rollback: Callable[[psycopg.Connection], None]
+    before_unhooked: Callable[[psycopg.Connection, str], None]
 
 
 class _HookedCursor(psycopg.Cursor[Any]):
@@ -64,6 +83,10 @@ class _HookedCursor(psycopg.Cursor[Any]):
             yield copy
 
 
+class _UnhookedCursor(psycopg.Cursor[Any]):
+    """A cursor that calls no hooks."""
+
+
 def has_hooks(session: Any) -> bool:
     """Whether hooks are installed on a driver's connection."""
     return isinstance(session, psycopg.Connection) and issubclass(cast("Any", session).cursor_factory, _HookedCursor)
@@ -80,6 +103,7 @@ def install_hooks(session: Any, hooks: RawConnectionHooks) -> None:
         return
     connection: Any = cast("psycopg.Connection[Any]", session)
     commit, rollback = connection.commit, connection.rollback
+    in_hooked: list[None] = []
     for factory in ("cursor_factory", "server_cursor_factory"):
         setattr(
             connection, factory, type("HookedCursor", (_HookedCursor, getattr(connection, factory)), {"hooks": hooks})
@@ -97,12 +121,50 @@ def install_hooks(session: Any, hooks: RawConnectionHooks) -> None:
     connection.commit, connection.rollback, connection.transaction = (
         commit_with_hooks,
         rollback_with_hooks,
-        _hooked_transaction(connection, hooks),
+        _hooked_transaction(connection, hooks, in_hooked),
     )
+    connection.tpc_prepare, connection.tpc_commit = (
+        _hooked_two_phases(connection, hooks, end) for end in (connection.tpc_prepare, connection.tpc_commit)
+    )
+    connection.wait = _hooked_wait(connection, hooks, in_hooked)
+
+
+def _hooked_two_phases(session: Any, hooks: RawConnectionHooks, end: Callable[..., None]) -> Callable[..., None]:
+    """What ends a transaction of two phases, or makes it last; calls the hooks where it does so with an open one."""
+
+    def end_with_hooks(*args: Any) -> None:
+        with _reporting_failed_commit(hooks):
+            if session.info.transaction_status == TransactionStatus.INTRANS:
+                hooks.before_commit(session)
+            end(*args)
+
+    return end_with_hooks
+
+
+def _hooked_wait(session: Any, hooks: RawConnectionHooks, in_hooked: list[None]) -> Callable[..., Any]:
+    """A `wait()`, through which all goes that is sent: it tells of cursors and transactions made past the connection.
+
+    Source: psycopg hands each of its own generators to it, whose `self` is the cursor or the transaction, and whose
+    `query` or `statement` is what it sends. The connection's lock is held meanwhile, so nothing can be asked on it.
+    """
+    wait = session.wait
+
+    def wait_with_hooks(sending: Any, *rest: Any, **options: Any) -> Any:
+        given = inspect.getgeneratorlocals(sending) if inspect.isgenerator(sending) else {}
+        sender: Any = given.get("self")
+        query = given.get("query", given.get("statement"))
+        if isinstance(sender, psycopg.Cursor) and not isinstance(sender, _HookedCursor | _UnhookedCursor) and query:
+            hooks.before_unhooked(session, _text(cast("Any", sender), query))
+        is_outermost = session.info.transaction_status == TransactionStatus.IDLE
+        if isinstance(sender, psycopg.Transaction) and is_outermost and not in_hooked:
+            hooks.before_unhooked(session, "COMMIT")
+        return wait(sending, *rest, **options)
+
+    return wait_with_hooks
 
 
 def _hooked_transaction(
-    session: Any, hooks: RawConnectionHooks
+    session: Any, hooks: RawConnectionHooks, in_hooked: list[None]
 ) -> Callable[..., AbstractContextManager[psycopg.Transaction]]:
     """A `transaction()` that calls the hooks, in place of the connection's own."""
     transaction = session.transaction
@@ -111,7 +173,7 @@ def _hooked_transaction(
     def in_transaction(*args: Any, **options: Any) -> Generator[psycopg.Transaction]:
         # Within another one it is a savepoint, which ends with that.
         is_outermost = session.info.transaction_status == TransactionStatus.IDLE
-        with _reporting_failed_commit(hooks), transaction(*args, **options) as given:
+        with _reporting_failed_commit(hooks), _noted(in_hooked), transaction(*args, **options) as given:
             try:
                 yield given
             except BaseException:
@@ -122,6 +184,15 @@ def _hooked_transaction(
                 hooks.before_commit(session)
 
     return in_transaction
+
+
+@contextmanager
+def _noted(in_hooked: list[None]) -> Generator[None]:
+    in_hooked.append(None)
+    try:
+        yield
+    finally:
+        in_hooked.pop()
 
 
 @contextmanager
@@ -147,7 +218,7 @@ def unhooked_cursor(session: Any) -> Any:
     """A cursor of a connection whose statements call no hooks."""
     if not isinstance(session, psycopg.Connection):
         return session.cursor()
-    return psycopg.Cursor(cast("psycopg.Connection[Any]", session))
+    return _UnhookedCursor(cast("psycopg.Connection[Any]", session))
 
 
 def _text(cursor: psycopg.Cursor[Any], query: Any) -> str:

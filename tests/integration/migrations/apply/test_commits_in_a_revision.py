@@ -219,6 +219,8 @@ IN_ITS_TRANSACTION = {
     "in autocommit": f"""{RAW}; raw.autocommit = True
     with raw.transaction():
         raw.execute("UPDATE a SET n = n + 1")""",
+    "in two phases": f"""{RAW}; raw.tpc_begin("both")
+    raw.execute("UPDATE a SET n = n + 1"); raw.tpc_commit()""",
     "of another connection": """raw = op.get_bind().engine.raw_connection()
     raw.cursor().execute("UPDATE a SET n = n + 1"); raw.commit(); raw.close()""",
     "that a cursor WITH HOLD ends": f"""{RAW}
@@ -282,6 +284,44 @@ def test_what_went_past_sqlalchemy_outside_a_transaction_is_not_done_again(
     with pytest.raises(HalfApplied):
         upgrade(database.owner_dsn, project(before, f"{body}pass", env=env), release_id="r")
     assert watcher.execute("SELECT array_agg(id ORDER BY id) FROM a").fetchone() == ([1, 2],)
+
+
+# Each would insert a row past the connection: outside a transaction, or in one that it commits itself.
+MADE_PAST = {
+    "cursor": 'psycopg.Cursor(raw).execute("INSERT INTO a VALUES (%s)", (2,))',
+    "many": 'psycopg.ClientCursor(raw).executemany("INSERT INTO a VALUES (%s)", [(2,)])',
+    "stream": 'list(psycopg.Cursor(raw).stream("INSERT INTO a VALUES (%s) RETURNING id", (2,)))',
+    "COPY": 'psycopg.RawCursor(raw).copy("COPY a (id) FROM STDIN").__enter__()',
+    "held": 'with psycopg.ServerCursor(raw, "held", withhold=True) as cursor: cursor.execute("SELECT 1")',
+    "transaction": 'psycopg.Transaction(raw).__enter__(); op.execute("INSERT INTO a VALUES (2)")',
+}
+
+
+@pytest.mark.parametrize("way", list(MADE_PAST))
+def test_what_is_made_past_the_connection_is_refused_before_it_commits_anything(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History], way: str
+) -> None:
+    block = "with op.get_context().autocommit_block():\n        "
+    body = f"import psycopg; {RAW}\n    {block}{MADE_PAST[way]}"
+    with pytest.raises(RevisionFailed, match=r"nothing of it was sent: use connection\.cursor\(\)"):
+        upgrade(database.owner_dsn, project(BEFORE, body), release_id="r")
+    assert counted(watcher) == [(0, ["r1"])]
+    assert len(upgrade(database.owner_dsn, project(BEFORE, ONCE), release_id="r")) == 1
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ['psycopg.Cursor(raw).execute("COMMIT")', "raw.rollback()\n    with psycopg.Transaction(raw): pass"],
+)
+def test_nor_may_what_is_made_past_the_connection_end_a_transaction(
+    database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History], sent: str
+) -> None:
+    with pytest.raises(RevisionFailed, match="nothing of it was sent"):
+        upgrade(database.owner_dsn, project(BEFORE, f"import psycopg; {ONCE}; {RAW}; {sent}"), release_id="r")
+    assert counted(watcher) == [(0, ["r1"])]
+    reads = "psycopg.Cursor(raw).execute('UPDATE a SET n = n + 1')\n    with psycopg.Transaction(raw): raw.execute('')"
+    assert len(upgrade(database.owner_dsn, project(BEFORE, f"import psycopg; {RAW}; {reads}"), release_id="r")) == 1
+    assert counted(watcher) == [(1, ["r2"])]
 
 
 @pytest.mark.parametrize("how", ["raw.execute", "op.execute"])
