@@ -40,7 +40,7 @@ def create_branch(store: BranchStore, wanted: NewBranch) -> Accepted:
     with store.changing() as project:
         parent = store.branch(wanted.parent_id) if wanted.parent_id else store.default_branch()
         refuse_taken_name(project, wanted.name)
-        refuse_over_limits(store, branches=1, protected=1 if wanted.protected else 0)
+        store.limits.refuse_more_branches(project, branches=1, protected=1 if wanted.protected else 0)
         lsn = wanted_lsn(store.cluster(parent.folder), wanted.parent_lsn)
         branch_id = new_id("br")
         branch = Branch(
@@ -87,7 +87,7 @@ def update_branch(
             refuse_taken_name(project, name)
             update["name"] = name
         if protected is not None and protected != branch.protected:
-            refuse_over_limits(store, protected=1 if protected else 0)
+            store.limits.refuse_more_branches(project, protected=1 if protected else 0)
             update["protected"] = protected
         if expiry is not None:
             if expiry[0] is not None and (branch.default or branch.protected or protected):
@@ -148,28 +148,6 @@ def refuse_taken_name(project: Project, name: str | None) -> None:
     """
     if name is not None and project.branch_named(name) is not None:
         raise RefusedError(409, f'branch with the provided name "{name}" already exists')
-
-
-def refuse_over_limits(store: BranchStore, *, branches: int = 0, roots: int = 0, protected: int = 0) -> None:
-    """Refuse what would make more of a kind than the project may have.
-
-    Raises:
-        RefusedError: With status 422 and Neon's code for the limit.
-    """
-    has, limits = store.project.branches, store.limits
-    for more, count, limit, kind, code in (
-        (branches, len(has), limits.branches, "branches", "BRANCHES_LIMIT_EXCEEDED"),
-        (roots, sum(b.root for b in has), limits.root_branches, "root branches", "ROOT_BRANCHES_LIMIT_EXCEEDED"),
-        (
-            protected,
-            sum(b.protected for b in has),
-            limits.protected_branches,
-            "protected branches",
-            "BRANCHES_PROTECTED_LIMIT_EXCEEDED",
-        ),
-    ):
-        if more and count + more > limit:
-            raise RefusedError(422, f"{kind} limit exceeded: the project has {count} of {limit}", code)
 
 
 def _refuse_deletion(project: Project, branch: Branch) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from deployments.local.errors import LocalPlatformError, RefusedError
 from deployments.local.hosting.processes import Spawner
+from deployments.local.neon.limits import Limits
 from deployments.local.neon.operations import Operation, Operations
 from deployments.local.neon.records import Branch, Endpoint, Project, Role, Snapshot, now, write_project
 from deployments.local.postgres.cluster import Cluster, dsn, free_port, is_free
@@ -23,16 +24,6 @@ logger = logging.getLogger(__name__)
 
 PROJECT_FILE = "project.json"
 _WORDS = ("amber", "brook", "cedar", "dawn", "ember", "fjord", "grove", "heath", "isle", "lagoon", "meadow", "north")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much of each kind a project may have."""
-
-    branches: int = 10
-    root_branches: int = 3
-    protected_branches: int = 2
-    snapshots: int = 10
 
 
 @dataclass(frozen=True)

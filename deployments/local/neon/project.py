@@ -12,8 +12,9 @@ from pathlib import Path
 from deployments.local.errors import LocalPlatformError
 from deployments.local.hosting.processes import Spawner
 from deployments.local.neon.branch_changes import NewBranch, create_branch
-from deployments.local.neon.branches import PROJECT_FILE, BranchStore, Limits, new_id
+from deployments.local.neon.branches import PROJECT_FILE, BranchStore, new_id
 from deployments.local.neon.keeper import Keeper
+from deployments.local.neon.limits import Limits
 from deployments.local.neon.records import Branch, Endpoint, Project, now, read_project
 from deployments.local.neon.roles import new_password, take_stock
 from deployments.local.postgres.backup import take_base

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 
 from deployments.local.errors import LocalPlatformError, RefusedError
-from deployments.local.neon.branch_changes import refuse_over_limits, refuse_taken_name, wanted_lsn
+from deployments.local.neon.branch_changes import refuse_taken_name, wanted_lsn
 from deployments.local.neon.branches import Accepted, BranchStore, changed, is_durable, new_id
 from deployments.local.neon.operations import Step
 from deployments.local.neon.records import Branch, Database, Endpoint, Project, Role, now
@@ -76,7 +76,7 @@ def _refuse_restore(
         raise RefusedError(422, "Branch has children, preserve_under_name is required")
     if preserve is not None:
         refuse_taken_name(project, preserve)
-        refuse_over_limits(store, branches=1, roots=1 if target.root and itself else 0)
+        store.limits.refuse_more_branches(project, branches=1, roots=1 if target.root and itself else 0)
 
 
 @dataclass

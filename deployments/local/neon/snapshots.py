@@ -27,8 +27,7 @@ def create_snapshot(
         branch = store.branch(branch_id)
         if not branch.root:
             raise RefusedError(422, "snapshots can only be created from root branches")
-        if len(project.snapshots) >= store.limits.snapshots:
-            raise RefusedError(422, f"snapshots limit exceeded: the project has {len(project.snapshots)}")
+        store.limits.refuse_more_snapshots(project)
         source = store.cluster(branch.folder)
         point = wanted_lsn(source, lsn)
         snapshot_id = new_id("snap")

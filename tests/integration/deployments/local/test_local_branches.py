@@ -16,9 +16,10 @@ import pytest
 from deployments.local.errors import RefusedError
 from deployments.local.hosting.processes import Spawner
 from deployments.local.neon.branch_changes import NewBranch, create_branch, delete_branch, update_branch
-from deployments.local.neon.branches import Accepted, BranchStore, Limits, connection_uri
+from deployments.local.neon.branches import Accepted, BranchStore, connection_uri
 from deployments.local.neon.computes import create_endpoint, suspend_endpoint
 from deployments.local.neon.keeper import Keeper
+from deployments.local.neon.limits import Limits
 from deployments.local.neon.operations import Operation
 from deployments.local.neon.project import Seed, open_project
 from deployments.local.neon.records import Branch, Endpoint

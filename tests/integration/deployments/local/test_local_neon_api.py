@@ -14,7 +14,8 @@ from neon_api import NeonAPI
 from deployments.local.hosting.processes import Spawner
 from deployments.local.hosting.servers import HttpServer
 from deployments.local.neon.api import create_neon_app
-from deployments.local.neon.branches import BranchStore, Limits
+from deployments.local.neon.branches import BranchStore
+from deployments.local.neon.limits import Limits
 from deployments.local.neon.project import Seed, open_project
 from deployments.local.postgres.cluster import data_root, remove_data_root
 
