@@ -14,9 +14,9 @@ from flows.cli.console.disposable import refuse_unless_seedable
 from flows.cli.console.failing import CommandFailed, clearly
 from migrations.encryption.cipher import KeyRing
 from migrations.errors import describe_database
+from migrations.seeds.initial_rows import SuperAdminIdentity
 from migrations.seeds.seeding import Seeded
 from migrations.seeds.seeding import seed as load
-from migrations.seeds.strategy_rows import SuperAdminIdentity
 
 console = Console(highlight=False)
 SEEDED = ("development", "staging")

@@ -7,11 +7,12 @@ from migrations.database.locks import migration_lock
 from migrations.database.session import reader
 from migrations.encryption.cipher import KeyRing
 from migrations.errors import describe_database
-from migrations.seeds._generated_rows import generated
-from migrations.seeds._loading import Loaded, live_columns, load, needs_keys
+from migrations.models import Base
+from migrations.seeds import _agents, _finance, _health, _identity, _mcp, _obligations, _rag, _storage, _support, _usage
+from migrations.seeds._loading import Loaded, TableRows, live_columns, load, needs_keys
 from migrations.seeds.errors import NoKeysToSeedWith, NothingToSeed
-from migrations.seeds.plan import Size
-from migrations.seeds.strategy_rows import SuperAdminIdentity, existing_rows, strategy_data
+from migrations.seeds.initial_rows import SuperAdminIdentity, existing_rows, initial_data
+from migrations.seeds.plan import Plan, Size
 
 WAIT_S = 5.0
 
@@ -63,8 +64,8 @@ def seed(
             if not {"users", "agents"} <= live.keys():
                 raise NothingToSeed(describe_database(dsn))
             existing = existing_rows(connection, super_admin)
-        first = strategy_data(super_admin, existing)
-        more = generated(size, number) if size else ()
+        first = initial_data(super_admin, existing)
+        more = _generated_tables(Plan(size, number)) if size else ()
         hidden = needs_keys(one.table for one in more if one.table in live)
         if hidden and keys is None:
             raise NoKeysToSeedWith(hidden)
@@ -72,6 +73,13 @@ def seed(
         loaded += [load(dsn, one, live, keys=keys, triggers=False) for one in more if one.table in live]
     absent = (one.table for one in (*first, *more) if one.table not in live)
     return Seeded(_summed(loaded), tuple(dict.fromkeys(absent)))
+
+
+def _generated_tables(plan: Plan) -> tuple[TableRows, ...]:
+    """The generated rows of every area's tables, parents first; none is made before it is asked for."""
+    areas = (_identity, _agents, _usage, _support, _storage, _health, _finance, _obligations, _rag, _mcp)
+    made = {one.table: one for area in areas for one in area.tables(plan)}
+    return tuple(made[table.name] for table in Base.metadata.sorted_tables if table.name in made)
 
 
 def _summed(loaded: Iterable[Loaded]) -> tuple[Loaded, ...]:

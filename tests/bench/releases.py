@@ -24,8 +24,8 @@ from deployments.local.traffic.run import run_traffic
 from migrations.database.session import reader
 from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History, Revision
+from migrations.seeds.initial_rows import SuperAdminIdentity
 from migrations.seeds.seeding import seed
-from migrations.seeds.strategy_rows import SuperAdminIdentity
 from tasks import connections
 from tasks.values import ReleaseRequest
 

@@ -27,9 +27,9 @@ from migrations.apply.migrate import upgrade
 from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History
 from migrations.models import Base
+from migrations.seeds.initial_rows import SuperAdminIdentity
 from migrations.seeds.plan import Size
 from migrations.seeds.seeding import seed
-from migrations.seeds.strategy_rows import SuperAdminIdentity
 
 SIZES: dict[str, Size] = {"small": "small", "medium": "medium", "large": "large"}
 MOST_MB = 1_000

@@ -18,8 +18,8 @@ from migrations.checks.security.areas import protected_tables
 from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History
 from migrations.rehearsal.evidence import Evidence
+from migrations.seeds.initial_rows import SuperAdminIdentity
 from migrations.seeds.seeding import Seeded, seed
-from migrations.seeds.strategy_rows import SuperAdminIdentity
 from tasks import connections
 from tasks.builds import application_dsn
 from tasks.errors import RehearsalFailed

@@ -19,8 +19,8 @@ from migrations.database.session import reader
 from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History
 from migrations.models import Base
+from migrations.seeds.initial_rows import SuperAdminIdentity
 from migrations.seeds.seeding import seed
-from migrations.seeds.strategy_rows import SuperAdminIdentity
 
 ENUMS = 15
 

@@ -17,8 +17,8 @@ from migrations.checks.security.areas import medical_tables, protected_tables
 from migrations.encryption.cipher import KEY_BYTES, KeyRing
 from migrations.history.revisions import History
 from migrations.protection.role_grants import ensure_roles
+from migrations.seeds.initial_rows import SuperAdminIdentity
 from migrations.seeds.seeding import seed
-from migrations.seeds.strategy_rows import SuperAdminIdentity
 
 each_table = pytest.mark.parametrize("table", protected_tables())
 Refused = psycopg.errors.InsufficientPrivilege

@@ -111,7 +111,7 @@ def existing_rows(connection: psycopg.Connection, super_admin: SuperAdminIdentit
     )
 
 
-def strategy_data(super_admin: SuperAdminIdentity, existing: ExistingRows) -> tuple[TableRows, ...]:
+def initial_data(super_admin: SuperAdminIdentity, existing: ExistingRows) -> tuple[TableRows, ...]:
     """The rows, parents first.
 
     Args:
