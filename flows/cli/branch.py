@@ -133,6 +133,7 @@ def delete(name: Name, as_json: AsJson = False) -> None:
         client = _client(settings)
         branch = client.branch(name)
         _refuse_needed(branch, settings)
+        _refuse_parent(branch, client.branches(), settings)
         client.delete_branch(branch.id)
     if as_json:
         typer.echo(json.dumps({"deleted": name, "id": branch.id}))
@@ -187,6 +188,16 @@ def _refuse_needed(branch: Branch, settings: NeonSettings) -> None:
                     f"release {release.id} is {release.state} and may need {branch.name} for its way back: "
                     "end it first (`pilotage ledger` shows it)"
                 )
+
+
+def _refuse_parent(branch: Branch, every: Sequence[Branch], settings: NeonSettings) -> None:
+    """A restore leaves the branches that production had under its state before."""
+    under = sorted(one.name for one in every if one.parent_id == branch.id)
+    first = [f"`pilotage branch delete {name}`" for name in under if name != settings.neon_staging_branch]
+    if len(first) < len(under):
+        first.append("`pilotage release start REF --reset-staging`, with what serves, which takes staging off it")
+    if first:
+        raise CommandFailed(f"{branch.name} has branches under it ({', '.join(under)}). First: {'; '.join(first)}")
 
 
 def _kind(branch: Branch, settings: NeonSettings) -> str:

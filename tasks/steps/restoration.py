@@ -174,8 +174,9 @@ def _lacking(given: Settings, branches: Sequence[Branch], production: Branch) ->
     if production.parent_id is None and len(roots) >= given.neon_root_branch_limit:
         return (
             f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
-            f"delete a kept state that is no longer needed ({', '.join(sorted({*roots} - {production.name}))}), or set "
-            "PILOTAGE_NEON_ROOT_BRANCH_LIMIT where the plan has more"
+            "delete a kept state that is no longer needed with `pilotage branch delete` "
+            f"({', '.join(sorted({*roots} - {production.name}))}), or set PILOTAGE_NEON_ROOT_BRANCH_LIMIT where the "
+            "plan has more"
         )
     if len(branches) >= given.neon_branch_limit:
         names = {branch.name for branch in branches} - {production.name, given.neon_staging_branch}

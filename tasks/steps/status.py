@@ -158,12 +158,12 @@ def _room(given: Settings) -> list[str]:
     if to_delete(given, branches) is None:
         found.append(
             f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a release with its way back needs 2: "
-            f"delete some ({_deletable(given, branches)})"
+            f"delete some with `pilotage branch delete` ({_deletable(given, branches)})"
         )
     if len(roots) + 1 > given.neon_root_branch_limit:
         found.append(
             f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
-            f"delete a kept state that is no longer needed ({_deletable(given, roots)})"
+            f"delete a kept state that is no longer needed with `pilotage branch delete` ({_deletable(given, roots)})"
         )
     return found
 

@@ -103,6 +103,25 @@ def test_production_is_neither_connected_to_nor_deleted(neon: tuple[NeonClient, 
     client.set_protected(branch.id, protected=False)
 
 
+def test_what_hangs_under_a_branch_is_named_with_what_takes_it_off(neon: tuple[NeonClient, RunningPlatform]) -> None:
+    client, _ = neon
+    parent = client.create_branch("dev-kept", parent_id=client.branch("main").id)
+    client.create_branch("dev-child", parent_id=parent.id)
+    staging = client.branch("staging")
+    client.restore(staging.id, source_branch_id=parent.id)
+    try:
+        code, _, error = run("delete", "dev-kept")
+        assert code == 1
+        assert error == (
+            "error: dev-kept has branches under it (dev-child, staging). First: `pilotage branch delete dev-child`; "
+            "`pilotage release start REF --reset-staging`, with what serves, which takes staging off it"
+        )
+    finally:
+        client.restore(staging.id, source_branch_id=client.branch("main").id)
+        run("delete", "dev-child")
+    assert run("delete", "dev-kept")[0] == 0
+
+
 def test_a_branch_that_a_running_release_made_stays(neon: tuple[NeonClient, RunningPlatform]) -> None:
     client, _ = neon
     client.create_branch("release-now", parent_id=client.branch("main").id)
