@@ -147,6 +147,8 @@ def offline_sql(
     """
     pending = history.path_to(target, current)
     config, script = history.alembic_config(), history.directory
+    # Without a database an env.py asks for the address all the same, which tells Alembic what to write for.
+    config.set_main_option("sqlalchemy.url", "postgresql+psycopg://")
     buffer = io.StringIO()
     begins: dict[str, int] = {}
 
@@ -159,7 +161,7 @@ def offline_sql(
 
     try:
         environment = transaction_per_revision(
-            config, script, steps, written_to=buffer, as_sql=True, starting_rev=tuple(current)
+            config, script, steps, output_buffer=buffer, as_sql=True, starting_rev=tuple(current)
         )
         with one_migration(), environment:
             run_env(script)

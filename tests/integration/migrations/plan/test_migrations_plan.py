@@ -186,6 +186,21 @@ def test_an_env_that_writes_no_sql_is_told_instead_of_a_plan_without_statements(
             offline_sql(History.of_project(environment), current=(), target="head")
 
 
+@pytest.mark.parametrize("configured", ["", "driver://user:pass@localhost/dbname"])
+def test_an_env_that_is_to_be_given_an_address_writes_sql_without_one(tmp_path: Path, configured: str) -> None:
+    (tmp_path / "versions").mkdir()
+    revision(tmp_path / "versions", 1, 'op.execute("CREATE TABLE a (id int)")')
+    (tmp_path / "alembic.ini").write_text(f"[alembic]\nscript_location = {tmp_path}\nsqlalchemy.url = {configured}\n")
+    (tmp_path / "env.py").write_text(
+        "from alembic import context\ncontext.configure(url=context.config.get_main_option('sqlalchemy.url'))\n"
+        "with context.begin_transaction():\n    context.run_migrations()\n"
+    )
+    environment = foreign_environment(tmp_path / "alembic.ini", None)
+    assert environment is not None
+    (written,) = offline_sql(History.of_project(environment), current=(), target="head")["r1"]
+    assert written.sql == "CREATE TABLE a (id int)"
+
+
 def test_what_can_neither_run_nor_be_written_is_an_error_that_names_the_revision(
     database: ProvisionedDatabase, tmp_path: Path
 ) -> None:
