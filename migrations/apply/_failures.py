@@ -15,7 +15,7 @@ from migrations.disclosure.normalized_statements import normalized
 from migrations.disclosure.raised_exceptions import safe_text
 from migrations.disclosure.server_messages import safe_message, sqlstate_of
 from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
-from migrations.history.environments import ProgramEnded
+from migrations.history.env_runners import ProgramEnded
 from migrations.history.project_failures import failure_of
 
 # Source: PostgreSQL's error codes: lock_not_available, deadlock_detected; query_canceled.

@@ -33,7 +33,7 @@ from migrations.database.trace import Trace
 from migrations.errors import is_cut
 from migrations.history import applied_revisions
 from migrations.history.applied_revisions import Impact
-from migrations.history.environments import ForeignRunner, OwnRunner, Runner, run_env, transaction_per_revision
+from migrations.history.env_runners import ForeignRunner, OwnRunner, Runner, run_env, transaction_per_revision
 from migrations.history.overwritten_values import BatchRows
 from migrations.history.revision_transactions import RevisionTransactions, is_commit, is_rollback
 

@@ -33,7 +33,7 @@ from migrations.database.literals import literal
 from migrations.database.session import connect
 from migrations.disclosure.server_messages import safe_message
 from migrations.errors import DatabaseUnreachable, LockBudgetExceeded, RevisionFailed, is_cut
-from migrations.history.environments import url_text
+from migrations.history.env_runners import url_text
 from migrations.history.overwritten_values import BatchRows
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Any Alembic project on PostgreSQL: its history, run through its own env.py."""
+"""Another Alembic project on PostgreSQL: where its env.py is, and which version table that uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from migrations.database.errors import ThroughPooler
 from migrations.database.locks import one_migration
 from migrations.database.session import reader
 from migrations.errors import DatabaseUnreachable, HistoryUnreadable, WorksElsewhere, describe_database
-from migrations.history.environments import ForeignEnvironment, ForeignRunner, run_env
+from migrations.history.env_runners import ForeignEnvironment, ForeignRunner, run_env
 from migrations.history.project_failures import failure_of
 from migrations.history.revisions import History
 

@@ -6,7 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from migrations.disclosure.raised_exceptions import safe_text_of_project
 from migrations.disclosure.server_messages import safe_message, sqlstate_of
-from migrations.history.environments import ProgramEnded
+from migrations.history.env_runners import ProgramEnded
 
 
 def failure_of(error: BaseException) -> str:

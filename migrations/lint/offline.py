@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from migrations.database.locks import one_migration
-from migrations.history.environments import run_env
+from migrations.history.env_runners import run_env
 from migrations.history.revisions import Revision
 from migrations.sql.source_statement import SourceStatement
 

@@ -27,7 +27,7 @@ from migrations.errors import (
     MigrationError,
     RevisionFailed,
 )
-from migrations.history.environments import run_env, transaction_per_revision
+from migrations.history.env_runners import run_env, transaction_per_revision
 from migrations.history.project_failures import failure_of
 from migrations.history.revisions import History
 from migrations.recording.throwaway import throwaway_database

@@ -26,7 +26,7 @@ from deployments.local.hosting.processes import Spawner
 from deployments.local.postgres.cluster import Cluster, data_root, dsn, free_port, remove_data_root
 from deployments.local.postgres.provisioning import Login, provision
 from migrations.apply.migrate import upgrade
-from migrations.history.environments import ForeignEnvironment
+from migrations.history.env_runners import ForeignEnvironment
 from migrations.history.revisions import History
 
 PAIRS = 8

@@ -27,14 +27,14 @@ from migrations.catalog.contents import Catalog, difference, read_catalog
 from migrations.database.locks import MIGRATING
 from migrations.database.session import reader
 from migrations.errors import DatabaseUnreachable, MigrationError, RevisionFailed
-from migrations.history.environments import ForeignEnvironment
+from migrations.history.env_runners import ForeignEnvironment
 from migrations.history.revisions import History
 
 APPLY = """
 import json, sys
 from pathlib import Path
 from migrations.apply.migrate import upgrade
-from migrations.history.environments import ForeignEnvironment
+from migrations.history.env_runners import ForeignEnvironment
 from migrations.history.revisions import History
 given = json.loads(sys.stdin.read())
 folder = Path(given["folder"])

@@ -23,7 +23,7 @@ from migrations.apply.errors import HalfApplied
 from migrations.apply.migrate import upgrade
 from migrations.database.locks import MIGRATING
 from migrations.errors import MigrationError
-from migrations.history.environments import ForeignEnvironment
+from migrations.history.env_runners import ForeignEnvironment
 from migrations.history.revisions import History
 
 SETUP = """

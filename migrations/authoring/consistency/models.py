@@ -10,7 +10,7 @@ from migrations.authoring.catalog_of_models import alembic_differences, build_ca
 from migrations.authoring.consistency.finding import CheckResult, Finding, shortened
 from migrations.catalog.contents import Catalog, Difference, difference
 from migrations.database.locks import one_migration
-from migrations.history.environments import ForeignEnvironment, ForeignRunner
+from migrations.history.env_runners import ForeignEnvironment, ForeignRunner
 from migrations.history.project_failures import failure_of
 
 CHECK = "models"

@@ -22,7 +22,7 @@ from migrations.errors import (
     WorksElsewhere,
     describe_database,
 )
-from migrations.history.environments import ForeignEnvironment
+from migrations.history.env_runners import ForeignEnvironment
 from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import History, history_state
 from migrations.plan.planned_revisions import make_plan

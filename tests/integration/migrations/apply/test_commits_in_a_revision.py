@@ -13,7 +13,7 @@ from migrations.apply.migrate import downgrade, upgrade
 from migrations.authoring.resolve import mark_revision
 from migrations.errors import RevisionFailed
 from migrations.history.applied_revisions import RESUME_NOTES_TABLE
-from migrations.history.environments import ForeignEnvironment
+from migrations.history.env_runners import ForeignEnvironment
 from migrations.history.revisions import History
 
 ENVIRONMENT = """

@@ -14,7 +14,7 @@ from migrations.apply.migrate import downgrade, upgrade
 from migrations.catalog.contents import difference, read_catalog
 from migrations.checks.integrity import run_checks
 from migrations.database.session import connect, reader
-from migrations.history.environments import ForeignEnvironment
+from migrations.history.env_runners import ForeignEnvironment
 from migrations.history.revisions import History, history_state
 from migrations.plan.planned_revisions import make_plan
 from migrations.restore.receipt_of_writes import receipt

@@ -22,7 +22,7 @@ from migrations.catalog.contents import read_catalog
 from migrations.database.direct_connections import is_named_pooler
 from migrations.database.errors import NoSessionLeft, ThroughPooler
 from migrations.database.session import connect, reader
-from migrations.history.environments import ForeignEnvironment
+from migrations.history.env_runners import ForeignEnvironment
 from migrations.history.revisions import History, history_state
 from migrations.restore.receipt_of_writes import receipt
 from migrations.restore.restore_point import seal

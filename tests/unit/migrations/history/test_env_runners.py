@@ -4,7 +4,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import make_url
 
-from migrations.history.environments import sqlalchemy_url, url_text
+from migrations.history.env_runners import sqlalchemy_url, url_text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How revisions are run: by this project's env.py, or by the env.py of another project.
+"""Runs env.py: this project's own, or the env.py of another project.
 
 Ours uses the connection that it is given. A foreign one is left as it is, and makes its own engine: it is given the
 address in every way that such files read it, and its sessions get our settings before their first transaction.
