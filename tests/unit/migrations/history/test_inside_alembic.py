@@ -37,7 +37,7 @@ def test_the_steps_of_a_history_are_told_up_and_down() -> None:
 
 
 def test_an_environment_can_be_told_how_it_is_configured() -> None:
-    told = "environments.py replaces `configure` of one EnvironmentContext: env.py would not call what stands there"
+    told = "env_runners.py replaces `configure` of one EnvironmentContext: env.py would not call what stands there"
     environment = EnvironmentContext(Config(), ScriptDirectory("."))
     called: list[str] = []
 
