@@ -141,22 +141,27 @@ def keep(
     if found.catalog is None:
         note(release_id, f"catalogue of {environment}", revision=_text(live.revisions), cannot_tell=found.why)
         return
-    grants = _granted(given, environment, found.catalog if found.grants else live.catalog, live, before)
+    grants = _granted(given, environment, found, live, before)
     catalog = Catalog.of((*found.catalog.without("grant").objects, *grants.objects))
     _record(given, release_id, environment, live.revisions, catalog)
 
 
-def _granted(given: Settings, environment: str, known: Catalog, live: Live, before: Live | None) -> Catalog:
-    """The grants: those recorded last and what revisions changed of them just now, else those that are known."""
+def _granted(given: Settings, environment: str, found: Expected, live: Live, before: Live | None) -> Catalog:
+    """The grants: those recorded last and what revisions changed of them just now, else those that are known.
+
+    What revisions took over was there before them, and is known by what they promise.
+    """
+    known = found.catalog if found.grants and found.catalog is not None else live.catalog
     with connections.ledger(given) as ledger:
         kept = ledger.recorded_catalog(given.target, environment)
     if before is None or before.revisions == live.revisions:
         return _grants(known)
     if kept is None or _revisions(kept) != set(before.revisions):
         return _grants(known)
-    return _grants(Catalog.from_json(kept.catalog_json)).with_changes(
-        difference(_grants(before.catalog), _grants(live.catalog))
-    )
+    recorded, stood = _grants(Catalog.from_json(kept.catalog_json)), _grants(before.catalog)
+    promised = difference(recorded, _grants(known)) if found.grants else ()
+    taken_over = takeover.changes_taken_over(difference(recorded, stood), promised)
+    return recorded.with_changes((*taken_over, *difference(stood, _grants(live.catalog))))
 
 
 def _grants(catalog: Catalog) -> Catalog:

@@ -145,6 +145,7 @@ BY_HAND = {
     "index": "CREATE INDEX CONCURRENTLY IF NOT EXISTS users_by_hand ON users (email, id)",
     "column": "ALTER TABLE users ADD COLUMN IF NOT EXISTS nickname text CHECK (nickname <> '')",
     "table": "CREATE TABLE IF NOT EXISTS by_hand (id integer PRIMARY KEY, name text NOT NULL)",
+    "grant": "GRANT SELECT ON by_hand TO PUBLIC",
     "function": "CREATE OR REPLACE FUNCTION by_hand() RETURNS integer LANGUAGE sql RETURN 1",
     "constraint": """DO $$ BEGIN
         IF NOT EXISTS (SELECT FROM pg_constraint WHERE conname = 'named_by_hand') THEN
@@ -157,7 +158,7 @@ OTHERWISE = {
     "column without its constraint": "ALTER TABLE users ADD COLUMN nickname text",
     "column": "ALTER TABLE users ADD COLUMN nickname varchar(9) CHECK (nickname <> '')",
     "table": "CREATE TABLE by_hand (id integer PRIMARY KEY)",
-    "grant": "CREATE TABLE by_hand (id integer PRIMARY KEY, name text NOT NULL); GRANT SELECT ON by_hand TO PUBLIC",
+    "grant": "CREATE TABLE by_hand (id integer PRIMARY KEY, name text NOT NULL); GRANT INSERT ON by_hand TO PUBLIC",
     "function": "CREATE FUNCTION by_hand() RETURNS integer LANGUAGE sql RETURN 2",
     "beside it": "CREATE TABLE beside (id integer)",
 }
@@ -216,7 +217,11 @@ def test_a_change_by_hand_that_a_pending_revision_promises_is_taken_over_by_it(t
     told = drift.check_environment.fn("production")
     assert "undo it; or release a revision that takes it over" in told.text
     release = target.begin("v3")
-    upgrade(target.dsn("production"), history, target="20991231_0000", release_id=release.id)
-    catalogue.keep(target.given, release.id, "production", target.dsn("production"), history)
+    target.execute("production", "GRANT SELECT ON users TO PUBLIC")
+    with catalogue.followed(target.given, release.id, "production", target.dsn("production"), history):
+        upgrade(target.dsn("production"), history, target="20991231_0000", release_id=release.id)
     target.end(release.id)
+    found = look_at(target.given, "main", "production", history, "20991231_0000")
+    assert [one.subject for one in found.drift] == ["grant users to public"]
+    target.execute("production", "REVOKE SELECT ON users FROM PUBLIC")
     assert look_at(target.given, "main", "production", history, "20991231_0000").drift == ()
