@@ -320,6 +320,7 @@ class RevisionFailed(MigrationError):
         sqlstate: SQLSTATE of the server's error; None where the revision failed otherwise.
         statement: the statement that failed; None where none was sent.
         left_behind: what a step outside the transaction may have left, such as invalid indexes.
+        has_no_downgrade: whether it raised NotImplementedError, by which a revision declares that it has no downgrade.
     """
 
     def __init__(
@@ -330,12 +331,14 @@ class RevisionFailed(MigrationError):
         statement: str | None,
         message: str,
         left_behind: Sequence[str] = (),
+        has_no_downgrade: bool = False,
     ) -> None:
         self.revision = revision
         self.sqlstate = sqlstate
         self.statement = normalized(statement) if statement else statement
         self.message = message
         self.left_behind = tuple(left_behind)
+        self.has_no_downgrade = has_no_downgrade
         state = f" (SQLSTATE {sqlstate})" if sqlstate else ""
         text = f" in: {normalized(statement)}" if statement else ""
         after = (

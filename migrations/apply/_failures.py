@@ -69,6 +69,7 @@ def failed(
         statement=statement,
         message=_message_of(error, driver, statement or "", file),
         left_behind=left_behind,
+        has_no_downgrade=isinstance(error, NotImplementedError),
     )
 
 

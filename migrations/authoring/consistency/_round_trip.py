@@ -124,8 +124,8 @@ class _RoundTripRun:
                 on_event=self._removed,
             )
         except RevisionFailed as error:
-            if error.message.startswith("NotImplementedError"):
-                # That is how a revision declares that it has no way back; what lies below it is not tried.
+            if error.has_no_downgrade:
+                # What lies below it is not tried.
                 why = error.message.partition(":")[2].strip()
                 self.note = f"{error.revision} has no way back{f': {why}' if why else ''}"
             else:

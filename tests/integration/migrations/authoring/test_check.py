@@ -228,6 +228,18 @@ def result_of(check: str, results: tuple[CheckResult, ...]) -> CheckResult:
             "20250102_0900 has no way back: the rows are gone, at 20250102_0900_add_more.py:9",
         ),
         (
+            "op.execute('DROP TABLE things')",
+            "raise type('NotImplementedErrorOfTheServer', (Exception,), {})('it was away')",
+            [("20250102_0900", "downgrade: revision 20250102_0900 failed: NotImplementedErrorOfTheServer")],
+            "2 revisions",
+        ),
+        (
+            "op.execute('DROP TABLE things')",
+            "raise type('RowsAreGone', (NotImplementedError,), {})('the rows are gone')",
+            [],
+            "20250102_0900 has no way back: the rows are gone, at 20250102_0900_add_more.py:9",
+        ),
+        (
             "op.execute('SELECT nothing')",
             "pass",
             [("20250102_0900", "revision 20250102_0900 failed (SQLSTATE 42703)")],
@@ -241,6 +253,8 @@ def result_of(check: str, results: tuple[CheckResult, ...]) -> CheckResult:
         "another one",
         "downgrade fails",
         "no way back",
+        "downgrade fails with a name that begins alike",
+        "no way back by an error of its own",
         "upgrade fails",
     ],
 )
