@@ -44,8 +44,8 @@ class Situation:
         first_release: production had no application before: there is no build to go back to.
         compatible: the rehearsal proved that the previous application works on the schema that stands now.
         reversible: the rehearsal proved the downgrades lossless, and nothing was written since to what they drop.
-        earlier: the restore point is an earlier release's, whose build was validated again: what was written since is
-            given up by a person alone.
+        validates_earlier_release: the restore point is an earlier release's, whose build was validated again: only a
+            person may give up what was written since.
     """
 
     failed: FailureKind
@@ -55,7 +55,7 @@ class Situation:
     first_release: bool
     compatible: bool
     reversible: bool
-    earlier: bool = False
+    validates_earlier_release: bool = False
 
 
 def decide(situation: Situation) -> RollbackPath:
@@ -76,21 +76,21 @@ def decide(situation: Situation) -> RollbackPath:
         case Situation(first_release=True):
             return RollbackPath.HOLD
         case Situation(failed=FailureKind.DATA | FailureKind.SCHEMA):
-            return RollbackPath.HOLD if situation.earlier else RollbackPath.RESTORE
+            return RollbackPath.HOLD if situation.validates_earlier_release else RollbackPath.RESTORE
         case Situation(failed=FailureKind.REVISION):
             # What was proven of the whole plan is not proven of a part of it: the schema does not stay half-way.
             return RollbackPath.DOWNGRADE if situation.reversible else RollbackPath.RESTORE
         case Situation(failed=FailureKind.APPLICATION):
-            return _back_from(situation)
+            return _path_to_previous_build(situation)
         case _:
             return RollbackPath.HOLD
 
 
-def _back_from(situation: Situation) -> RollbackPath:
+def _path_to_previous_build(situation: Situation) -> RollbackPath:
     """The way back to the previous application, with the schema that it is proven to work on."""
     if not situation.applied or situation.compatible:
         return RollbackPath.APPLICATION
-    if situation.earlier:
+    if situation.validates_earlier_release:
         return RollbackPath.HOLD
     return RollbackPath.DOWNGRADE if situation.reversible else RollbackPath.RESTORE
 

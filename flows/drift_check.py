@@ -34,7 +34,7 @@ def drift_check(
     reports = [check_environment(name) for name in names]
     for report in reports:
         if report.new:
-            tell(report)
+            notify_slack(report)
     drifted = [report for report in reports if report.findings]
     if drifted:
         raise DriftFound("\n".join(f"{report.environment}: {report.text}" for report in drifted))
@@ -42,7 +42,7 @@ def drift_check(
     return Completed(message=summary, data=summary)
 
 
-def tell(report: DriftReport) -> None:
+def notify_slack(report: DriftReport) -> None:
     """Tell Slack once what differs and what to do."""
     notification.tell(
         f"Drift in {report.environment}",

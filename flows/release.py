@@ -11,7 +11,7 @@ from prefect.states import Completed
 from deployments.git.repository import Commit
 from flows.decision import RollbackPath, Situation, decide, failure_kind
 from flows.rollback import recover_and_report
-from flows.rollback_report import UNCLOSED, RollbackContext, hold_for_decision
+from flows.rollback_report import NOT_CLOSED, RollbackContext, hold_for_decision
 from migrations.plan.planned_revisions import Plan
 from migrations.rehearsal.evidence import Evidence
 from tasks import best_effort, broken_pipes, catalogue, gates, record
@@ -62,7 +62,7 @@ def release(request: ReleaseRequest) -> State[str]:
             summary = run_checklist(opened.id, request, commit, progress)
         except Exception as error:
             raise RolledBack(choose_and_run_rollback(opened.id, request, commit, progress, error)) from error
-        summary = finish(opened.id, request, progress, summary)
+        summary = close_and_announce(opened.id, request, progress, summary)
         return Completed(message=summary, data=summary)
 
 
@@ -71,8 +71,8 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     survey = progress.survey = status.survey(commit, request.target_revision, reset_staging=request.reset_staging)
     if survey.nothing_to_do(commit.sha):
         serving = gates.serving_build(survey.serving_deployment_id)
-        if serving.good or serving.point:
-            return serve_on(release_id, request, commit, survey, progress, serving)
+        if serving.is_validated or serving.point:
+            return validate_serving_build(release_id, request, commit, survey, progress, serving)
     plan = planning.plan_release(release_id, commit, survey)
     snapshot_id = snapshot.take_snapshot(release_id)
     if request.rehearse and plan.revisions and not survey.first_release:
@@ -86,10 +86,10 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     if plan.contract:
         contract_production(release_id, commit, plan, point, progress, window)
 
-    return succeeded(release_id, request, commit, survey)
+    return record_success(release_id, request, commit, survey)
 
 
-def serve_on(
+def validate_serving_build(
     release_id: str,
     request: ReleaseRequest,
     commit: Commit,
@@ -101,24 +101,24 @@ def serve_on(
     if request.reset_staging:
         progress.staging_touched = True
         staging.reset_staging(release_id)
-    if serving.good or serving.release_id is None or serving.point is None:
+    if serving.is_validated or serving.release_id is None or serving.point is None:
         reset = ", staging is a copy of production again" if request.reset_staging else ""
         return f"nothing to do: production serves {request.ref} already{reset}"
     point = progress.point = serving.point
     progress.validated_release_id, progress.contracting = serving.release_id, serving.contracted
-    progress.evidence = rehearsal.of_release(serving.release_id)
+    progress.evidence = rehearsal.evidence_of_release(serving.release_id)
     since = production.read_clock()
-    judge(progress, validation.validate_database(release_id, commit, survey.production.revisions, point))
+    check_verdicts(progress, validation.validate_database(release_id, commit, survey.production.revisions, point))
     watch(release_id, request, commit, progress, str(survey.serving_deployment_id), since)
-    return succeeded(release_id, request, commit, survey)
+    return record_success(release_id, request, commit, survey)
 
 
-def succeeded(release_id: str, request: ReleaseRequest, commit: Commit, survey: Survey) -> str:
+def record_success(release_id: str, request: ReleaseRequest, commit: Commit, survey: Survey) -> str:
     """Keep what stands, and say what was released."""
     best_effort.attempt(
         release_id,
         "production's catalogue could not be kept in the ledger, and may be told as drift",
-        lambda: catalogue.keep_production(release_id, commit),
+        lambda: catalogue.record_production_catalog(release_id, commit),
     )
     return f"release succeeded: {request.ref} serves at {survey.target_revision}"
 
@@ -145,7 +145,7 @@ def deploy_to_production(
     promoted_at = production.read_clock()
     production.promote(release_id, build)
 
-    judge(progress, validation.validate_database(release_id, commit, (plan.expanded,), point))
+    check_verdicts(progress, validation.validate_database(release_id, commit, (plan.expanded,), point))
     return watch(release_id, request, commit, progress, build.id, promoted_at)
 
 
@@ -161,7 +161,7 @@ def watch(
     point = progress.point
     first = point is not None and point.serving_deployment_id is None and not point.revisions
     window = validation.WatchWindow(request.watch_seconds, since, deployment_id, commit.sha, expect_users=not first)
-    judge(progress, validation.watch_production(release_id, window))
+    check_verdicts(progress, validation.watch_production(release_id, window))
     return window
 
 
@@ -176,25 +176,27 @@ def contract_production(
     """Take away what the new build no longer needs, once it has proven itself, and validate again."""
     progress.contracting = True
     production.contract_production(release_id, commit, plan.target)
-    judge(progress, validation.validate_database(release_id, commit, (plan.target,), point))
-    judge(progress, validation.watch_production(release_id, window))
+    check_verdicts(progress, validation.validate_database(release_id, commit, (plan.target,), point))
+    check_verdicts(progress, validation.watch_production(release_id, window))
 
 
-def judge(progress: ReleaseProgress, verdicts: tuple[Verdict, ...]) -> None:
+def check_verdicts(progress: ReleaseProgress, verdicts: tuple[Verdict, ...]) -> None:
     """Keep the verdicts for the report; the worst of them ends the checklist."""
     progress.verdicts += verdicts
     if error := verdict_error(verdicts):
         raise error
 
 
-def finish(release_id: str, request: ReleaseRequest, progress: ReleaseProgress, summary: str) -> str:
+def close_and_announce(release_id: str, request: ReleaseRequest, progress: ReleaseProgress, summary: str) -> str:
     """Close a release that ended well, and tell of it; nothing that is told can make it fail.
 
     Returns:
         The summary, with what could not be told.
     """
     warnings = progress.survey.warnings if progress.survey else ()
-    closing = best_effort.attempt(release_id, UNCLOSED, lambda: record.close_release(release_id, "succeeded", summary))
+    closing = best_effort.attempt(
+        release_id, NOT_CLOSED, lambda: record.close_release(release_id, "succeeded", summary)
+    )
     untold = best_effort.notify_slack(
         release_id,
         f"Release of {request.ref} succeeded",
@@ -236,9 +238,9 @@ def choose_rollback_path(
             sealed=point is not None,
             applied=None if applied is None else bool(applied),
             first_release=survey is None or survey.first_release,
-            earlier=progress.validated_release_id is not None,
+            validates_earlier_release=progress.validated_release_id is not None,
             compatible=evidence is not None and evidence.compatible and not progress.contracting,
-            reversible=point is not None and lossless and restoration.written_since(point) == (),
+            reversible=point is not None and lossless and restoration.rows_written_since(point) == (),
         )
     )
     stands = applied[-1:] if applied else point.revisions if point else ()

@@ -16,10 +16,10 @@ from flows.decision import RollbackPath
 from flows.rollback_report import (
     RollbackContext,
     RollbackProgress,
-    broken_off,
     close_and_report,
-    completed,
+    completed_result,
     hold_for_decision,
+    interrupted_result,
 )
 from tasks import best_effort, broken_pipes, catalogue, gates, production_state, protection, record
 from tasks.errors import CannotTell, DataFailed, RollbackFailed, SchemaFailed, TaskError, verdict_error
@@ -55,7 +55,7 @@ def rollback(
         said = f"nothing to do: {found.nothing_to_do}"
         return Completed(message=said, data=said)
     undone, point = found.release, found.point
-    opened = _open(undone, reason)
+    opened = _open_rollback(undone, reason)
     with record.lease(opened.id):
         try:
             applied = status.applied_since(point, _commit(undone))
@@ -75,9 +75,9 @@ def rollback(
         return Completed(message=summary, data=summary)
 
 
-def _open(undone: Release, reason: str) -> Release:
+def _open_rollback(undone: Release, reason: str) -> Release:
     request = ReleaseRequest(ref=undone.ref, target_revision=undone.target_revision)
-    return record.open_release(request, _commit(undone), requested_by=record.asked_back(undone.id, reason))
+    return record.open_release(request, _commit(undone), requested_by=record.rollback_requested_by(undone.id, reason))
 
 
 def _commit(release: Release) -> Commit:
@@ -99,19 +99,19 @@ def recover_and_report(context: RollbackContext, path: RollbackPath, error: Exce
     best_effort.notify_slack(
         context.release_id,
         f"Rollback of {ref} begins" if context.by_hand else f"Release of {ref} failed",
-        {**context.named, "Way back, begun now": path.value},
-        text=f"{context.cause}: {error}",
+        {**context.release_ids, "Way back, begun now": path.value},
+        text=f"{context.cause_label}: {error}",
     )
     progress = RollbackProgress()
     try:
         run_rollback_path(context, path, started_at, progress)
     except Exception as failure:
-        _protect_again(context, progress)
+        _restore_protection(context, progress)
         raise RollbackFailed(
-            close_and_report(context, error, progress, broken_off(context, ref, path, progress, failure))
+            close_and_report(context, error, progress, interrupted_result(context, ref, path, progress, failure))
         ) from failure
-    _protect_again(context, progress)
-    return close_and_report(context, error, progress, completed(context, ref, path, error, progress))
+    _restore_protection(context, progress)
+    return close_and_report(context, error, progress, completed_result(context, ref, path, error, progress))
 
 
 def run_rollback_path(
@@ -127,16 +127,16 @@ def run_rollback_path(
             progress.summary = "staging rolled back, production was not touched"
             _drop_snapshot(context, progress)
         case RollbackPath.UNCHANGED:
-            restoration.verify_unchanged(context.release_id, _point(context))
-            progress.verdicts = _database(context, unchanged=True)
+            restoration.verify_unchanged(context.release_id, _sealed_point(context))
+            progress.verdicts = _validate_database(context, unchanged=True)
             progress.summary = "the failed revision left nothing behind, production is as it was"
-            _see_it_serve(context, started_at, progress)
+            _watch_or_warn(context, started_at, progress)
         case RollbackPath.APPLICATION:
-            _back_to_the_application(context, started_at, progress)
+            _roll_back_application(context, started_at, progress)
         case RollbackPath.DOWNGRADE:
-            _back_by_the_revisions(context, started_at, progress)
+            _roll_back_by_downgrade(context, started_at, progress)
         case RollbackPath.RESTORE:
-            _back_to_the_restore_point(context, started_at, progress)
+            _roll_back_to_restore_point(context, started_at, progress)
         case RollbackPath.HOLD:
             # Nothing is changed: what stands is told, and a person decides.
             progress.summary = f"nothing was moved: {production_state.read().description}"
@@ -152,22 +152,22 @@ def _drop_snapshot(context: RollbackContext, progress: RollbackProgress) -> None
     )
 
 
-def _back_to_the_application(context: RollbackContext, started_at: datetime, progress: RollbackProgress) -> None:
-    point = _point(context)
-    if _restore_broke_off(context):
-        _back_to_the_restore_point(context, started_at, progress)
+def _roll_back_application(context: RollbackContext, started_at: datetime, progress: RollbackProgress) -> None:
+    point = _sealed_point(context)
+    if _restore_was_interrupted(context):
+        _roll_back_to_restore_point(context, started_at, progress)
         return
     moved = point.serving_deployment_id and restoration.roll_back_application(
         context.release_id, point.serving_deployment_id
     )
     build = "the previous build serves again" if moved else "the previous build went on serving"
-    progress.summary = f"application rolled back, {build}, the schema stays at {context.stands}"
+    progress.summary = f"application rolled back, {build}, the schema stays at {context.revisions_text}"
     try:
-        progress.verdicts = _database(context, unchanged=False)
+        progress.verdicts = _validate_database(context, unchanged=False)
         if production_state.read().maintenance:
             # A way back that broke off has left it on; the rows have just been checked.
-            _let_writes_in(context, progress)
-        _see_it_serve(context, started_at, progress)
+            _allow_writes(context, progress)
+        _watch_or_warn(context, started_at, progress)
     except (DataFailed, SchemaFailed) as error:
         if context.failed_release_id is not None:
             # The point may be days old: what was written since is given up by whoever asks for it alone.
@@ -177,36 +177,38 @@ def _back_to_the_application(context: RollbackContext, started_at: datetime, pro
                 "production to the sealed point; where the rows are right as they are, nothing more is to do"
             ) from error
         log.warning("the database did not pass after the application was rolled back: restoring production")
-        _back_to_the_restore_point(context, started_at, progress)
+        _roll_back_to_restore_point(context, started_at, progress)
         return
-    _keep_catalogue(context, progress, lambda: catalogue.keep_production(context.release_id, context.commit))
+    _keep_catalogue(context, progress, lambda: catalogue.record_production_catalog(context.release_id, context.commit))
 
 
-def _back_by_the_revisions(context: RollbackContext, started_at: datetime, progress: RollbackProgress) -> None:
+def _roll_back_by_downgrade(context: RollbackContext, started_at: datetime, progress: RollbackProgress) -> None:
     """Take back what the release applied, with writes refused meanwhile; restore where that does not come out even."""
-    point = _point(context)
+    point = _sealed_point(context)
     _refuse_writes(context, progress)
     if point.serving_deployment_id:
         restoration.roll_back_application(context.release_id, point.serving_deployment_id)
         progress.summary = "application rolled back, the previous build serves again"
     try:
-        restoration.take_back_revisions(context.release_id, context.commit, point)
-        progress.verdicts = _database(context, unchanged=True)
+        restoration.downgrade_revisions(context.release_id, context.commit, point)
+        progress.verdicts = _validate_database(context, unchanged=True)
     except (RollbackFailed, DataFailed, SchemaFailed):
         log.warning("the revisions could not be taken back: restoring production")
-        _back_to_the_restore_point(context, started_at, progress)
+        _roll_back_to_restore_point(context, started_at, progress)
         return
     progress.summary = (
         "application rolled back, the previous build serves again, the revisions were taken back without loss"
     )
-    _keep_catalogue(context, progress, lambda: catalogue.keep_restored(context.release_id, context.undone_id, point))
-    _let_writes_in(context, progress)
-    _see_it_serve(context, started_at, progress)
+    _keep_catalogue(
+        context, progress, lambda: catalogue.record_restored_catalog(context.release_id, context.undone_id, point)
+    )
+    _allow_writes(context, progress)
+    _watch_or_warn(context, started_at, progress)
 
 
-def _back_to_the_restore_point(context: RollbackContext, started_at: datetime, progress: RollbackProgress) -> None:
-    point = _point(context)
-    restored = _restored(context, point, progress)
+def _roll_back_to_restore_point(context: RollbackContext, started_at: datetime, progress: RollbackProgress) -> None:
+    point = _sealed_point(context)
+    restored = _restore_or_find(context, point, progress)
     progress.kept_branch = restored.kept_branch
     done = (
         f"production had been restored to the sealed point {restored.lsn} before, and was not restored again: "
@@ -216,30 +218,32 @@ def _back_to_the_restore_point(context: RollbackContext, started_at: datetime, p
     )
     kept = f"the state before is kept as branch {restored.kept_branch}"
     progress.summary = f"{done}, {kept}"
-    _protect_again(context, progress)
+    _restore_protection(context, progress)
     if point.serving_deployment_id:
         restoration.roll_back_application(context.release_id, point.serving_deployment_id)
         progress.summary = f"{done}, the previous build serves again, {kept}"
-    progress.verdicts = _database(context, unchanged=True)
+    progress.verdicts = _validate_database(context, unchanged=True)
     _make_receipt(context, point, restored, progress)
-    _keep_catalogue(context, progress, lambda: catalogue.keep_restored(context.release_id, context.undone_id, point))
+    _keep_catalogue(
+        context, progress, lambda: catalogue.record_restored_catalog(context.release_id, context.undone_id, point)
+    )
     # Writes are let in again only to rows that have been checked; whether users are served is seen once they are.
-    _let_writes_in(context, progress)
-    _see_it_serve(context, started_at, progress)
+    _allow_writes(context, progress)
+    _watch_or_warn(context, started_at, progress)
 
 
-def _restore_broke_off(context: RollbackContext) -> bool:
+def _restore_was_interrupted(context: RollbackContext) -> bool:
     """Whether production has been restored to the point by a try before: then that is what has to be finished."""
     if context.failed_release_id is None:
         return False
     try:
-        return restoration.find_restore(context.undone_id, _point(context)) is not None
+        return restoration.find_restore(context.undone_id, _sealed_point(context)) is not None
     except Exception as error:
         log.warning("whether production was restored before cannot be told: %s", error)
         return False
 
 
-def _restored(context: RollbackContext, point: RestorePoint, progress: RollbackProgress) -> Restoration:
+def _restore_or_find(context: RollbackContext, point: RestorePoint, progress: RollbackProgress) -> Restoration:
     """Restore production, or find that it was restored to this point before, whoever asked for it then.
 
     What a restore needs is known before writes are refused. Where it is refused all the same, and nothing else was
@@ -261,7 +265,7 @@ def _restored(context: RollbackContext, point: RestorePoint, progress: RollbackP
         if (found := restoration.find_restore(context.undone_id, point)) is not None:
             return replace(found, before=False)
         if not refused_before:
-            _let_writes_in(context, progress)
+            _allow_writes(context, progress)
         raise
 
 
@@ -274,16 +278,16 @@ def _refuse_writes(context: RollbackContext, progress: RollbackProgress) -> None
         progress.warn(f"writes were not refused meanwhile: {error}")
 
 
-def _let_writes_in(context: RollbackContext, progress: RollbackProgress) -> None:
+def _allow_writes(context: RollbackContext, progress: RollbackProgress) -> None:
     maintenance.set_maintenance(context.release_id, on=False)
     progress.maintenance = False
 
 
-def _protect_again(context: RollbackContext, progress: RollbackProgress) -> None:
+def _restore_protection(context: RollbackContext, progress: RollbackProgress) -> None:
     """Give production's branch its protection back, where a restore found it protected."""
 
     def give_back() -> None:
-        progress.warn(protection.give_back(context.release_id))
+        progress.warn(protection.restore_protection(context.release_id))
 
     if context.point is not None:
         unknown = "whether production's branch is protected as it was cannot be told: look in Neon's console"
@@ -295,7 +299,7 @@ def _make_receipt(
 ) -> None:
     def make() -> None:
         made = restoration.make_receipt(context.release_id, point, restored)
-        progress.lost = report.receipt_text(
+        progress.rows_taken_out = report.receipt_text(
             made, since=point.seal.sealed_at, elsewhere=gates.kept_since(context.undone_id)
         )
 
@@ -314,24 +318,24 @@ def _keep_catalogue(context: RollbackContext, progress: RollbackProgress, keep: 
     progress.warn(best_effort.attempt(context.release_id, trouble, keep))
 
 
-def _database(context: RollbackContext, *, unchanged: bool) -> tuple[Verdict, ...]:
+def _validate_database(context: RollbackContext, *, unchanged: bool) -> tuple[Verdict, ...]:
     """Check catalogue and rows; the worst of the verdicts raises."""
     verdicts = validation.validate_database(
-        context.release_id, context.commit, context.revisions, _point(context), unchanged=unchanged
+        context.release_id, context.commit, context.revisions, _sealed_point(context), unchanged=unchanged
     )
     if error := verdict_error(verdicts):
         raise error
     return verdicts
 
 
-def _see_it_serve(context: RollbackContext, started_at: datetime, progress: RollbackProgress) -> None:
+def _watch_or_warn(context: RollbackContext, started_at: datetime, progress: RollbackProgress) -> None:
     """Watch the previous build; that it could not be watched, or is slow, does not undo what was done.
 
     Raises:
         ApplicationFailed: users get errors, or not the build that they should.
     """
     try:
-        seen = _served(context, started_at)
+        seen = _watch_previous_build(context, started_at)
         progress.verdicts += seen
         if slow := verdict_error(seen):
             progress.warn(
@@ -346,13 +350,13 @@ def _see_it_serve(context: RollbackContext, started_at: datetime, progress: Roll
         progress.warn(f"whether users are served well could not be told: {error}")
 
 
-def _served(context: RollbackContext, started_at: datetime) -> tuple[Verdict, ...]:
+def _watch_previous_build(context: RollbackContext, started_at: datetime) -> tuple[Verdict, ...]:
     """Watch the previous build until a window is good: what the failed one left waiting needs a moment to drain.
 
     Returns:
         The verdicts of the last window: at the worst it was slow.
     """
-    serving = _point(context).serving_deployment_id
+    serving = _sealed_point(context).serving_deployment_id
     if serving is None:
         return ()
     window = validation.WatchWindow(ROLLBACK_WATCH_S, started_at, serving, None, expect_users=False)
@@ -369,7 +373,7 @@ def _served(context: RollbackContext, started_at: datetime) -> tuple[Verdict, ..
     return ()
 
 
-def _point(context: RollbackContext) -> RestorePoint:
+def _sealed_point(context: RollbackContext) -> RestorePoint:
     if context.point is None:
         raise RollbackFailed("no restore point was sealed")
     return context.point

@@ -33,18 +33,18 @@ class RollbackContext:
     by_hand: bool = False
 
     @property
-    def named(self) -> dict[str, str]:
+    def release_ids(self) -> dict[str, str]:
         """The release that is undone, and the ledger's row of the way back where that is another one."""
         own = {} if self.undone_id == self.release_id else {"Rollback" if self.by_hand else "Ledger": self.release_id}
         return {"Release": self.undone_id, **own}
 
     @property
-    def cause(self) -> str:
+    def cause_label(self) -> str:
         """What to call the error that a way back began with: by hand it is the reason that was given."""
         return "Why" if self.by_hand else "What failed"
 
     @property
-    def first(self) -> bool:
+    def is_first_release(self) -> bool:
         """Whether production served nothing before: there is no build to go back to."""
         return self.point is not None and self.point.serving_deployment_id is None
 
@@ -54,7 +54,7 @@ class RollbackContext:
         return self.failed_release_id or self.release_id
 
     @property
-    def stands(self) -> str:
+    def revisions_text(self) -> str:
         """The revisions that stand, as text."""
         return ", ".join(self.revisions) or "no revision"
 
@@ -67,7 +67,7 @@ class RollbackProgress:
         summary: what was done, in one line; empty while nothing was.
         verdicts: what the validation afterwards measured.
         kept_branch: branch that keeps the state before a restore.
-        lost: what was written since the restore point, where a restore took it out of production.
+        rows_taken_out: what was written since the restore point, where a restore took it out of production.
         maintenance: whether maintenance mode was switched on, and not off again.
         warnings: what did not work beside it and has to be mended by hand.
     """
@@ -75,7 +75,7 @@ class RollbackProgress:
     summary: str = ""
     verdicts: tuple[Verdict, ...] = ()
     kept_branch: str = ""
-    lost: str = ""
+    rows_taken_out: str = ""
     maintenance: bool = False
     warnings: list[str] = field(default_factory=list[str])
 
@@ -106,9 +106,13 @@ def hold_for_decision(release_id: str, ref: str, error: Exception, failure: Exce
         f"`pilotage ledger {release_id}` shows every act; where production was touched, "
         f"`pilotage rollback {undone_id or release_id} --way application` or `--way data` goes back"
     ) + (
-        "." if undone_id else f", `pilotage release keep {release_id}` keeps what stands, and {AGAIN.format(ref=ref)}."
+        "."
+        if undone_id
+        else f", `pilotage release keep {release_id}` keeps what stands, and {RELEASE_AGAIN.format(ref=ref)}."
     )
-    closing = best_effort.attempt(release_id, UNCLOSED, lambda: record.close_release(release_id, "undecided", summary))
+    closing = best_effort.attempt(
+        release_id, NOT_CLOSED, lambda: record.close_release(release_id, "undecided", summary)
+    )
     best_effort.notify_slack(
         release_id,
         f"Release of {ref} is held for a person",
@@ -138,7 +142,7 @@ class RollbackResult:
     next_step: str
 
 
-def completed(
+def completed_result(
     context: RollbackContext, ref: str, path: RollbackPath, error: Exception, progress: RollbackProgress
 ) -> RollbackResult:
     """A way back that was walked to its end."""
@@ -153,13 +157,13 @@ def completed(
         summary,
         f"Release of {ref} {headline}",
         {"What was done": progress.summary},
-        (FIRST if path is RollbackPath.HOLD and context.first else NEXT[taken]).format(
+        (FIRST_RELEASE if path is RollbackPath.HOLD and context.is_first_release else NEXT_STEPS[taken]).format(
             release=context.undone_id, ref=ref
         ),
     )
 
 
-def broken_off(
+def interrupted_result(
     context: RollbackContext, ref: str, path: RollbackPath, progress: RollbackProgress, failure: Exception
 ) -> RollbackResult:
     """How far a way back came that could not be walked to its end, and what stands now."""
@@ -169,8 +173,8 @@ def broken_off(
         go_on = (
             f"mend what is named, then release with a fresh staging: `pilotage release start {ref} --reset-staging`. "
         )
-    elif context.first:
-        go_on = FIRST.format(release=context.undone_id, ref=ref) + " "
+    elif context.is_first_release:
+        go_on = FIRST_RELEASE.format(release=context.undone_id, ref=ref) + " "
     else:
         go_on = (
             f"`pilotage rollback {context.undone_id} --way {again}` goes on: "
@@ -196,7 +200,7 @@ def close_and_report(
     release_id = context.release_id
     summary = "; ".join((result.summary, *(f"to mend: {warning}" for warning in progress.warnings)))
     progress.warn(
-        best_effort.attempt(release_id, UNCLOSED, lambda: record.close_release(release_id, result.state, summary))
+        best_effort.attempt(release_id, NOT_CLOSED, lambda: record.close_release(release_id, result.state, summary))
     )
     affected: list[str] = []
     unknown = best_effort.attempt(
@@ -205,12 +209,12 @@ def close_and_report(
         lambda: affected.append(report.affected(context.undone_id, release_id, production_state.read())),
     )
     facts = {
-        **context.named,
-        context.cause: str(error),
+        **context.release_ids,
+        context.cause_label: str(error),
         **result.facts,
         "Users affected": unknown or affected[0],
         "Kept branch": progress.kept_branch,
-        "Written since the restore point": progress.lost,
+        "Written since the restore point": progress.rows_taken_out,
         "To mend": "; ".join(progress.warnings),
     }
     best_effort.notify_slack(release_id, result.headline, facts, next_step=result.next_step)
@@ -228,24 +232,26 @@ def _with_next_step(summary: str, state: EndState, next_step: str) -> str:
     return f"{summary}. What to do: {next_step}" if state == "undecided" else summary
 
 
-UNCLOSED = "the ledger could not be told how it ended; `pilotage release abandon` closes it"
+NOT_CLOSED = "the ledger could not be told how it ended; `pilotage release abandon` closes it"
 ROLLED_BACK: tuple[str, EndState, str] = ("rolled back", "rolled_back", "was rolled back")
 RESULTS: dict[RollbackPath, tuple[str, EndState, str]] = {
     RollbackPath.NOTHING: ("failed", "failed", "did not start"),
     RollbackPath.HOLD: ("undecided", "undecided", "is held for a person"),
 }
-AGAIN = (
+RELEASE_AGAIN = (
     "`pilotage release start {ref}`, with a longer `--watch-seconds` and once there is traffic, releases it again: a "
     "build that serves already is validated and watched, not built again"
 )
-FIRST = (
-    "decide: `pilotage release keep {release}` keeps what stands; " + AGAIN + ". Before this release production served "
+FIRST_RELEASE = (
+    "decide: `pilotage release keep {release}` keeps what stands; "
+    + RELEASE_AGAIN
+    + ". Before this release production served "
     "nothing, so there is no way back: where it is not fit, mend it and release again."
 )
-NEXT = {
+NEXT_STEPS = {
     RollbackPath.NOTHING: "mend what is named, then release again.",
     RollbackPath.HOLD: "decide: "
-    + AGAIN
+    + RELEASE_AGAIN
     + "; `pilotage release keep {release}` keeps what stands; `pilotage rollback {release}` "
     "goes back.",
     RollbackPath.STAGING: "read the failed step, mend the commit, release again.",

@@ -39,7 +39,7 @@ def application_dsn(given: Settings, environment: Environment) -> SecretStr:
     Raises:
         WrongDatabase: it leads elsewhere, where it leads cannot be told, or it is the owner's; nothing was sent there.
     """
-    client, branch = connections.neon(given), connections.branch_of(given, environment)
+    client, branch = connections.neon(given), connections.environment_branch(given, environment)
     setting, secret = _given(given, environment)
     if secret is None:
         secret = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_app_role, pooled=True)
@@ -56,7 +56,7 @@ def application_dsn(given: Settings, environment: Environment) -> SecretStr:
     return SecretStr(dsn)
 
 
-def wrong_ways(given: Settings, *, reset_staging: bool) -> list[str]:
+def rejected_application_dsns(given: Settings, *, reset_staging: bool) -> list[str]:
     """Why the connection strings that were given for the application are not used, before anything is touched.
 
     Args:

@@ -30,21 +30,21 @@ NO_REVISION = "no revision"
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveSchema:
     """What stands in an environment.
 
     Attributes:
         revisions: the revisions that stand.
         catalog: everything that its catalogue says.
-        granted: what it grants by itself on new objects.
+        default_privileges: what it grants by itself on new objects.
     """
 
     revisions: tuple[str, ...]
     catalog: Catalog
-    granted: tuple[DefaultPrivilege, ...]
+    default_privileges: tuple[DefaultPrivilege, ...]
 
     @classmethod
-    def read(cls, connection: psycopg.Connection, history: History) -> "Live":
+    def read(cls, connection: psycopg.Connection, history: History) -> "LiveSchema":
         """Read it in the snapshot of a session."""
         return cls(
             current_revisions(connection, history.version_table),
@@ -54,7 +54,7 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedCatalog:
     """What an environment's catalogue must be.
 
     Attributes:
@@ -70,7 +70,7 @@ class Expected:
     advice: str = ""
 
 
-def expected(given: Settings, environment: str, history: History, live: Live) -> Expected:
+def expected_for(given: Settings, environment: str, history: History, live: LiveSchema) -> ExpectedCatalog:
     """What an environment must be: the catalogue recorded last, and what the revisions since have made of it.
 
     Args:
@@ -84,34 +84,38 @@ def expected(given: Settings, environment: str, history: History, live: Live) ->
     unknown = [revision for revision in live.revisions if revision not in history]
     if kept is None:
         if unknown:
-            return Expected(None)
+            return ExpectedCatalog(None)
         # Built beside staging, never beside production. The revisions promise no grants: roles got them otherwise.
         staging = connections.owner_dsn(given, connections.staging_branch(given))
-        return Expected(expected_catalog(staging, history, live.revisions).without("grant"), grants=False)
+        return ExpectedCatalog(expected_catalog(staging, history, live.revisions).without("grant"), grants=False)
     recorded = Catalog.from_json(kept.catalog_json)
     if _revisions(kept) == set(live.revisions):
-        return Expected(recorded)
+        return ExpectedCatalog(recorded)
     why = f"it was recorded at {kept.revision}, {_text(live.revisions)} stands now, and "
     try:
-        change = _promised(given, history, tuple(sorted(_revisions(kept))), live.revisions, live.granted)
+        change = _expected_change(
+            given, history, tuple(sorted(_revisions(kept))), live.revisions, live.default_privileges
+        )
     except MigrationError as error:
         if error.transient:
             raise
-        return Expected(None, why=f"{why}what lies between cannot be built: {error}", advice=_KEEP)
+        return ExpectedCatalog(None, why=f"{why}what lies between cannot be built: {error}", advice=_KEEP)
     if change is not None:
-        return Expected(recorded.with_changes(change.differences), grants=change.grants)
+        return ExpectedCatalog(recorded.with_changes(change.differences), grants=change.grants)
     if same is not None:
-        return Expected(Catalog.from_json(same.catalog_json))
+        return ExpectedCatalog(Catalog.from_json(same.catalog_json))
     if unknown:
-        return Expected(None, why=f"{why}this commit does not know it", advice="release a commit that has it")
-    return Expected(None, why=f"{why}this commit knows no way from the one to the other", advice=_KEEP)
+        return ExpectedCatalog(None, why=f"{why}this commit does not know it", advice="release a commit that has it")
+    return ExpectedCatalog(None, why=f"{why}this commit knows no way from the one to the other", advice=_KEEP)
 
 
 _KEEP = "look at what stands there; if it shall stay, `pilotage release keep` the newest release"
 
 
 @contextmanager
-def followed(given: Settings, release_id: str, environment: str, dsn: str, history: History) -> Generator[None]:
+def recording_catalog(
+    given: Settings, release_id: str, environment: str, dsn: str, history: History
+) -> Generator[None]:
     """Keep what stands once the block has applied its revisions.
 
     Args:
@@ -121,13 +125,13 @@ def followed(given: Settings, release_id: str, environment: str, dsn: str, histo
         history: the revisions that the block applies.
     """
     with reader(dsn) as connection:
-        before = Live.read(connection, history)
+        before = LiveSchema.read(connection, history)
     yield
-    keep(given, release_id, environment, dsn, history, before=before)
+    record_catalog(given, release_id, environment, dsn, history, before=before)
 
 
-def keep(
-    given: Settings, release_id: str, environment: str, dsn: str, history: History, *, before: Live | None = None
+def record_catalog(
+    given: Settings, release_id: str, environment: str, dsn: str, history: History, *, before: LiveSchema | None = None
 ) -> None:
     """Keep what an environment must be from now on, at the revisions that stand there.
 
@@ -136,17 +140,19 @@ def keep(
             an environment's roles are its own.
     """
     with reader(dsn) as connection:
-        live = Live.read(connection, history)
-    found = expected(given, environment, history, live)
+        live = LiveSchema.read(connection, history)
+    found = expected_for(given, environment, history, live)
     if found.catalog is None:
         note(release_id, f"catalogue of {environment}", revision=_text(live.revisions), cannot_tell=found.why)
         return
-    grants = _granted(given, environment, found, live, before)
+    grants = _grants_to_record(given, environment, found, live, before)
     catalog = Catalog.of((*found.catalog.without("grant").objects, *grants.objects))
     _record(given, release_id, environment, live.revisions, catalog)
 
 
-def _granted(given: Settings, environment: str, found: Expected, live: Live, before: Live | None) -> Catalog:
+def _grants_to_record(
+    given: Settings, environment: str, found: ExpectedCatalog, live: LiveSchema, before: LiveSchema | None
+) -> Catalog:
     """The grants: those recorded last and what revisions changed of them just now, else those that are known.
 
     What revisions took over was there before them, and is known by what they promise.
@@ -169,7 +175,7 @@ def _grants(catalog: Catalog) -> Catalog:
 
 
 @step("keep catalogue", timeout_s=600)
-def keep_production(release_id: str, commit: Commit) -> None:
+def record_production_catalog(release_id: str, commit: Commit) -> None:
     """Keep what production must be from now on.
 
     Args:
@@ -178,11 +184,11 @@ def keep_production(release_id: str, commit: Commit) -> None:
     """
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
-    keep(given, release_id, "production", dsn, connections.history(given, commit))
+    record_catalog(given, release_id, "production", dsn, connections.history(given, commit))
 
 
 @step("keep catalogue", timeout_s=600)
-def keep_restored(release_id: str, undone_id: str, point: RestorePoint) -> None:
+def record_restored_catalog(release_id: str, undone_id: str, point: RestorePoint) -> None:
     """Keep what was recorded of production before a release that has been taken back to its restore point.
 
     Args:
@@ -198,7 +204,7 @@ def keep_restored(release_id: str, undone_id: str, point: RestorePoint) -> None:
     _record(given, release_id, "production", point.revisions, catalog)
 
 
-def record_production(release_id: str, live: Live) -> None:
+def record_live_production(release_id: str, live: LiveSchema) -> None:
     """Keep production as it stands, since a person decided so.
 
     Args:
@@ -222,7 +228,7 @@ def _record(given: Settings, release_id: str, environment: str, revisions: Seque
 
 
 def changes_taken_over(
-    given: Settings, history: History, must: Catalog, live: Live, target: str
+    given: Settings, history: History, must: Catalog, live: LiveSchema, target: str
 ) -> tuple[Difference, ...]:
     """What was changed by hand just as the pending revisions promise it.
 
@@ -234,31 +240,31 @@ def changes_taken_over(
     found = difference(must, live.catalog)
     if not found:
         return ()
-    coming = _promised(given, history, live.revisions, (target,), live.granted)
+    coming = _expected_change(given, history, live.revisions, (target,), live.default_privileges)
     return takeover.changes_taken_over(found, coming.differences) if coming is not None else ()
 
 
-def _promised(
+def _expected_change(
     given: Settings,
     history: History,
     before: tuple[str, ...],
     after: tuple[str, ...],
-    granted: tuple[DefaultPrivilege, ...],
+    default_privileges: tuple[DefaultPrivilege, ...],
 ) -> ExpectedChange | None:
     server = connections.owner_dsn(given, connections.staging_branch(given))
-    return _built(server, history, before, after, granted)
+    return _cached_expected_change(server, history, before, after, default_privileges)
 
 
 @lru_cache(maxsize=8)
-def _built(
+def _cached_expected_change(
     server: str,
     history: History,
     before: tuple[str, ...],
     after: tuple[str, ...],
-    granted: tuple[DefaultPrivilege, ...],
+    default_privileges: tuple[DefaultPrivilege, ...],
 ) -> ExpectedChange | None:
     """A commit's revisions are always the same: staging and production ask for the same change."""
-    return expected_change(server, history, before, after, granted)
+    return expected_change(server, history, before, after, default_privileges)
 
 
 def _revisions(kept: RecordedCatalog) -> set[str]:

@@ -64,7 +64,7 @@ def staging_branch(given: Settings) -> Branch:
     return neon(given).branch(given.neon_staging_branch)
 
 
-def branch_of(given: Settings, environment: Literal["staging", "production"]) -> Branch:
+def environment_branch(given: Settings, environment: Literal["staging", "production"]) -> Branch:
     """The branch of an environment, by its name."""
     return production_branch(given) if environment == "production" else staging_branch(given)
 

@@ -35,16 +35,16 @@ def rollback_target(release_id: str, way: Literal["application", "data"]) -> Rol
         ReleaseRunning: a release or rollback runs, or died and was not closed.
     """
     given = connections.settings()
-    release, history = _ended(given, release_id)
+    release, history = _release_and_history(given, release_id)
     in_effect = ReleasesInEffect.read(given)
-    if (undone := record.undone_by(release)) is not None:
-        raise NotReady(_of_a_rollback(release, undone))
+    if (undone := record.release_undone_by(release)) is not None:
+        raise NotReady(_why_rollback_is_not_undone(release, undone))
     later = [each for each in history.later(release) if in_effect.has(history, each)]
     point = record.restore_point(release_id)
     if point is None:
         raise NotReady(
             f"release {release_id} sealed no restore point: it changed nothing in production "
-            f"({release.state}: {release.summary}). {_newest(history, in_effect)}"
+            f"({release.state}: {release.summary}). {_newest_in_effect(history, in_effect)}"
         )
     if point.serving_deployment_id is None:
         raise NotReady(
@@ -60,7 +60,7 @@ def rollback_target(release_id: str, way: Literal["application", "data"]) -> Rol
     return RollbackTarget(release, point, nothing_to_do)
 
 
-def _ended(given: Settings, release_id: str) -> tuple[Release, ReleaseHistory]:
+def _release_and_history(given: Settings, release_id: str) -> tuple[Release, ReleaseHistory]:
     """A release that is asked about, and what the releases of its target did, once none of them runs."""
     with connections.ledger(given) as ledger:
         release = ledger.release(release_id)
@@ -68,7 +68,7 @@ def _ended(given: Settings, release_id: str) -> tuple[Release, ReleaseHistory]:
         return release, ReleaseHistory.read(ledger, release.target)
 
 
-def _of_a_rollback(release: Release, undone: str) -> str:
+def _why_rollback_is_not_undone(release: Release, undone: str) -> str:
     if release.state == "rolled_back":
         return (
             f"{release.id} is a rollback of {undone}, and a rollback is not rolled back: to bring {release.ref} into "
@@ -80,7 +80,7 @@ def _of_a_rollback(release: Release, undone: str) -> str:
     )
 
 
-def _newest(history: ReleaseHistory, in_effect: ReleasesInEffect) -> str:
+def _newest_in_effect(history: ReleaseHistory, in_effect: ReleasesInEffect) -> str:
     for each in history.releases:
         if in_effect.has(history, each):
             point = record.restore_point(each.id)
@@ -95,7 +95,9 @@ def _unfinished(given: Settings, history: ReleaseHistory, release: Release) -> b
     tries = (release, *history.rollbacks(release))
     restored = any(history.done(each, "restore production") for each in tries)
     unlisted = restored and not any(history.done(each, RECEIPT) for each in tries)
-    return unlisted or protection.owed(given) is not None or bool(production_state.maintenance(given))
+    return (
+        unlisted or protection.branch_to_protect_again(given) is not None or bool(production_state.maintenance(given))
+    )
 
 
 def _why_nothing_to_do(
@@ -130,13 +132,13 @@ class ServingBuild:
     """What is known of the build that serves.
 
     Attributes:
-        good: whether it was found good, or a person decided to keep it.
+        is_validated: whether it was found good, or a person decided to keep it.
         release_id: the release that promoted it; None where none of ours did.
         point: the restore point that this release had sealed.
         contracted: whether this release went on to contract.
     """
 
-    good: bool
+    is_validated: bool
     release_id: str | None = None
     point: RestorePoint | None = None
     contracted: bool = False
@@ -151,11 +153,11 @@ def serving_build(deployment_id: str | None) -> ServingBuild:
     given = connections.settings()
     with connections.ledger(given) as ledger:
         history = ReleaseHistory.read(ledger, given.target)
-    good = deployment_id is not None and history.found_good(deployment_id)
+    is_validated = deployment_id is not None and history.was_validated(deployment_id)
     by = next((each for each in history.releases if history.promoted(each) == deployment_id), None)
     if deployment_id is None or by is None:
-        return ServingBuild(good)
-    return ServingBuild(good, by.id, record.restore_point(by.id), history.begun(by, "contract production"))
+        return ServingBuild(is_validated)
+    return ServingBuild(is_validated, by.id, record.restore_point(by.id), history.begun(by, "contract production"))
 
 
 def release_to_keep(release_id: str) -> Release:
@@ -166,7 +168,7 @@ def release_to_keep(release_id: str) -> Release:
         ReleaseNotFound: there is none of that id.
         ReleaseRunning: a release or rollback runs, or died and was not closed.
     """
-    release, history = _ended(connections.settings(), release_id)
+    release, history = _release_and_history(connections.settings(), release_id)
     if release.state not in {"undecided", "abandoned"}:
         raise NotReady(f"release {release_id} ended as {release.state} ({release.summary}): nothing is left to decide.")
     if history.kept(release):
@@ -185,10 +187,10 @@ def release_to_keep(release_id: str) -> Release:
 
 def leads_on_from(release: Release, ledger: Ledger) -> str:
     """What leads on from a release, or a rollback, that was given up: as the ledger has it, production is not asked."""
-    undone = record.undone_by(release)
+    undone = record.release_undone_by(release)
     history = ReleaseHistory.read(ledger, release.target)
     taken_back = undone or release.id
-    tries = [each for each in history.releases if taken_back in {each.id, record.undone_by(each)}]
+    tries = [each for each in history.releases if taken_back in {each.id, record.release_undone_by(each)}]
     way = "data" if any(history.begun(each, "restore production") for each in tries) else "application"
     if undone is not None:
         known = f"`--way {way}`" if way == "data" or history.begun(release, *BACK) else "the `--way` that it was to go"

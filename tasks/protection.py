@@ -8,7 +8,7 @@ from deployments.errors import DeploymentError, ServiceRefused
 from deployments.neon.client import Branch, NeonClient
 from deployments.settings import Settings
 from tasks import connections
-from tasks.record import note, recorded
+from tasks.record import note, recorded_step
 from tasks.step import step
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ _GIVEN_BACK = "protection set"
 _WORD = "protection_lifted"
 
 
-def lift(release_id: str, client: NeonClient, branch: Branch) -> None:
+def lift_protection(release_id: str, client: NeonClient, branch: Branch) -> None:
     """Lift the protection of a branch, where it has one; that it had is in the ledger before it is lifted."""
     if branch.protected:
         note(release_id, "protection lifted", branch_id=branch.id, **{_WORD: True})
@@ -29,20 +29,20 @@ def lift(release_id: str, client: NeonClient, branch: Branch) -> None:
 
 
 @step("give back protection", timeout_s=900, retries=0)
-def give_back(release_id: str) -> str:
+def restore_protection(release_id: str) -> str:
     """Protect production's branch again, where a restore found it protected: this one, or one that was cut off.
 
     Returns:
         What a person has to do, where it could not be protected; empty where all is as it was found.
     """
     given = connections.settings()
-    branch_id = owed(given)
+    branch_id = branch_to_protect_again(given)
     if branch_id is None:
         return ""
     client = connections.neon(given)
     try:
-        with recorded(release_id, _GIVEN_BACK, branch_id=branch_id) as entry:
-            for attempt in stamina.retry_context(on=_may_help, attempts=TRIES, timeout=None, wait_initial=0.5):
+        with recorded_step(release_id, _GIVEN_BACK, branch_id=branch_id) as entry:
+            for attempt in stamina.retry_context(on=_is_retriable, attempts=TRIES, timeout=None, wait_initial=0.5):
                 with attempt:
                     client.set_protected(branch_id, protected=True)
             entry.result({_WORD: False})
@@ -57,11 +57,11 @@ def give_back(release_id: str) -> str:
     return ""
 
 
-def _may_help(error: Exception) -> bool:
+def _is_retriable(error: Exception) -> bool:
     return isinstance(error, DeploymentError) and not (isinstance(error, ServiceRefused) and error.code == NO_SLOT)
 
 
-def owed(given: Settings) -> str | None:
+def branch_to_protect_again(given: Settings) -> str | None:
     """The branch whose protection was lifted and not given back, by the last word of the newest row that has one."""
     with connections.ledger(given) as ledger:
         for release in ledger.releases(target=given.target, limit=ROWS):

@@ -55,7 +55,7 @@ def lease(release_id: str) -> Generator[None]:
 
 
 @contextmanager
-def recorded(release_id: str, name: str, **details: JsonValue) -> Generator[StepHandle]:
+def recorded_step(release_id: str, name: str, **details: JsonValue) -> Generator[StepHandle]:
     """Write a step into the ledger before and after the block, and its failure too."""
     given = connections.settings()
     with connections.ledger(given) as ledger, ledger.step(release_id, name, details) as handle:
@@ -89,7 +89,7 @@ def point_of(ledger: Ledger, release_id: str) -> RestorePoint | None:
     return None
 
 
-def release_of(release_id: str) -> Release:
+def find_release(release_id: str) -> Release:
     """The ledger's row of a release.
 
     Raises:
@@ -100,12 +100,12 @@ def release_of(release_id: str) -> Release:
         return ledger.release(release_id)
 
 
-def asked_back(undone_id: str, reason: str) -> str:
+def rollback_requested_by(undone_id: str, reason: str) -> str:
     """How the ledger's row of a rollback by hand says what it takes back, and why."""
     return f"{_ROLLBACK}{undone_id}: {reason}"
 
 
-def undone_by(release: Release) -> str | None:
+def release_undone_by(release: Release) -> str | None:
     """The release that a rollback by hand takes back; None where the release is no such rollback."""
     asked = release.requested_by
     return asked.removeprefix(_ROLLBACK).partition(":")[0] if asked.startswith(_ROLLBACK) else None

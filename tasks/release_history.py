@@ -64,16 +64,16 @@ class ReleaseHistory:
 
     def rollbacks(self, release: Release) -> tuple[Release, ...]:
         """The rollbacks of a release by hand, newest first."""
-        return tuple(each for each in self.later(release) if record.undone_by(each) == release.id)
+        return tuple(each for each in self.later(release) if record.release_undone_by(each) == release.id)
 
     def kept_since(self, release: Release) -> tuple[str, ...]:
         """The branches that keep what restores to later points have taken out of production."""
-        others = (each for each in self.later(release) if record.undone_by(each) != release.id)
+        others = (each for each in self.later(release) if record.release_undone_by(each) != release.id)
         acts = (act for each in others for act in self.acts.get(each.id, ()))
         done = (act for act in acts if act.step == "restore production" and act.event == "done")
         return tuple(sorted({str(act.details["branch"]) for act in done if act.details.get("branch")}))
 
-    def found_good(self, deployment_id: str) -> bool:
+    def was_validated(self, deployment_id: str) -> bool:
         """Whether a build was watched to the end of a release that succeeded, or a person decided to keep it."""
         return any(
             deployment_id in self.deployments(each, KEPT)

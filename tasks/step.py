@@ -19,7 +19,7 @@ R = TypeVar("R")
 RETRY_DELAYS_S = [1.0, 3.0, 10.0]
 
 
-def _may_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+def _is_retriable(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether the failed run may be tried again: only what its error says of itself counts."""
     result = state.result(raise_on_failure=False)
     return isinstance(result, BaseException) and is_transient(result)
@@ -59,7 +59,7 @@ def step(name: str, *, timeout_s: float, retries: int = 3) -> Callable[[Callable
             task_run_name=name,
             retries=retries,
             retry_delay_seconds=RETRY_DELAYS_S[:retries],
-            retry_condition_fn=_may_help,
+            retry_condition_fn=_is_retriable,
             timeout_seconds=timeout_s,
             cache_policy=NO_CACHE,
             persist_result=False,

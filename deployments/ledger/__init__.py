@@ -17,8 +17,8 @@ from deployments.ledger.errors import (
 from deployments.ledger.holder import HolderState, holder_state
 from deployments.ledger.leases import KeptLease
 from deployments.ledger.ledger import Ledger
-from deployments.ledger.left_behind import LeftBehind
 from deployments.ledger.steps import StepHandle
+from deployments.ledger.unclosed_releases import ReleaseLeftovers
 from deployments.ledger.values import EndState, Json, RecordedCatalog, Release, ReleaseState, Step, StepEvent
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
     "LedgerError",
     "LedgerUnreachable",
     "LedgerUnusable",
-    "LeftBehind",
+    "ReleaseLeftovers",
     "RecordedCatalog",
     "Release",
     "ReleaseAlive",

@@ -3,9 +3,9 @@
 from deployments.ledger.catalogs import Catalogs
 from deployments.ledger.evidence import EvidenceKept
 from deployments.ledger.leases import KeptLease
-from deployments.ledger.left_behind import LeftBehind, leftovers
 from deployments.ledger.releases import Releases
 from deployments.ledger.steps import Steps
+from deployments.ledger.unclosed_releases import ReleaseLeftovers, read_leftovers
 
 
 class Ledger(Releases, Steps, Catalogs, EvidenceKept):
@@ -26,10 +26,10 @@ class Ledger(Releases, Steps, Catalogs, EvidenceKept):
         """
         return KeptLease(self, release_id, lease_s)
 
-    def left_behind(self, release_id: str) -> LeftBehind:
+    def leftovers(self, release_id: str) -> ReleaseLeftovers:
         """What a release has begun and not finished, and what it made or changed.
 
         Raises:
             ReleaseNotFound: there is none of that id.
         """
-        return leftovers(self.release(release_id), self.steps(release_id))
+        return read_leftovers(self.release(release_id), self.steps(release_id))

@@ -46,7 +46,7 @@ class Steps(Store):
             release_id: A running release.
             step: The act's name.
             details: What it is about to do; `branch`, `deployment`, `maintenance` and `protection_lifted` are read by
-                `left_behind`.
+                `leftovers`.
 
         Raises:
             LeaseLost: the release was closed meanwhile: the act must not be done.

@@ -39,7 +39,7 @@ from flows.cli import (
     studio,
     super_admin,
 )
-from flows.cli.console.outlet import RedactedGroup
+from flows.cli.console.redacted_commands import RedactedGroup
 
 app = typer.Typer(
     name="pilotage",

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.cli.console.apply_output import show_events
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.database import Environment, owner_dsn
-from flows.cli.console.failing import CommandFailed, clearly
-from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
-from flows.cli.console.telling import told_on
+from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, load_history
 from migrations.apply.blockers import END_IDLE_AFTER_S, HolderPolicy
 from migrations.apply.migrate import upgrade
 from migrations.database.time_limits import STATEMENT_TIMEOUT_S
@@ -51,15 +51,15 @@ def apply(
 ) -> None:
     """Apply what is missing: a revision a transaction, never waiting long for a lock."""
     console = Console(stderr=as_json, highlight=False)
-    with clearly():
+    with exit_on_error():
         if environment == "production" and database_url is None:
             raise CommandFailed("production is migrated by a release, which can take it back: pilotage release start")
         dsn = owner_dsn(environment, database_url)
 
-        with told_on(console) as tell:
+        with show_events(console) as tell:
             done = upgrade(
                 dsn,
-                chosen(config, script_location, url_variable),
+                load_history(config, script_location, url_variable),
                 target=target,
                 release_id=f"by hand: {getpass.getuser()} {datetime.now(UTC):%Y-%m-%d %H:%M}",
                 lock_timeout_ms=lock_timeout_ms,

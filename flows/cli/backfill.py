@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.console.command_errors import exit_on_error
 from flows.cli.console.database import Environment, owner_dsn
-from flows.cli.console.failing import clearly
 from flows.cli.console.project import AsJson, DatabaseUrl
 from migrations.backfill import records
 from migrations.backfill.records import BackfillRecord, backfill_records
@@ -17,13 +17,13 @@ from migrations.backfill.records import BackfillRecord, backfill_records
 app = typer.Typer(help="See how far backfills have come; pause them, let them go on.", no_args_is_help=True)
 console = Console(highlight=False)
 
-Some = Annotated[str | None, typer.Argument(help="Revision; all unfinished ones without.")]
+OptionalRevision = Annotated[str | None, typer.Argument(help="Revision; all unfinished ones without.")]
 
 
 @app.command("status")
 def status(environment: Environment = "development", database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Show the backfills that the database keeps, the unfinished first."""
-    with clearly():
+    with exit_on_error():
         found = backfill_records(owner_dsn(environment, database_url))
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(one) for one in found], default=str, indent=2))
@@ -45,17 +45,21 @@ def status(environment: Environment = "development", database_url: DatabaseUrl =
 
 
 @app.command("pause")
-def pause(revision: Some = None, environment: Environment = "development", database_url: DatabaseUrl = None) -> None:
+def pause(
+    revision: OptionalRevision = None, environment: Environment = "development", database_url: DatabaseUrl = None
+) -> None:
     """Let backfills wait before their next batch; whoever applies them waits with them, and holds nothing."""
-    with clearly():
+    with exit_on_error():
         done = records.set_paused(owner_dsn(environment, database_url), revision, paused=True)
     console.print(f"paused {', '.join(done)}")
 
 
 @app.command("resume")
-def resume(revision: Some = None, environment: Environment = "development", database_url: DatabaseUrl = None) -> None:
+def resume(
+    revision: OptionalRevision = None, environment: Environment = "development", database_url: DatabaseUrl = None
+) -> None:
     """Let paused backfills go on."""
-    with clearly():
+    with exit_on_error():
         done = records.set_paused(owner_dsn(environment, database_url), revision, paused=False)
     console.print(f"resumed {', '.join(done)}")
 
@@ -67,7 +71,7 @@ def restart(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Let the backfills of a revision that is not applied begin anew, over the rows that are done, too."""
-    with clearly():
+    with exit_on_error():
         done = records.restart(owner_dsn(environment, database_url), revision)
     console.print(f"{', '.join(done)} begins anew with the next apply")
 

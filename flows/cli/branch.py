@@ -15,11 +15,11 @@ from sqlalchemy.engine import make_url
 
 from deployments.errors import WrongBranch
 from deployments.ledger import Ledger
-from deployments.ledger.left_behind import leftovers
+from deployments.ledger.unclosed_releases import read_leftovers
 from deployments.neon.client import Branch, NeonClient
 from deployments.redaction.redacted_output import hand_over
 from deployments.settings import NeonSettings, load_neon_settings
-from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 
 app = typer.Typer(help="Neon branches of one's own, or that expire.", no_args_is_help=True)
 console = Console(highlight=False)
@@ -69,7 +69,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a branch of production or staging, with all its rows; one that is there already stays as it is."""
-    with clearly():
+    with exit_on_error():
         settings = load_neon_settings()
         client = _client(settings)
         wanted = name or default_name()
@@ -92,7 +92,7 @@ def create(
 @app.command(name="list")
 def list_branches(as_json: AsJson = False) -> None:
     """List the branches: their age, when they expire, who made them."""
-    with clearly():
+    with exit_on_error():
         settings = load_neon_settings()
         every = _client(settings).branches()
         facts = sorted((_facts(one, settings, every) for one in every), key=lambda one: one.created_at)
@@ -115,7 +115,7 @@ def url(
     as_json: AsJson = False,
 ) -> None:
     """Print a branch's connection string, of the role that migrates; production's is not handed out."""
-    with clearly():
+    with exit_on_error():
         settings = load_neon_settings()
         found = connection_string(_client(settings), settings, name, pooled=pooled)
     if as_json:
@@ -128,7 +128,7 @@ def url(
 @app.command()
 def delete(name: Name, as_json: AsJson = False) -> None:
     """Delete a branch; not production, staging, a protected one, or one that a running release made."""
-    with clearly():
+    with exit_on_error():
         settings = load_neon_settings()
         client = _client(settings)
         branch = client.branch(name)
@@ -183,7 +183,7 @@ def _refuse_needed(branch: Branch, settings: NeonSettings) -> None:
         for release in ledger.releases(limit=_RELEASES_LOOKED_AT):
             if release.state in {"succeeded", "rolled_back", "failed", "abandoned"}:
                 continue
-            if {branch.name, branch.id} & set(leftovers(release, ledger.steps(release.id)).branches):
+            if {branch.name, branch.id} & set(read_leftovers(release, ledger.steps(release.id)).branches):
                 raise CommandFailed(
                     f"release {release.id} is {release.state} and may need {branch.name} for its way back: "
                     "end it first (`pilotage ledger` shows it)"

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli.console.command_errors import exit_on_error
 from flows.cli.console.database import Environment, owner_dsn
-from flows.cli.console.failing import clearly
-from flows.cli.console.project import AsJson, Config, ScriptLocation, UrlVariable, chosen, revision_folders
+from flows.cli.console.project import AsJson, Config, ScriptLocation, UrlVariable, load_history, revision_folders
 from flows.cli.console.throwaway_server import server_for_throwaways
 from migrations.authoring.consistency.finding import CheckResult
 from migrations.authoring.consistency.live import check_live
@@ -46,12 +46,12 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check that the revisions are in order, return, and build what the models say; exit 1 where they do not."""
-    with clearly():
+    with exit_on_error():
         parents = check_parents(revision_folders(config, script_location))
         if parents.findings:
             results: tuple[CheckResult, ...] = (parents,)
         else:
-            history = chosen(config, script_location, url_variable)
+            history = load_history(config, script_location, url_variable)
             results = _results(history, database_url, since, environment, live=live)
     if as_json:
         typer.echo(json.dumps(as_document(results), indent=2))

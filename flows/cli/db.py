@@ -16,8 +16,8 @@ from deployments.local.errors import LocalPlatformError
 from deployments.local.postgres import development
 from deployments.local.postgres.development import DevelopmentDatabase
 from deployments.redaction.redacted_output import hand_over
-from flows.cli.console.failing import CommandFailed, clearly
-from flows.cli.console.place import STATE
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
+from flows.cli.console.locations import DEFAULT_STATE_FOLDER
 from migrations.apply.migrate import Applied, upgrade
 from migrations.database.session import connect, reader
 from migrations.history.revisions import History, history_state
@@ -30,7 +30,7 @@ Folder = Annotated[
     Path, typer.Option("--state", help="Folder of the database; several side by side need one each.", file_okay=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_FOLDER = STATE / "development"
+_FOLDER = DEFAULT_STATE_FOLDER / "development"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Bring a development database up, with every revision, and leave it running; twice is once."""
-    with clearly(), _as_failures():
+    with exit_on_error(), _as_failures():
         database = development.up(folder.resolve(), port=port)
         applied: tuple[Applied, ...] = ()
         if migrate:
@@ -81,7 +81,7 @@ def down(
     as_json: AsJson = False,
 ) -> None:
     """Stop the development database; its rows stay for the next `db up`."""
-    with clearly(), _as_failures():
+    with exit_on_error(), _as_failures():
         ran = development.down(folder.resolve(), remove=remove)
     if as_json:
         typer.echo(json.dumps({"ran": ran, "removed": remove}))
@@ -94,7 +94,7 @@ def down(
 @app.command()
 def status(folder: Folder = _FOLDER, as_json: AsJson = False) -> None:
     """Show whether the development database runs, where, and which revision it stands at; exit 1 where it does not."""
-    with clearly(), _as_failures():
+    with exit_on_error(), _as_failures():
         database = development.status(folder.resolve())
         if database is None:
             raise CommandFailed(f"no development database was made in {folder}: `pilotage db up` makes one")

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from deployments.local.errors import LocalPlatformError
 from deployments.local.supervisor import platform
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.deploying import deploy_flows
-from flows.cli.console.failing import CommandFailed, clearly
-from flows.cli.console.place import STATE
+from flows.cli.console.locations import DEFAULT_STATE_FOLDER
 
 console = Console(highlight=False)
 
@@ -31,16 +31,16 @@ class Scenario(StrEnum):
 def demo(
     scenario: Annotated[Scenario, typer.Option(help="What is released.")] = Scenario.RELEASE,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything up to look at.")] = False,
-    state: Annotated[Path, typer.Option(help="Folder of the local platform.", file_okay=False)] = STATE,
+    state: Annotated[Path, typer.Option(help="Folder of the local platform.", file_okay=False)] = DEFAULT_STATE_FOLDER,
 ) -> None:
     """Bring the local platform up, release to it under traffic, and check what came of it."""
     try:
-        with clearly(), running_platform(state, keep=keep):
+        with exit_on_error(), running_platform(state, keep=keep):
             # Prefect reads where its server is when it is imported, and that is known only now.
-            from flows.cli.console import scenario as told
+            from flows.cli.console import scenario as scenarios
 
             deploy_flows(state)
-            told.show(scenario.value, state)
+            scenarios.run_scenario(scenario.value, state)
             if keep:
                 console.print(f"everything stays up; its settings are in {state / 'local.env'}", soft_wrap=True)
                 console.print("Prefect's pages ask for its PREFECT_API_AUTH_STRING")

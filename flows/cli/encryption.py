@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli.console import database, variables
-from flows.cli.console.failing import clearly
+from flows.cli.console.command_errors import exit_on_error
 from migrations.encryption.cipher import KeyRing
 from migrations.protection.key_rotation import ColumnTally, Rotation
 from migrations.protection.key_rotation import rotate_keys as rotate
@@ -23,8 +23,8 @@ def rotate_keys(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Encrypt again with the first key what has another, and plain text that is left; exit 1 if something is left."""
-    with clearly():
-        ring = KeyRing.parse(variables.required("ENCRYPTION_KEYS"))
+    with exit_on_error():
+        ring = KeyRing.parse(variables.require_variable("ENCRYPTION_KEYS"))
         done = rotate(database.owner_dsn(environment, database_url), ring, batch_rows=batch, dry_run=dry_run)
     if as_json:
         typer.echo(json.dumps(_as_json(done), indent=2))

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 
 from deployments.git.worktree import Worktree
-from flows.cli.console import environment_findings as look
-from flows.cli.console.environment_findings import Environment, Finding, Need
-from flows.cli.console.failing import clearly
+from flows.cli.console import environment_findings
+from flows.cli.console.command_errors import exit_on_error
+from flows.cli.console.environment_findings import CommandRequirement, Environment, Finding
 
 app = typer.Typer(help="The settings of an environment.", no_args_is_help=True)
 console = Console(highlight=False)
@@ -32,32 +32,34 @@ def check(
 ) -> None:
     """Check that the settings are there, well formed and kept to oneself; exit 1 where they are not."""
     folder = Path()
-    with clearly():
-        needs = look.needs(environment)
+    with exit_on_error():
+        requirements = environment_findings.command_requirements(environment)
         worktree = Worktree.around(folder)
         findings = [
-            *look.unmet(needs),
-            *look.malformed(),
-            *(look.committed(worktree) if worktree else ()),
-            *look.readable(look.files_of_settings(os.environ.get("PILOTAGE_ENV_FILE"), folder)),
-            *look.example(folder / look.EXAMPLE),
+            *environment_findings.unmet_requirements(requirements),
+            *environment_findings.malformed_variables(),
+            *(environment_findings.committed_settings_files(worktree) if worktree else ()),
+            *environment_findings.readable_settings_files(
+                environment_findings.settings_files(os.environ.get("PILOTAGE_ENV_FILE"), folder)
+            ),
+            *environment_findings.example_findings(folder / environment_findings.EXAMPLE),
         ]
     if as_json:
         document = {
             "ok": not findings,
             "environment": environment,
             "findings": [asdict(one) for one in findings],
-            "commands": [asdict(one) | {"ready": not one.missing} for one in needs],
+            "commands": [asdict(one) | {"ready": not one.missing} for one in requirements],
             "worktree": str(worktree.root) if worktree else None,
         }
         typer.echo(json.dumps(document, indent=2))
     else:
-        _show(findings, needs, worktree)
+        _show(findings, requirements, worktree)
     if findings:
         raise typer.Exit(1)
 
 
-def _show(findings: list[Finding], needs: tuple[Need, ...], worktree: Worktree | None) -> None:
+def _show(findings: list[Finding], requirements: tuple[CommandRequirement, ...], worktree: Worktree | None) -> None:
     for one, following in zip(findings, [*findings, None][1:], strict=True):
         console.print(f"✘ {one.subject} {one.detail}", markup=False, soft_wrap=True, style="red")
         if following is None or following.advice != one.advice:
@@ -66,9 +68,9 @@ def _show(findings: list[Finding], needs: tuple[Need, ...], worktree: Worktree |
         console.print(
             "? this folder is in no git repository: whether .env is committed could not be told", soft_wrap=True
         )
-    for need in needs:
-        if not need.missing:
-            console.print(f"✔ {need.commands}: ready", markup=False, soft_wrap=True)
+    for requirement in requirements:
+        if not requirement.missing:
+            console.print(f"✔ {requirement.commands}: ready", markup=False, soft_wrap=True)
         else:
-            lacking = ", ".join(problem.partition(" ")[0].rstrip(":") for problem in need.missing)
-            console.print(f"- {need.commands}: needs {lacking}", markup=False, soft_wrap=True)
+            lacking = ", ".join(problem.partition(" ")[0].rstrip(":") for problem in requirement.missing)
+            console.print(f"- {requirement.commands}: needs {lacking}", markup=False, soft_wrap=True)

@@ -6,15 +6,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.console.failing import clearly
-from flows.cli.console.project import AsJson, Config, ScriptLocation, chosen
+from flows.cli.console.command_errors import exit_on_error
+from flows.cli.console.project import AsJson, Config, ScriptLocation, load_history
 from migrations.history.revisions import History
 
 
 def history(config: Config = None, script_location: ScriptLocation = None, as_json: AsJson = False) -> None:
     """Show the revisions, oldest first, with where they branch, merge and end."""
-    with clearly():
-        read = chosen(config, script_location)
+    with exit_on_error():
+        read = load_history(config, script_location)
     if as_json:
         typer.echo(json.dumps(as_document(read), indent=2))
     else:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from deployments.ledger import Json, Ledger, Release, ReleaseState, Step, StepEvent, holder_state
 from deployments.settings import load_settings
-from flows.cli.console.failing import clearly
+from flows.cli.console.command_errors import exit_on_error
 
 STATE_STYLES: dict[ReleaseState, str] = {
     "running": "cyan",
@@ -32,7 +32,7 @@ def ledger(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the latest releases, or each act of one."""
-    with clearly(), Ledger.open(load_settings().ledger_url) as opened:
+    with exit_on_error(), Ledger.open(load_settings().ledger_url) as opened:
         if release_id is None:
             releases = opened.releases(limit=limit)
             shown = {"releases": [dataclasses.asdict(each) for each in releases]}

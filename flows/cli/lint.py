@@ -14,8 +14,8 @@ from alembic.config import Config
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli.console.command_errors import CommandFailed, stderr_console
 from flows.cli.console.database import owner_dsn
-from flows.cli.console.failing import CommandFailed, errors
 from flows.cli.console.throwaway_server import server_for_throwaways
 from migrations.database.session import reader
 from migrations.errors import MigrationError
@@ -73,7 +73,7 @@ def lint_command(
                 place = alembic_config(config, script_location)
                 report = _of_revisions(place, database_url, limits, target=target, since=since)
     except (CommandFailed, MigrationError) as error:
-        errors.print(f"[red]cannot tell:[/] {escape(str(error))}", soft_wrap=True)
+        stderr_console.print(f"[red]cannot tell:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(COULD_NOT_TELL) from None
     if as_json:
         typer.echo(json.dumps(as_document(report), indent=2))
@@ -160,5 +160,5 @@ def _run(ends: ExitStack, history: History, database_url: str | None) -> Mapping
         server = ends.enter_context(server_for_throwaways(database_url))
         return record_what_runs(server, history)
     except (CommandFailed, MigrationError) as error:
-        errors.print(f"[yellow]no throwaway database:[/] {escape(str(error))}", soft_wrap=True)
+        stderr_console.print(f"[yellow]no throwaway database:[/] {escape(str(error))}", soft_wrap=True)
         return {}

@@ -19,9 +19,9 @@ from deployments.local.supervisor import platform
 from deployments.local.traffic.figures import TrafficReport
 from deployments.local.traffic.run import run_traffic
 from flows.cli.console.addresses import ApplicationAddress
+from flows.cli.console.command_errors import exit_on_error, stderr_console
 from flows.cli.console.deploying import deploy_flows
-from flows.cli.console.failing import clearly, errors
-from flows.cli.console.place import STATE
+from flows.cli.console.locations import DEFAULT_STATE_FOLDER
 
 app = typer.Typer(
     help="A platform on this machine: PostgreSQL behind Neon's API, Vercel, Slack, traffic.", no_args_is_help=True
@@ -38,18 +38,18 @@ def _clearly() -> Generator[None]:
     try:
         yield
     except LocalPlatformError as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        stderr_console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 
 
 @app.command()
 def up(
-    state: State = STATE,
+    state: State = DEFAULT_STATE_FOLDER,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is up, and leave it running.")] = False,
     pipeline: Annotated[bool, typer.Option("--pipeline", help="With Prefect's server, worker and our flows.")] = False,
 ) -> None:
     """Bring the local platform up, afresh, and write its settings to local.env."""
-    with clearly(), _clearly():
+    with exit_on_error(), _clearly():
         status = platform.up(
             state,
             detach=detach,
@@ -62,7 +62,7 @@ def up(
 
 
 @app.command()
-def down(state: State = STATE) -> None:
+def down(state: State = DEFAULT_STATE_FOLDER) -> None:
     """Stop the local platform and remove its data."""
     with _clearly():
         ran = platform.down(state)
@@ -70,7 +70,7 @@ def down(state: State = STATE) -> None:
 
 
 @app.command()
-def status(state: State = STATE) -> None:
+def status(state: State = DEFAULT_STATE_FOLDER) -> None:
     """Show what runs, and where."""
     found = platform.status(state)
     if found is None:
@@ -81,7 +81,7 @@ def status(state: State = STATE) -> None:
 
 @app.command()
 def traffic(
-    state: State = STATE,
+    state: State = DEFAULT_STATE_FOLDER,
     users: Annotated[int, typer.Option(min=1, max=500, help="How many people read and write.")] = 12,
     rate: Annotated[float, typer.Option(min=0.1, max=2000, help="Requests a second, all together.")] = 100,
     seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long.")] = 30,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.throwaway_server import server_for_throwaways
 from migrations.authoring.merge import Divergence, examine_divergence, linearize, write_merge
 from migrations.history.revisions import History
@@ -27,7 +27,7 @@ def merge(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what each head does, prove that their order does not matter, and write the revision that merges them."""
-    with clearly():
+    with exit_on_error():
         history = History.load()
         with server_for_throwaways(database_url) as server:
             found = examine_divergence(server, history)

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.cli.console.command_errors import exit_on_error
 from flows.cli.console.database import Environment, owner_dsn
-from flows.cli.console.failing import clearly
 from migrations.checks.metrics import Metric, read_metrics
 from migrations.database.session import reader
 from migrations.errors import describe_database
@@ -23,7 +23,7 @@ def metrics(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what the server knows of a database; nothing is changed, and nothing is judged."""
-    with clearly():
+    with exit_on_error():
         dsn = owner_dsn(environment, database_url)
         with reader(dsn) as connection:
             found = read_metrics(connection)

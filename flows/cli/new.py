@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from flows.cli.console import variables
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.database import owner_dsn
-from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.console.throwaway_server import server_for_throwaways
 from migrations.apply.migrate import upgrade
 from migrations.authoring.drafting.draft import Draft, draft_revisions, empty_revision, write
@@ -33,7 +33,7 @@ def new(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write the revisions that the models ask for, prove them, and apply them to the development database."""
-    with clearly():
+    with exit_on_error():
         history = History.load()
         folder = history.folders[0]
         if empty:
@@ -91,7 +91,7 @@ def show(draft: Draft, files: tuple[Path, ...], *, applied: bool) -> None:
 
 def _apply(database_url: str | None, folder: Path, files: tuple[Path, ...]) -> bool:
     """Bring the development database to the new head, where there is one."""
-    if not (database_url or variables.given("DATABASE_URL")):
+    if not (database_url or variables.find_variable("DATABASE_URL")):
         return False
     try:
         upgrade(owner_dsn("development", database_url), History.load(folder), release_id="development")

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.database import Environment, owner_dsn
-from flows.cli.console.failing import CommandFailed, clearly
-from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
+from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, load_history
 from flows.cli.console.throwaway_server import throwaway_server
 from migrations.database.session import reader
 from migrations.history.foreign_project import with_version_table
@@ -40,9 +40,9 @@ def plan(
 ) -> None:
     """Show every statement that would run, its locks, the hazards and the way back; exit 1 over an unwaived hazard."""
     # What env.py and revisions print is not the plan.
-    with clearly(), ExitStack() as ends, redirect_stdout(sys.stderr):
+    with exit_on_error(), ExitStack() as ends, redirect_stdout(sys.stderr):
         dsn = owner_dsn(environment, database_url)
-        history = with_version_table(dsn, chosen(config, script_location, url_variable))
+        history = with_version_table(dsn, load_history(config, script_location, url_variable))
         with reader(dsn) as connection:
             current = current_revisions(connection, history.version_table)
         server = server_url or ends.enter_context(throwaway_server())

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.cli.console.failing import CommandFailed, clearly
-from flows.cli.console.project import Config, ScriptLocation, UrlVariable, chosen
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
+from flows.cli.console.project import Config, ScriptLocation, UrlVariable, load_history
 from flows.cli.console.throwaway_server import throwaway_server
 from migrations.database.session import reader
 from migrations.history.foreign_project import with_version_table
@@ -56,11 +56,11 @@ def rehearse(
     The branch is deleted afterwards.
     """
     if ref is not None:
-        with clearly():
+        with exit_on_error():
             _by_prefect(ref, target, alone=(on_copy, config, script_location) == (None, None, None))
         return
-    with clearly(), ExitStack() as ends:
-        history = chosen(config, script_location, url_variable)
+    with exit_on_error(), ExitStack() as ends:
+        history = load_history(config, script_location, url_variable)
         if on_copy is not None:
             found = _tried(ends, on_copy, on_copy, app_role, history, target)
         else:
@@ -75,11 +75,11 @@ def rehearse(
 
 
 def _by_prefect(ref: str, target: str, *, alone: bool) -> None:
-    from flows.cli.console import checklist
+    from flows.cli.console import flow_runs
 
     if not alone:
         raise CommandFailed("--ref names a commit of the release repository: it goes with neither a copy nor a project")
-    checklist.run_to_end("rehearse/rehearse", {"ref": ref, "target_revision": target})
+    flow_runs.run_to_end("rehearse/rehearse", {"ref": ref, "target_revision": target})
 
 
 def _tried(ends: ExitStack, copy: str, statistics: str, role: str | None, history: History, target: str) -> Evidence:

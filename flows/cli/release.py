@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deployments.ledger import Ledger, LeftBehind, holder_state
+from deployments.ledger import Ledger, ReleaseLeftovers, holder_state
 from deployments.settings import load_settings
-from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.ledger import release_facts, steps_table
 from tasks import production_state
 from tasks.values import ReleaseRequest
 
 if TYPE_CHECKING:
-    from tasks.steps.keeping import Left
+    from tasks.steps.release_keeping import StateToKeep
 
 SHOWN = 20
 
@@ -39,9 +39,9 @@ def start(
     rehearse: Annotated[bool, typer.Option(help="Try the plan on a branch of production first.")] = True,
 ) -> None:
     """Start a release through Prefect's API and follow it to its end."""
-    from flows.cli.console import checklist
+    from flows.cli.console import flow_runs
 
-    with clearly():
+    with exit_on_error():
         try:
             request = ReleaseRequest(
                 ref=ref,
@@ -52,7 +52,7 @@ def start(
             )
         except ValidationError as error:
             raise CommandFailed("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())) from None
-        checklist.run_to_end("release/release", {"request": request.model_dump()})
+        flow_runs.run_to_end("release/release", {"request": request.model_dump()})
 
 
 @app.command()
@@ -65,9 +65,9 @@ def abandon(
     console = Console(highlight=False)
     from tasks import gates
 
-    with clearly(), Ledger.open(load_settings().ledger_url) as ledger:
+    with exit_on_error(), Ledger.open(load_settings().ledger_url) as ledger:
         ledger.abandonable(release_id)
-        show_left_behind(console, ledger.left_behind(release_id))
+        show_leftovers(console, ledger.leftovers(release_id))
         if not yes:
             typer.confirm(f"Close {release_id}? What it left stays as it is", abort=True)
         closed = ledger.abandon(release_id, reason=reason, by=f"{_user()}@{socket.gethostname()}")
@@ -83,20 +83,20 @@ def keep(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Keep what an undecided or abandoned release left in production, after showing it: the next one starts there."""
-    from tasks.steps import keeping
+    from tasks.steps import release_keeping
 
     console = Console(highlight=False)
-    with clearly():
-        found = keeping.look(release_id)
-        show_left_behind(console, found.left)
+    with exit_on_error():
+        found = release_keeping.read_state_to_keep(release_id)
+        show_leftovers(console, found.left)
         show_kept(console, found)
         if not yes:
             typer.confirm(f"Keep what {release_id} left? Nothing in production is changed", abort=True)
-        kept = keeping.keep(found, reason=reason, by=f"{_user()}@{socket.gethostname()}")
+        kept = release_keeping.keep_state(found, reason=reason, by=f"{_user()}@{socket.gethostname()}")
     console.print(Text(f"{kept.id} is kept: {kept.summary}"))
 
 
-def show_kept(console: Console, found: "Left") -> None:
+def show_kept(console: Console, found: "StateToKeep") -> None:
     """Show what production is from then on, and what nobody released in it.
 
     Args:
@@ -116,7 +116,7 @@ def show_kept(console: Console, found: "Left") -> None:
         console.print(Text(f"and {len(found.by_hand or ()) - SHOWN} more by hand", style="bold red"))
 
 
-def show_left_behind(console: Console, left: LeftBehind) -> None:
+def show_leftovers(console: Console, left: ReleaseLeftovers) -> None:
     """Show what a release began and did not finish, and what has to be looked at by hand.
 
     Args:
@@ -133,7 +133,7 @@ def show_left_behind(console: Console, left: LeftBehind) -> None:
     for what, names in (("Branches", left.branches), ("Deployments", left.deployments)):
         if names:
             table.add_row(what, Text(", ".join(names)))
-    for label, words in present_words(left):
+    for label, words in current_state_rows(left):
         table.add_row(label, words)
     if table.row_count:
         console.print(Text("\nMade or changed", style="bold"))
@@ -142,7 +142,7 @@ def show_left_behind(console: Console, left: LeftBehind) -> None:
         console.print(Text("\nIt left nothing behind that the ledger knows of."))
 
 
-def present_words(left: LeftBehind) -> list[tuple[str, Text]]:
+def current_state_rows(left: ReleaseLeftovers) -> list[tuple[str, Text]]:
     """What became of the maintenance mode and the protection that a release changed: as the services say it now.
 
     Args:

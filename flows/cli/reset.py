@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 from flows.cli import seed as seeding
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.database import owner_dsn
 from flows.cli.console.disposable import refuse_unless_disposable
-from flows.cli.console.failing import CommandFailed, clearly
 from flows.cli.seed import Size
 from migrations.authoring.reset import rebuild
 from migrations.errors import describe_database
@@ -33,7 +33,7 @@ def reset(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; only with --yes.")] = False,
 ) -> None:
     """Drop everything in a development or test database, and apply every revision; never staging or production."""
-    with clearly():
+    with exit_on_error():
         dsn = _database(environment, database_url)
         there = refuse_unless_disposable(dsn)
         if not yes:

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.database import Environment, owner_dsn
-from flows.cli.console.failing import CommandFailed, clearly
-from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen
+from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, load_history
 from migrations.authoring.resolve import Mark, mark_revision
 
 console = Console(highlight=False)
@@ -32,12 +32,12 @@ def resolve(
     as_json: AsJson = False,
 ) -> None:
     """Mark a revision as applied or rolled back, where the catalogue is what the revisions then promise."""
-    with clearly():
+    with exit_on_error():
         revision, mark = _asked(applied, rolled_back)
         live = owner_dsn(environment, database_url)
         # Nothing is made on production's server.
         server = owner_dsn("staging") if environment == "production" and not database_url else live
-        history = chosen(config, script_location, url_variable)
+        history = load_history(config, script_location, url_variable)
         marked = mark_revision(live, server, history, revision, mark, unchecked=unchecked)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(marked), indent=2))

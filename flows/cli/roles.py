@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli.console import variables
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.database import Environment, owner_dsn
-from flows.cli.console.failing import CommandFailed, clearly
 from migrations.errors import describe_database
 from migrations.protection.role_grants import SERVICES, RoleGiven
 from tasks.steps.roles import Roles, give_roles
@@ -27,8 +27,8 @@ def roles(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make the roles beside the owner where they are missing, and give each what it needs, no more; twice is once."""
-    with clearly():
-        name = application or variables.given("NEON_APP_ROLE")
+    with exit_on_error():
+        name = application or variables.find_variable("NEON_APP_ROLE")
         if not name:
             raise CommandFailed("nobody said what the application's role is: set NEON_APP_ROLE, or give --application")
         dsn = owner_dsn(environment, database_url)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli.console import failing
+from flows.cli.console import command_errors
 
 
 def rollback(
@@ -16,8 +16,8 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why, for the ledger and Slack.")] = "started by hand",
 ) -> None:
     """Start the rollback flow through Prefect's API and follow it to its end."""
-    from flows.cli.console import checklist
+    from flows.cli.console import flow_runs
 
-    with failing.clearly():
+    with command_errors.exit_on_error():
         parameters: dict[str, object] = {"release_id": release_id, "way": way, "reason": reason}
-        checklist.run_to_end("rollback/rollback", parameters)
+        flow_runs.run_to_end("rollback/rollback", parameters)

@@ -14,7 +14,7 @@ from deployments.errors import DeploymentError, SettingsError, WrongDatabase
 from deployments.settings import Settings, load_settings
 from flows.cli.console import database, variables
 from flows.cli.console.addresses import ApplicationAddress
-from flows.cli.console.failing import clearly
+from flows.cli.console.command_errors import exit_on_error
 from migrations.checks.security.checklist import Application
 from migrations.checks.security.finding import Finding, State
 from migrations.encryption.cipher import KeyRing
@@ -35,12 +35,12 @@ def security_check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check each line of the security checklist; exit 1 if one is broken, 2 if one cannot be told."""
-    with clearly():
+    with exit_on_error():
         settings = _settings(environment)
         dsn = database.owner_dsn(environment, database_url)
         given = database.for_libpq(app_database_url, "--app-database-url") if app_database_url else None
         theirs = given or (None if database_url else _application_dsn(environment, settings))
-        keys = variables.given("ENCRYPTION_KEYS")
+        keys = variables.find_variable("ENCRYPTION_KEYS")
         findings = check_security(
             Subject(
                 dsn=dsn,
@@ -75,7 +75,7 @@ def _settings(environment: str) -> Settings | None:
 
 def _application_dsn(environment: database.Environment, settings: Settings | None) -> str | None:
     if environment == "development":
-        return variables.given("DATABASE_URL_POOLED")
+        return variables.find_variable("DATABASE_URL_POOLED")
     if settings is None:
         return None
     try:
@@ -91,7 +91,7 @@ def _application_dsn(environment: database.Environment, settings: Settings | Non
 
 def _application(dsn: str | None, role: str | None) -> Application:
     known = Application.of(dsn, role)
-    return known if known.role else Application(variables.given("NEON_APP_ROLE"), dsn)
+    return known if known.role else Application(variables.find_variable("NEON_APP_ROLE"), dsn)
 
 
 def _as_json(one: Finding) -> dict[str, str]:

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from deployments.settings import is_placeholder
 from flows.cli.console import variables
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.database import owner_dsn
 from flows.cli.console.disposable import refuse_unless_seedable
-from flows.cli.console.failing import CommandFailed, clearly
 from migrations.encryption.cipher import KeyRing
 from migrations.errors import describe_database
 from migrations.seeds.initial_rows import SuperAdminIdentity
@@ -33,7 +33,7 @@ def seed(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Load the rows that a development or staging database starts with; those that are there stay as they are."""
-    with clearly():
+    with exit_on_error():
         if environment not in SEEDED:
             raise CommandFailed(f"{environment} is never seeded: take {' or '.join(SEEDED)}")
         dsn = refuse_unless_seedable(owner_dsn(environment, database_url), staging=environment == "staging")
@@ -52,7 +52,7 @@ def seed(
 
 def super_admin() -> SuperAdminIdentity:
     """The person that the settings name, else one at example.com."""
-    email, name = variables.given("SUPER_ADMIN_EMAIL"), variables.given("SUPER_ADMIN_NAME")
+    email, name = variables.find_variable("SUPER_ADMIN_EMAIL"), variables.find_variable("SUPER_ADMIN_NAME")
     default = SuperAdminIdentity()
     return SuperAdminIdentity(
         default.email if email is None or is_placeholder(email) else email.strip(),
@@ -61,7 +61,7 @@ def super_admin() -> SuperAdminIdentity:
 
 
 def _keys() -> KeyRing | None:
-    given = variables.given("ENCRYPTION_KEYS")
+    given = variables.find_variable("ENCRYPTION_KEYS")
     return KeyRing.parse(given) if given and not is_placeholder(given) else None
 
 

@@ -8,9 +8,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli.console.command_errors import exit_on_error
 from flows.cli.console.database import Environment, owner_dsn
-from flows.cli.console.failing import clearly
-from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, chosen, revision_folders
+from flows.cli.console.project import (
+    AsJson,
+    Config,
+    DatabaseUrl,
+    ScriptLocation,
+    UrlVariable,
+    load_history,
+    revision_folders,
+)
 from migrations.authoring.consistency.finding import Finding
 from migrations.authoring.consistency.order import check_heads
 from migrations.authoring.consistency.parents import check_parents
@@ -22,7 +30,7 @@ from migrations.history.revisions import HistoryState, history_state
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
+class DatabaseStatus:
     """How a database stands to the revisions.
 
     Attributes:
@@ -45,8 +53,8 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what stands and what is pending; exit 1 where anything is wrong, each named with what to do."""
-    with clearly():
-        found = look(owner_dsn(environment, database_url), config, script_location, url_variable)
+    with exit_on_error():
+        found = read_status(owner_dsn(environment, database_url), config, script_location, url_variable)
     if as_json:
         typer.echo(json.dumps(as_document(found), indent=2))
     else:
@@ -55,7 +63,7 @@ def status(
         raise typer.Exit(1)
 
 
-def look(dsn: str, config: Path | None, script_location: Path | None, url_variable: str) -> Standing:
+def read_status(dsn: str, config: Path | None, script_location: Path | None, url_variable: str) -> DatabaseStatus:
     """Hold a database against the revisions.
 
     Raises:
@@ -63,8 +71,8 @@ def look(dsn: str, config: Path | None, script_location: Path | None, url_variab
     """
     parents = check_parents(revision_folders(config, script_location))
     if parents.findings:
-        return Standing(describe_database(dsn), None, parents.findings)
-    history = with_version_table(dsn, chosen(config, script_location, url_variable))
+        return DatabaseStatus(describe_database(dsn), None, parents.findings)
+    history = with_version_table(dsn, load_history(config, script_location, url_variable))
     with reader(dsn) as connection:
         stands = history_state(connection, history)
     wrong = [
@@ -72,10 +80,10 @@ def look(dsn: str, config: Path | None, script_location: Path | None, url_variab
         for one in revision_findings(stands)
         if one.kind != "pending" and one.subject != CHECKSUMS
     ]
-    return Standing(describe_database(dsn), stands, (*check_heads(history).findings, *wrong))
+    return DatabaseStatus(describe_database(dsn), stands, (*check_heads(history).findings, *wrong))
 
 
-def as_document(found: Standing) -> dict[str, object]:
+def as_document(found: DatabaseStatus) -> dict[str, object]:
     """The standing for a machine; `ok` is false as soon as anything is wrong."""
     stands = found.state
     return {
@@ -88,7 +96,7 @@ def as_document(found: Standing) -> dict[str, object]:
     }
 
 
-def show(found: Standing, console: Console) -> None:
+def show(found: DatabaseStatus, console: Console) -> None:
     """The standing for people."""
     if found.state is not None:
         console.print(f"{escape(found.where)} stands at {', '.join(found.state.current) or 'nothing: it is empty'}")

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from deployments.settings import is_placeholder
 from flows.cli.console import database, variables
-from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from migrations.protection.super_admin import create_super_admin as create
 
 
@@ -23,9 +23,9 @@ def create_super_admin(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Create the super admin; where that person is one already, say so and change nothing."""
-    with clearly():
-        address = email or variables.required("SUPER_ADMIN_EMAIL", instead="--email")
-        person = name or variables.required("SUPER_ADMIN_NAME", instead="--name")
+    with exit_on_error():
+        address = email or variables.require_variable("SUPER_ADMIN_EMAIL", instead="--email")
+        person = name or variables.require_variable("SUPER_ADMIN_NAME", instead="--name")
         _filled_in(address, person)
         dsn = database.owner_dsn(environment, database_url)
         if environment == "production" or yes_i_mean is not None:

@@ -9,7 +9,7 @@ from migrations.history import applied_revisions
 from migrations.history.revisions import current_revisions
 from tasks import connections
 from tasks.step import step
-from tasks.steps.status import look_at
+from tasks.steps.status import read_environment
 
 ENVIRONMENTS = ("production", "staging")
 
@@ -48,7 +48,7 @@ def check_environment(environment: str) -> DriftReport:
     if commit is None:
         return DriftReport(environment, released=False, findings=(), new=False)
     history = connections.history(given, connections.repository(given).resolve(commit))
-    found = look_at(given, _branch(given, environment), environment, history, history.resolve("head")).drift
+    found = read_environment(given, _branch(given, environment), environment, history, history.resolve("head")).drift
     return DriftReport(environment, released=True, findings=found, new=_is_new(given, environment, found))
 
 

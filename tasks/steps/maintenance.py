@@ -8,7 +8,7 @@ from deployments.application import endpoints
 from deployments.settings import Settings
 from tasks import connections
 from tasks.errors import RollbackFailed
-from tasks.record import recorded
+from tasks.record import recorded_step
 from tasks.step import step
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def set_maintenance(release_id: str, *, on: bool) -> None:
         RollbackFailed: the application did not take it within a minute.
     """
     given = connections.settings()
-    with recorded(release_id, f"maintenance mode {'on' if on else 'off'}", maintenance=on):
+    with recorded_step(release_id, f"maintenance mode {'on' if on else 'off'}", maintenance=on):
         connections.vercel(given).set_config(given.vercel_config_id, KEY, value=on)
         _wait_for(given, on=on)
 

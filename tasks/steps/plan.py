@@ -16,7 +16,7 @@ from migrations.plan.planned_revisions import Plan, make_plan
 from migrations.plan.report import render
 from tasks import best_effort, connections
 from tasks.errors import NotReady
-from tasks.record import recorded
+from tasks.record import recorded_step
 from tasks.step import step
 from tasks.values import Survey
 
@@ -31,7 +31,7 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
     given = connections.settings()
     history = connections.history(given, commit)
     server = connections.owner_dsn(given, connections.staging_branch(given))
-    with recorded(release_id, "plan", target_revision=survey.target_revision) as entry:
+    with recorded_step(release_id, "plan", target_revision=survey.target_revision) as entry:
         try:
             plan = make_plan(
                 server,

@@ -14,7 +14,7 @@ from migrations.errors import MigrationError
 from migrations.restore.restore_point import seal
 from tasks import builds, catalogue, connections, revisions
 from tasks.errors import ApplicationFailed, ContractFailed, MigrationFailed
-from tasks.record import RESTORE_POINT, recorded, restore_point_json
+from tasks.record import RESTORE_POINT, recorded_step, restore_point_json
 from tasks.step import step
 from tasks.values import RestorePoint, Survey
 
@@ -29,7 +29,7 @@ def seal_restore_point(release_id: str, snapshot_branch_id: str, survey: Survey)
     given = connections.settings()
     production = connections.production_branch(given)
     dsn = connections.owner_dsn(given, production)
-    with recorded(release_id, RESTORE_POINT) as entry:
+    with recorded_step(release_id, RESTORE_POINT) as entry:
         with reader(dsn) as connection:
             catalog = read_catalog(connection)
         baseline = run_checks(dsn, promised=catalog)
@@ -60,8 +60,8 @@ def migrate_production(release_id: str, commit: Commit, target_revision: str) ->
     """
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
-    with recorded(release_id, "migrate production", target_revision=target_revision) as entry:
-        with catalogue.followed(given, release_id, "production", dsn, connections.history(given, commit)):
+    with recorded_step(release_id, "migrate production", target_revision=target_revision) as entry:
+        with catalogue.recording_catalog(given, release_id, "production", dsn, connections.history(given, commit)):
             try:
                 done = revisions.apply(given, release_id, commit, dsn, target_revision)
             except MigrationError as error:
@@ -82,8 +82,8 @@ def contract_production(release_id: str, commit: Commit, target_revision: str) -
     """
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
-    with recorded(release_id, "contract production", target_revision=target_revision) as entry:
-        with catalogue.followed(given, release_id, "production", dsn, connections.history(given, commit)):
+    with recorded_step(release_id, "contract production", target_revision=target_revision) as entry:
+        with catalogue.recording_catalog(given, release_id, "production", dsn, connections.history(given, commit)):
             try:
                 done = revisions.apply(given, release_id, commit, dsn, target_revision)
             except MigrationError as error:
@@ -100,7 +100,7 @@ def build_production(release_id: str, commit: Commit) -> Deployment:
         ApplicationFailed: the build did not become ready.
     """
     given = connections.settings()
-    with recorded(release_id, "build production", commit=commit.sha) as entry:
+    with recorded_step(release_id, "build production", commit=commit.sha) as entry:
         try:
             built = builds.build(given, release_id, commit, environment="production")
         except DeploymentError as error:
@@ -117,7 +117,7 @@ def check_build(release_id: str, deployment: Deployment, commit: Commit) -> None
         ApplicationFailed: a probe was not answered as it must be.
     """
     given = connections.settings()
-    with recorded(release_id, "check build", deployment=deployment.id) as entry:
+    with recorded_step(release_id, "check build", deployment=deployment.id) as entry:
         probes = endpoints.probe_reads(
             deployment.url, bypass=given.vercel_automation_bypass_secret, commit_sha=commit.sha
         )
@@ -143,7 +143,7 @@ def promote(release_id: str, deployment: Deployment) -> None:
         ApplicationFailed: Vercel did not move it.
     """
     given = connections.settings()
-    with recorded(release_id, "promote", deployment=deployment.id):
+    with recorded_step(release_id, "promote", deployment=deployment.id):
         try:
             connections.vercel(given).promote(deployment.id)
         except DeploymentError as error:

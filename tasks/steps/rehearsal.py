@@ -21,7 +21,7 @@ from migrations.rehearsal.evidence import Evidence
 from migrations.rehearsal.evidence_report import compatibility, downgrades, downtime, render, timeline
 from tasks import best_effort, connections
 from tasks.errors import RehearsalFailed
-from tasks.record import recorded
+from tasks.record import recorded_step
 from tasks.step import step
 
 BRANCH_HOURS = 2
@@ -42,11 +42,11 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
     """
     given = connections.settings()
     name = branch_name(release_id)
-    with recorded(release_id, "rehearsal", branch=name, plan=plan.digest) as entry:
+    with recorded_step(release_id, "rehearsal", branch=name, plan=plan.digest) as entry:
         evidence = _rehearse_on_branch(
             given, name, commit, plan, on_deleted=lambda: entry.result({"branch_deleted": name})
         )
-        keep(given, release_id, evidence)
+        keep_evidence(given, release_id, evidence)
         problems = evidence.problems(blocking_budget_ms=given.blocking_budget_ms)
         entry.result(
             {
@@ -87,7 +87,7 @@ def rehearse_plan(commit: Commit, plan: Plan) -> RehearsalResult:
     """
     given = connections.settings()
     evidence = _rehearse_on_branch(given, branch_name(f"{commit.sha[:12]}-{secrets.token_hex(3)}"), commit, plan)
-    keep(given, None, evidence)
+    keep_evidence(given, None, evidence)
     return RehearsalResult(
         f"plan {plan.digest}, evidence {evidence.digest}: downtime: {downtime(evidence)};"
         f" way back: {downgrades(evidence.way_back)}",
@@ -126,7 +126,7 @@ def _branch(given: Settings, name: str, production_id: str, on_deleted: Callable
         on_deleted()
 
 
-def keep(given: Settings, release_id: str | None, evidence: Evidence) -> None:
+def keep_evidence(given: Settings, release_id: str | None, evidence: Evidence) -> None:
     """Keep evidence in the ledger under its digest, and show it in the Prefect UI."""
     with connections.ledger(given) as ledger:
         ledger.record_evidence(evidence.digest, evidence.plan_digest, evidence.to_json(), release_id=release_id)
@@ -146,7 +146,7 @@ def _show(given: Settings, release_id: str | None, evidence: Evidence) -> None:
     )
 
 
-def of_release(release_id: str) -> Evidence | None:
+def evidence_of_release(release_id: str) -> Evidence | None:
     """The evidence that a release was judged by; None where it rehearsed nothing."""
     with connections.ledger(connections.settings()) as ledger:
         kept = ledger.evidence_of_release(release_id)

@@ -17,7 +17,7 @@ from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.reversal import written_to_additions
 from tasks import connections, protection
 from tasks.errors import RollbackFailed
-from tasks.record import recorded
+from tasks.record import recorded_step
 from tasks.step import step
 from tasks.values import Restoration, RestorePoint
 
@@ -28,7 +28,7 @@ RESTORE = "restore production"
 ROWS = 50
 
 
-def kept_name(undone_id: str) -> str:
+def kept_branch_name(undone_id: str) -> str:
     """The name of the branch that keeps production as it was before the restore to a release's point.
 
     A release has one point: whoever asks for the restore, and however often, it leaves one branch.
@@ -45,7 +45,7 @@ def verify_unchanged(release_id: str, point: RestorePoint) -> None:
     """
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
-    with recorded(release_id, "verify that nothing changed") as entry:
+    with recorded_step(release_id, "verify that nothing changed") as entry:
         with reader(dsn) as connection:
             live = read_catalog(connection)
         found = difference(Catalog.from_json(point.catalog_json), live)
@@ -56,7 +56,7 @@ def verify_unchanged(release_id: str, point: RestorePoint) -> None:
         entry.result({"digest": live.digest})
 
 
-def written_since(point: RestorePoint) -> tuple[str, ...] | None:
+def rows_written_since(point: RestorePoint) -> tuple[str, ...] | None:
     """What users have written to what the release added; None where that could not be told."""
     try:
         given = connections.settings()
@@ -68,7 +68,7 @@ def written_since(point: RestorePoint) -> tuple[str, ...] | None:
 
 
 @step("take back revisions", timeout_s=1800)
-def take_back_revisions(release_id: str, commit: Commit, point: RestorePoint) -> None:
+def downgrade_revisions(release_id: str, commit: Commit, point: RestorePoint) -> None:
     """Run the downgrades that the rehearsal proved lossless, down to where production stood.
 
     Raises:
@@ -76,8 +76,8 @@ def take_back_revisions(release_id: str, commit: Commit, point: RestorePoint) ->
     """
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
-    with recorded(release_id, "take back revisions", revisions=list(point.revisions)) as entry:
-        written = written_since(point)
+    with recorded_step(release_id, "take back revisions", revisions=list(point.revisions)) as entry:
+        written = rows_written_since(point)
         if written is None or written:
             raise RollbackFailed(f"the revisions cannot be taken back: {'; '.join(written or ('cannot tell',))}")
         target = point.revisions[0] if point.revisions else "base"
@@ -110,7 +110,7 @@ def roll_back_application(release_id: str, deployment_id: str) -> bool:
     serving = client.production_deployment()
     if serving is not None and serving.id == deployment_id:
         return False
-    with recorded(release_id, "roll back application", deployment=deployment_id):
+    with recorded_step(release_id, "roll back application", deployment=deployment_id):
         client.rollback(deployment_id)
     return True
 
@@ -130,7 +130,7 @@ def find_restore(undone_id: str, point: RestorePoint) -> Restoration | None:
         OperationFailed: Neon is at work for longer than is waited for, so that it cannot be told yet.
     """
     given = connections.settings()
-    name = kept_name(undone_id)
+    name = kept_branch_name(undone_id)
     kept = connections.neon(given).kept_by_restore(point.production_branch_id, name)
     if kept is not None:
         return Restoration(name, kept.id, point.seal.lsn, kept.created_at, before=True)
@@ -193,7 +193,7 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
     """Bring production back to the sealed point of its own history, under its own name and address.
 
     The state before the restore stays as a branch, named after the release that is undone: so a second try finds it. A
-    protected branch refuses a restore: the protection is lifted, and given back by `protection.give_back`.
+    protected branch refuses a restore: the protection is lifted, and given back by `protection.restore_protection`.
 
     Args:
         release_id: the ledger's row that the act is written to.
@@ -207,9 +207,9 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
     given = connections.settings()
     client = connections.neon(given)
     production = client.branch_by_id(point.production_branch_id)
-    kept = kept_name(undone_id)
-    with recorded(release_id, RESTORE, branch=kept, lsn=point.seal.lsn) as entry:
-        protection.lift(release_id, client, production)
+    kept = kept_branch_name(undone_id)
+    with recorded_step(release_id, RESTORE, branch=kept, lsn=point.seal.lsn) as entry:
+        protection.lift_protection(release_id, client, production)
         with connections.ledger(given) as ledger:
             # A process that was stopped for long may have been given up: then production is no longer its own.
             ledger.renew_lease(release_id, given.lease_s)
@@ -232,7 +232,7 @@ def make_receipt(release_id: str, point: RestorePoint, restoration: Restoration)
     folder = given.cache_folder / "receipts"
     folder.mkdir(parents=True, exist_ok=True)
     file: Path = folder / f"{release_id}.jsonl"
-    with recorded(release_id, "receipt", file=str(file)) as entry:
+    with recorded_step(release_id, "receipt", file=str(file)) as entry:
         restored = connections.owner_dsn(given, client.branch(given.neon_production_branch))
         with client.compute(restoration.kept_branch_id) as branch:
             made = receipt(restored, connections.owner_dsn(given, branch), point.seal, to=file)

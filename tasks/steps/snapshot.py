@@ -8,7 +8,7 @@ from deployments.errors import DeploymentError
 from deployments.neon.client import Branch
 from deployments.settings import Settings
 from tasks import connections
-from tasks.record import note, recorded
+from tasks.record import note, recorded_step
 from tasks.release_history import FORWARD, ReleaseHistory
 from tasks.step import step
 
@@ -41,10 +41,12 @@ def take_snapshot(release_id: str) -> str:
     expires_at = datetime.now(UTC) + timedelta(hours=given.snapshot_hours)
     client = connections.neon(given)
     if name not in {branch.name for branch in client.branches()}:
-        for branch in to_delete(given, client.branches()) or ():
+        for branch in snapshots_to_delete(given, client.branches()) or ():
             client.delete_branch(branch.id)
             note(release_id, "old snapshot deleted", branch_name=branch.name)
-    with recorded(release_id, "snapshot", branch=name, expires_at=expires_at.isoformat(timespec="seconds")) as entry:
+    with recorded_step(
+        release_id, "snapshot", branch=name, expires_at=expires_at.isoformat(timespec="seconds")
+    ) as entry:
         branch = client.create_branch(name, parent_id=production.id, compute=False, expires_at=expires_at)
         entry.result({"branch": name, "branch_id": branch.id, "lsn": branch.parent_lsn})
     return branch.id
@@ -67,7 +69,7 @@ def drop_snapshot(release_id: str) -> None:
         log.warning("%s could not be deleted, and expires by itself: %s", name, error)
 
 
-def to_delete(given: Settings, branches: Sequence[Branch]) -> tuple[Branch, ...] | None:
+def snapshots_to_delete(given: Settings, branches: Sequence[Branch]) -> tuple[Branch, ...] | None:
     """The snapshots that have to go so that a release has room, oldest first.
 
     Returns:
@@ -77,13 +79,13 @@ def to_delete(given: Settings, branches: Sequence[Branch]) -> tuple[Branch, ...]
     if missing <= 0:
         return ()
     with connections.ledger(given) as ledger:
-        over = _over(ReleaseHistory.read(ledger, given.target))
+        over = _releases_past_rollback(ReleaseHistory.read(ledger, given.target))
     named = {branch.name: branch for branch in branches}
     old = [named[snapshot_name(each)] for each in over if snapshot_name(each) in named][given.snapshots_kept :]
     return tuple(reversed(old))[:missing] if len(old) >= missing else None
 
 
-def _over(history: ReleaseHistory) -> list[str]:
+def _releases_past_rollback(history: ReleaseHistory) -> list[str]:
     """The releases that need their snapshot no more, newest first: nobody will go back to before them."""
     over: list[str] = []
     superseded = False

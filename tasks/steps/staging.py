@@ -7,7 +7,7 @@ from deployments.vercel.client import Deployment
 from migrations.errors import MigrationError
 from tasks import builds, catalogue, connections, revisions
 from tasks.errors import StagingFailed
-from tasks.record import recorded
+from tasks.record import recorded_step
 from tasks.step import step
 
 
@@ -15,7 +15,7 @@ from tasks.step import step
 def reset_staging(release_id: str) -> None:
     """Make staging a fresh copy of production. What was in staging is lost."""
     given = connections.settings()
-    with recorded(release_id, "reset staging", branch_name=given.neon_staging_branch):
+    with recorded_step(release_id, "reset staging", branch_name=given.neon_staging_branch):
         _reset(given)
 
 
@@ -48,8 +48,8 @@ def migrate_staging(release_id: str, commit: Commit, target_revision: str) -> tu
     """
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.staging_branch(given))
-    with recorded(release_id, "migrate staging", target_revision=target_revision) as entry:
-        with catalogue.followed(given, release_id, "staging", dsn, connections.history(given, commit)):
+    with recorded_step(release_id, "migrate staging", target_revision=target_revision) as entry:
+        with catalogue.recording_catalog(given, release_id, "staging", dsn, connections.history(given, commit)):
             try:
                 done = revisions.apply(given, release_id, commit, dsn, target_revision)
             except MigrationError as error:
@@ -66,7 +66,7 @@ def deploy_staging(release_id: str, commit: Commit) -> Deployment:
         StagingFailed: the build did not become ready.
     """
     given = connections.settings()
-    with recorded(release_id, "deploy staging", commit=commit.sha) as entry:
+    with recorded_step(release_id, "deploy staging", commit=commit.sha) as entry:
         try:
             built = builds.build(given, release_id, commit, environment="staging")
         except DeploymentError as error:
@@ -79,5 +79,5 @@ def deploy_staging(release_id: str, commit: Commit) -> Deployment:
 def roll_back_staging(release_id: str) -> None:
     """Bring staging back to what production is; production itself is not touched."""
     given = connections.settings()
-    with recorded(release_id, "roll back staging", branch_name=given.neon_staging_branch):
+    with recorded_step(release_id, "roll back staging", branch_name=given.neon_staging_branch):
         _reset(given)

@@ -15,7 +15,7 @@ from migrations.history.revisions import History, history_state
 from tasks import builds, catalogue, connections
 from tasks.errors import NotReady
 from tasks.step import step
-from tasks.steps.snapshot import to_delete
+from tasks.steps.snapshot import snapshots_to_delete
 from tasks.values import EnvironmentStatus, RestorePoint, Survey
 
 log = logging.getLogger(__name__)
@@ -49,20 +49,20 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     given = connections.settings()
     history = connections.history(given, commit)
     target = history.resolve(target_revision)
-    production = look_at(given, given.neon_production_branch, "production", history, target, takes_over=True)
-    staging = look_at(given, given.neon_staging_branch, "staging", history, target, takes_over=True)
+    production = read_environment(given, given.neon_production_branch, "production", history, target, takes_over=True)
+    staging = read_environment(given, given.neon_staging_branch, "staging", history, target, takes_over=True)
     serving = connections.vercel(given).production_deployment()
-    findings = list(_stopping(production))
+    findings = list(_blocking_findings(production))
     if not reset_staging:
-        findings += [f"{text} (or start the release with reset_staging)" for text in _stopping(staging)]
+        findings += [f"{text} (or start the release with reset_staging)" for text in _blocking_findings(staging)]
     if target in history.with_ancestors(production.revisions) and production.revisions != (target,):
         findings.append(f"production stands at {', '.join(production.revisions)}, beyond the target {target}")
     if production.branch_id == staging.branch_id:
         findings.append("NEON_PRODUCTION_BRANCH and NEON_STAGING_BRANCH name one branch")
-    findings += builds.wrong_ways(given, reset_staging=reset_staging)
+    findings += builds.rejected_application_dsns(given, reset_staging=reset_staging)
     served = serving is not None and serving.commit_sha == commit.sha
     # What serves already is at most validated again: that needs no branch.
-    findings += () if served and not production.pending else _room(given)
+    findings += () if served and not production.pending else _missing_branch_room(given)
     health = endpoints.health(connections.production_url(given), bypass=None) if serving else None
     if health is not None and health.maintenance:
         findings.append("production is in maintenance mode: finish what it is for, then switch it off")
@@ -106,7 +106,7 @@ def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None
     return tuple(revision for revision in history.with_ancestors(stands) if revision not in before)
 
 
-def look_at(
+def read_environment(
     given: Settings, branch_name: str, name: str, history: History, target: str, *, takes_over: bool = False
 ) -> EnvironmentStatus:
     """Read the state of one environment against a history.
@@ -122,8 +122,8 @@ def look_at(
     dsn = connections.owner_dsn(given, branch)
     with reader(dsn) as connection:
         stands = history_state(connection, history, target=target)
-        live = catalogue.Live.read(connection, history)
-    must = catalogue.expected(given, name, history, live)
+        live = catalogue.LiveSchema.read(connection, history)
+    must = catalogue.expected_for(given, name, history, live)
     known = () if must.grants else ("grant",)
     expected = must.catalog and must.catalog.without(*known)
     over = catalogue.changes_taken_over(given, history, expected, live, target) if takes_over and expected else ()
@@ -143,7 +143,7 @@ def look_at(
     )
 
 
-def _stopping(environment: EnvironmentStatus) -> list[str]:
+def _blocking_findings(environment: EnvironmentStatus) -> list[str]:
     return [f"{environment.name}: {_sentence(finding)}" for finding in environment.drift if finding.blocks_release]
 
 
@@ -151,24 +151,25 @@ def _sentence(finding: DriftFinding) -> str:
     return f"{finding.kind} {finding.subject}: {finding.detail}; {finding.advice}"
 
 
-def _room(given: Settings) -> list[str]:
+def _missing_branch_room(given: Settings) -> list[str]:
     branches = connections.neon(given).branches()
     roots = [branch for branch in branches if branch.parent_id is None]
     found: list[str] = []
-    if to_delete(given, branches) is None:
+    if snapshots_to_delete(given, branches) is None:
         found.append(
             f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a release with its way back needs 2: "
-            f"delete some with `pilotage branch delete` ({_deletable(given, branches)})"
+            f"delete some with `pilotage branch delete` ({_deletable_branches(given, branches)})"
         )
     if len(roots) + 1 > given.neon_root_branch_limit:
         found.append(
             f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
-            f"delete a kept state that is no longer needed with `pilotage branch delete` ({_deletable(given, roots)})"
+            "delete a kept state that is no longer needed with `pilotage branch delete` "
+            f"({_deletable_branches(given, roots)})"
         )
     return found
 
 
-def _deletable(given: Settings, branches: Iterable[Branch]) -> str:
+def _deletable_branches(given: Settings, branches: Iterable[Branch]) -> str:
     """The branches that somebody may delete: neither environment's, nor protected."""
     stay = {given.neon_production_branch, given.neon_staging_branch}
     return ", ".join(branch.name for branch in branches if branch.name not in stay and not branch.protected) or "none"

@@ -16,7 +16,7 @@ from migrations.checks.integrity import run_checks
 from migrations.checks.users import users_seen
 from migrations.database.session import reader
 from tasks import catalogue, connections, verdicts
-from tasks.record import recorded
+from tasks.record import recorded_step
 from tasks.step import step
 from tasks.values import RestorePoint, Verdict
 
@@ -38,11 +38,11 @@ def validate_database(
     """
     given = connections.settings()
     dsn = connections.owner_dsn(given, connections.production_branch(given))
-    with recorded(release_id, "validate database", revisions=list(revisions)) as entry:
+    with recorded_step(release_id, "validate database", revisions=list(revisions)) as entry:
         with reader(dsn) as connection:
             live = read_catalog(connection)
         must = (
-            catalogue.Expected(Catalog.from_json(point.catalog_json))
+            catalogue.ExpectedCatalog(Catalog.from_json(point.catalog_json))
             if unchanged
             else _expected(given, dsn, commit, revisions)
         )
@@ -59,11 +59,11 @@ def validate_database(
     return judged
 
 
-def _expected(given: Settings, dsn: str, commit: Commit, revisions: tuple[str, ...]) -> catalogue.Expected:
+def _expected(given: Settings, dsn: str, commit: Commit, revisions: tuple[str, ...]) -> catalogue.ExpectedCatalog:
     history = connections.history(given, commit)
     with reader(dsn) as connection:
-        live = catalogue.Live.read(connection, history)
-    return catalogue.expected(given, "production", history, replace(live, revisions=revisions))
+        live = catalogue.LiveSchema.read(connection, history)
+    return catalogue.expected_for(given, "production", history, replace(live, revisions=revisions))
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,9 @@ class WatchWindow:
 def watch_production(release_id: str, window: WatchWindow) -> tuple[Verdict, ...]:
     """Watch production until the window closes, or until it is plain that the build is not fit."""
     given = connections.settings()
-    with recorded(release_id, "watch production", seconds=window.seconds, deployment=window.deployment_id) as entry:
+    with recorded_step(
+        release_id, "watch production", seconds=window.seconds, deployment=window.deployment_id
+    ) as entry:
         health = endpoints.health(connections.production_url(given), bypass=None)
         observed, counted = _observe(given, window)
         users = _users(given, window) if window.expect_users else None
@@ -112,7 +114,7 @@ def _observe(given: Settings, window: WatchWindow) -> tuple[Observation, Request
         try:
             observed = Observation()
             ends = time.monotonic() + window.seconds
-            while (left := ends - time.monotonic()) > 0 and not _hopeless(given, observed):
+            while (left := ends - time.monotonic()) > 0 and not _cannot_recover(given, observed):
                 observed = observed.plus(
                     watch(connections.production_url(given), seconds=min(SLICE_S, left), rate=given.watch_rate)
                 )
@@ -121,7 +123,7 @@ def _observe(given: Settings, window: WatchWindow) -> tuple[Observation, Request
         return observed, counting.result()
 
 
-def _hopeless(given: Settings, observed: Observation) -> bool:
+def _cannot_recover(given: Settings, observed: Observation) -> bool:
     """A build whose errors can no longer come under the limit within the window is not watched to its end."""
     return observed.errors >= 10 and observed.errors > observed.requests * given.error_rate_limit * 10
 

@@ -11,7 +11,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.console import checklist
+from flows.cli.console import flow_runs
 from tasks import connections
 from tasks.steps import report
 
@@ -51,8 +51,8 @@ def timed(act: Callable[[], None]) -> float:
 def release_once(ref: str) -> tuple[float, float]:
     """Release a ref through Prefect; seconds in all, and seconds that its steps worked."""
     began = time.monotonic()
-    run = checklist.trigger("release/release", {"request": {"ref": ref, "watch_seconds": 5}})
-    checklist.follow(run, console, deadline_s=300)
+    run = flow_runs.trigger("release/release", {"request": {"ref": ref, "watch_seconds": 5}})
+    flow_runs.follow(run, console, deadline_s=300)
     total = time.monotonic() - began
     given = connections.settings()
     with connections.ledger(given) as ledger:

@@ -24,7 +24,7 @@ WATCH_S = 6
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveSchema:
     """A target with v1 in production.
 
     Attributes:
@@ -81,7 +81,7 @@ def live(
     bring_up: Callable[[], AbstractContextManager[RunningPlatform]],
     prefect: None,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Live]:
+) -> Iterator[LiveSchema]:
     """A platform of its own, with v1 released into its empty production."""
     with bring_up() as platform, pytest.MonkeyPatch.context() as patch:
         for name, value in platform.env.items():
@@ -92,8 +92,8 @@ def live(
         patch.setenv("PILOTAGE_BLOCKING_BUDGET_MS", "10000")
         # Of the 180 or so that users send while a release is watched.
         patch.setenv("PILOTAGE_MINIMUM_REQUESTS", "50")
-        assert Live.release("v1").startswith("release succeeded")
-        yield Live(platform, connections.settings())
+        assert LiveSchema.release("v1").startswith("release succeeded")
+        yield LiveSchema(platform, connections.settings())
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Users:
 
 
 @pytest.fixture
-def users(live: Live, tmp_path: Path) -> Callable[[], AbstractContextManager[Users]]:
+def users(live: LiveSchema, tmp_path: Path) -> Callable[[], AbstractContextManager[Users]]:
     """Users at work while a block runs; it begins when all of them have written."""
 
     @contextmanager

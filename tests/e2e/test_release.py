@@ -11,7 +11,7 @@ from deployments.errors import RefNotFound
 from deployments.git.repository import Commit
 from deployments.ledger import Release, ReleaseRunning
 from deployments.local.hosting.faults import Fault
-from flows.cli.console import outcome
+from flows.cli.console import demo_checks
 from flows.drift_check import DriftFound, drift_check
 from flows.release import RolledBack
 from flows.rollback import rollback
@@ -38,7 +38,7 @@ def commit_of(live: Any, ref: str) -> Commit:
 
 def test_the_first_release_of_an_empty_production_succeeds_without_users(live: Any) -> None:
     assert live.newest().state == "succeeded"
-    assert outcome.look().revisions == ("20250122_1030",)
+    assert demo_checks.read_production().revisions == ("20250122_1030",)
     assert live.told() == ["Release of v1 succeeded"]
 
 
@@ -83,10 +83,10 @@ def test_a_second_release_meanwhile_is_refused_with_the_name_of_the_first(live: 
 
 
 def test_release_verifies_that_nothing_changed_when_a_revision_fails(live: Any, users: Working) -> None:
-    before = outcome.look()
+    before = demo_checks.read_production()
     with users() as at_work:
         summary = live.failed_release("v2-bad-migration", rehearse=False)
-    after = outcome.look()
+    after = demo_checks.read_production()
     assert summary == "rolled back: the failed revision left nothing behind, production is as it was"
     assert difference(before.catalog, after.catalog) == ()
     assert (after.commit_sha, after.revisions) == (before.commit_sha, before.revisions)
@@ -96,10 +96,10 @@ def test_release_verifies_that_nothing_changed_when_a_revision_fails(live: Any, 
 
 
 def test_a_rehearsal_stops_a_revision_that_would_fail_on_production_s_rows(live: Any, users: Working) -> None:
-    before = outcome.look()
+    before = demo_checks.read_production()
     with users() as at_work:
         summary = live.failed_release("v2-bad-migration")
-    after = outcome.look()
+    after = demo_checks.read_production()
     assert summary.startswith(
         "failed: nothing was touched; what failed: on a branch of production: revision 20251101_1000"
     )
@@ -109,7 +109,7 @@ def test_a_rehearsal_stops_a_revision_that_would_fail_on_production_s_rows(live:
     with connections.ledger(live.given) as ledger:
         release_id = live.newest().id
         assert "migrate staging" not in {step.step for step in ledger.steps(release_id)}
-        assert ledger.left_behind(release_id).branches == ()
+        assert ledger.leftovers(release_id).branches == ()
     assert f"release-{release_id}" not in live.branches()
 
 
@@ -122,10 +122,10 @@ def test_a_revision_that_fails_on_staging_never_reaches_production(live: Any) ->
 
 
 def test_release_serves_the_previous_build_when_the_new_one_fails_under_traffic(live: Any, users: Working) -> None:
-    before = outcome.look()
+    before = demo_checks.read_production()
     with users() as at_work:
         summary = live.failed_release("v2-crashes")
-    after = outcome.look()
+    after = demo_checks.read_production()
     assert summary == (
         "rolled back: application rolled back, the previous build serves again, the schema stays at 20251101_0900"
     )
@@ -142,7 +142,7 @@ def test_release_succeeds_under_traffic_and_a_lost_reply_is_found_again(live: An
     assert (at_work.report.errors, at_work.report.failures) == (0, ())
     done = live.newest()
     assert done.state == "succeeded"
-    assert outcome.look().commit_sha == done.commit_sha
+    assert demo_checks.read_production().commit_sha == done.commit_sha
     assert len([name for name in live.branches() if name == f"release-{done.id}"]) == 1
 
 
@@ -150,7 +150,7 @@ def test_a_rollback_by_hand_serves_the_previous_build_and_keeps_the_schema(live:
     done = live.newest()
     summary = str(rollback(done.id, way="application", reason="a test"))
     assert summary.startswith("rolled back: application rolled back, the previous build serves again")
-    assert outcome.look().commit_sha == commit_of(live, "v1").sha
+    assert demo_checks.read_production().commit_sha == commit_of(live, "v1").sha
     newest = live.newest().id
     again = str(rollback(done.id, way="application", reason="a test"))
     assert again.startswith(f"nothing to do: {newest} has taken {done.id} back already: rolled back: application")
@@ -164,7 +164,7 @@ def test_a_release_without_users_is_undecided_and_moves_nothing_back(live: Any) 
     summary = live.failed_release("v2")
     assert summary.startswith("undecided: nothing was moved: production serves dpl_")
     assert live.newest().state == "undecided"
-    assert outcome.look().commit_sha == commit_of(live, "v2").sha
+    assert demo_checks.read_production().commit_sha == commit_of(live, "v2").sha
     assert live.told()[-1] == "Release of v2 is held for a person"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.local.hosting.faults import Fault
-from flows.cli.console import outcome
+from flows.cli.console import demo_checks
 from migrations.catalog.contents import difference
 from tasks import connections, record
 from tasks.steps import rehearsal
@@ -16,13 +16,13 @@ from tasks.steps import rehearsal
 def test_a_rehearsal_stops_a_release_that_would_leave_rows_wrong(
     live: Any, users: Callable[[], AbstractContextManager[Any]]
 ) -> None:
-    before = outcome.look()
+    before = demo_checks.read_production()
     with users():
         summary = live.failed_release("v2-corrupts")
     assert summary.startswith("failed: nothing was touched; what failed: the rehearsal stops the release: ")
     assert "conversation" in summary
-    assert outcome.look().catalog == before.catalog
-    evidence = rehearsal.of_release(live.newest().id)
+    assert demo_checks.read_production().catalog == before.catalog
+    evidence = rehearsal.evidence_of_release(live.newest().id)
     assert evidence is not None
     assert [one.revision for one in evidence.revisions] == ["20251101_0900", "20251106_0900"]
     assert evidence.compatible
@@ -35,11 +35,11 @@ def test_revisions_are_taken_back_where_compatibility_is_unknown_and_the_way_bac
         """A server that does not keep the statements that it was sent."""
 
     monkeypatch.setattr(rehearsal, "running_application", without_statistics)
-    before = outcome.look()
+    before = demo_checks.read_production()
     live.platform.fault("vercel", Fault(method="POST", path="/promote/", when="before", status=400))
     with users() as at_work:
         summary = live.failed_release("v2")
-    after = outcome.look()
+    after = demo_checks.read_production()
     assert at_work.report.errors == 0
     assert summary == (
         "rolled back: application rolled back, the previous build serves again,"
@@ -48,16 +48,16 @@ def test_revisions_are_taken_back_where_compatibility_is_unknown_and_the_way_bac
     assert (after.commit_sha, after.revisions) == (before.commit_sha, before.revisions)
     assert difference(before.catalog, after.catalog) == ()
     assert {written for _, written in at_work.acknowledged} <= after.message_ids
-    assert not outcome.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
+    assert not demo_checks.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
 
 
 def test_release_restores_production_when_validation_finds_corrupt_rows(
     live: Any, users: Callable[[], AbstractContextManager[Any]]
 ) -> None:
-    before = outcome.look()
+    before = demo_checks.read_production()
     with users() as at_work:
         summary = live.failed_release("v2-corrupts", rehearse=False)
-    after = outcome.look()
+    after = demo_checks.read_production()
     done = live.newest()
     point = record.restore_point(done.id)
     assert point is not None
@@ -73,7 +73,7 @@ def test_release_restores_production_when_validation_finds_corrupt_rows(
     assert {written for at, written in at_work.acknowledged if at < point.seal.sealed_at} <= after.message_ids
     assert {name for name in live.branches() if not name.startswith("release-")} == {"main", "staging", kept}
     assert connections.production_branch(live.given).protected
-    assert not outcome.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
+    assert not demo_checks.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
     assert [text for text in live.told() if "v2-corrupts" in text][-2:] == [
         "Release of v2-corrupts failed",
         "Release of v2-corrupts was rolled back",

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from deployments.local.hosting.faults import Fault
 from flows.cli import app
-from flows.cli.console import outcome
+from flows.cli.console import demo_checks
 from flows.rehearse import rehearse
 from migrations.checks.security.areas import protected_tables
 from migrations.encryption.cipher import KEY_BYTES, KeyRing
@@ -57,13 +57,13 @@ def test_the_whole_history_is_released_under_traffic_without_a_failed_request(li
     for environment in ("production", "staging"):
         given = CliRunner().invoke(app, ["roles", "--environment", environment])
         assert given.exit_code == 0, given.output
-    before = outcome.look()
+    before = demo_checks.read_production()
     with users() as at_work:
         # Up to a key that stays NOT VALID until the next release, then all that is left: expand before the application,
         # contract after it.
         live.release("v3", target_revision="20251122_0920")
         summary = live.release("v3")
-    after = outcome.look()
+    after = demo_checks.read_production()
     assert summary == f"release succeeded: v3 serves at {history.heads[0]}"
     assert (at_work.report.errors, at_work.report.failures) == (0, ())
     assert {written for _, written in at_work.acknowledged} <= after.message_ids
@@ -75,7 +75,7 @@ def test_the_whole_history_is_released_under_traffic_without_a_failed_request(li
     with connections.ledger(live.given) as ledger:
         steps = [step.step for step in ledger.steps(live.newest().id) if step.event == "done"]
     assert steps.index("promote") < steps.index("contract production")
-    evidence = rehearsal.of_release(live.newest().id)
+    evidence = rehearsal.evidence_of_release(live.newest().id)
     assert evidence is not None
     assert evidence.compatibility is not None
     assert (evidence.compatibility.broken, evidence.compatibility.unknown, evidence.compatibility.unseen) == (

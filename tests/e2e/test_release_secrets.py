@@ -20,7 +20,7 @@ from dulwich.repo import Repo
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL
 
 from deployments.settings import Settings
-from flows.cli.console.place import CLONE
+from flows.cli.console.locations import REPOSITORY_ROOT
 from tasks import connections
 from tasks.builds import application_dsn
 
@@ -157,7 +157,7 @@ class Doors:
             "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
             "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks,migrations,deployments",
             "PREFECT_LOGGING_LEVEL": "DEBUG",
-            "PYTHONPATH": str(CLONE),
+            "PYTHONPATH": str(REPOSITORY_ROOT),
             **variables,
         }
         ran = subprocess.run(

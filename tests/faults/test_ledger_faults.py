@@ -151,7 +151,7 @@ def test_release_of_a_killed_process_is_closed_before_its_lease_expires(tmp_path
         with pytest.raises(ReleaseRunning, match="its process is gone") as refused:
             begin(ledger)
         assert refused.value.closable
-        left = ledger.left_behind(release_id)
+        left = ledger.leftovers(release_id)
         assert [each.step for each in left.unfinished] == ["promote"]
         assert left.deployments == ("dpl_1",)
         assert left.maintenance
@@ -254,7 +254,7 @@ def test_failure_that_the_ledger_cannot_take_stays_the_failure(ledger: Ledger, p
         migrate()
     assert "The ledger could not take this failure" in failed.value.__notes__[0]
     proxy.away = False
-    assert [each.step for each in ledger.left_behind(release.id).unfinished] == ["migrate"]
+    assert [each.step for each in ledger.leftovers(release.id).unfinished] == ["migrate"]
 
 
 def test_lease_that_could_not_be_renewed_is_renewed_as_soon_as_the_ledger_is_back(

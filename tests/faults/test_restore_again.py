@@ -18,7 +18,7 @@ from deployments.local.supervisor.running import RunningPlatform
 from deployments.settings import Settings
 from deployments.vercel.client import Deployment
 from flows import rollback as way_back
-from flows.cli.console import outcome
+from flows.cli.console import demo_checks
 from flows.release import release
 from tasks import connections, protection, record
 from tasks.errors import RollbackFailed
@@ -26,7 +26,7 @@ from tasks.steps import maintenance, production, restoration, status, validation
 from tasks.values import ReleaseRequest
 
 
-class Live:
+class LiveSchema:
     """A target with v1 in production.
 
     Args:
@@ -57,7 +57,7 @@ def called(task: Any, *given: Any, **named: Any) -> Any:
 @pytest.fixture(scope="module")
 def live(
     bring_up: Callable[[], AbstractContextManager[RunningPlatform]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Live]:
+) -> Iterator[LiveSchema]:
     """A platform of its own, with v1 released into its empty production; there is no Prefect, and none is needed."""
     nowhere = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"})
     with bring_up() as platform, pytest.MonkeyPatch.context() as patch, nowhere:
@@ -69,7 +69,7 @@ def live(
         patch.setattr(Task, "__call__", called)
         patch.setattr(way_back, "ROLLBACK_WATCH_S", 3.0)
         assert "release succeeded" in str(release.fn(ReleaseRequest(ref="v1", watch_seconds=5)))
-        yield Live(platform, connections.settings())
+        yield LiveSchema(platform, connections.settings())
 
 
 class KilledError(BaseException):
@@ -77,7 +77,7 @@ class KilledError(BaseException):
 
 
 @pytest.fixture(scope="module")
-def new_build(live: Live) -> Deployment:
+def new_build(live: LiveSchema) -> Deployment:
     """A build of v2, ready and not promoted."""
     with connections.ledger(live.given) as ledger:
         row = opened(live, ledger, "v2")
@@ -87,7 +87,7 @@ def new_build(live: Live) -> Deployment:
 
 
 @pytest.fixture(autouse=True)
-def room(live: Live) -> Iterator[None]:
+def room(live: LiveSchema) -> Iterator[None]:
     """Leave nothing to the next test but its production: no kept state, no protection that was taken away."""
     yield
     live.platform.clear_faults()
@@ -106,7 +106,7 @@ def room(live: Live) -> Iterator[None]:
             ledger.end_release(left.id, "failed", "left by a test")
 
 
-def opened(live: Live, ledger: Ledger, ref: str) -> Release:
+def opened(live: LiveSchema, ledger: Ledger, ref: str) -> Release:
     return ledger.begin_release(
         target=live.given.target,
         ref=ref,
@@ -119,7 +119,7 @@ def opened(live: Live, ledger: Ledger, ref: str) -> Release:
 
 
 @pytest.fixture
-def done(live: Live, new_build: Deployment) -> Release:
+def done(live: LiveSchema, new_build: Deployment) -> Release:
     """A release that has sealed its restore point and serves its build, with a row of a user's written since."""
     with connections.ledger(live.given) as ledger:
         row = opened(live, ledger, "v2")
@@ -130,19 +130,19 @@ def done(live: Live, new_build: Deployment) -> Release:
         return ledger.end_release(row.id, "undecided", "a test")
 
 
-def write(live: Live, name: str) -> None:
+def write(live: LiveSchema, name: str) -> None:
     dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute('INSERT INTO users (email, name, "updatedAt") VALUES (%s, %s, now())', (name, name))
 
 
-def emails(live: Live) -> set[str]:
+def emails(live: LiveSchema) -> set[str]:
     dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
     with psycopg.connect(dsn) as connection:
         return {str(row[0]) for row in connection.execute("SELECT email FROM users")}
 
 
-def receipt_of(live: Live, row: Release) -> list[tuple[str, str]]:
+def receipt_of(live: LiveSchema, row: Release) -> list[tuple[str, str]]:
     """Table and change of every row in the receipt of a rollback."""
     file = live.given.cache_folder / "receipts" / f"{row.id}.jsonl"
     return [(line["table"], line["change"]) for line in map(json.loads, file.read_text().splitlines())]
@@ -153,23 +153,23 @@ def back(done: Release) -> str:
     return str(way_back.rollback.fn(done.id, way="data", reason="a test").message)
 
 
-def in_maintenance(live: Live) -> bool:
-    return outcome.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
+def in_maintenance(live: LiveSchema) -> bool:
+    return demo_checks.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
 
 
-def abandon(live: Live, row: Release) -> None:
+def abandon(live: LiveSchema, row: Release) -> None:
     with connections.ledger(live.given) as ledger:
         assert isinstance(ledger, Ledger)
         if ledger.release(row.id).state == "running":
             ledger.end_release(row.id, "failed", "cut off by a test")
 
 
-def kept(live: Live) -> set[str]:
+def kept(live: LiveSchema) -> set[str]:
     return {name for name in live.branches() if name.startswith("before-rollback-")}
 
 
-def serves_v1(live: Live) -> bool:
-    return outcome.look().commit_sha == connections.repository(live.given).resolve("v1").sha
+def serves_v1(live: LiveSchema) -> bool:
+    return demo_checks.read_production().commit_sha == connections.repository(live.given).resolve("v1").sha
 
 
 def no_slot(times: int = 9) -> Fault:
@@ -185,7 +185,7 @@ def killed(*_: object, **__: object) -> None:
     raise KilledError
 
 
-def cut_off(live: Live, done: Release, monkeypatch: pytest.MonkeyPatch, place: ModuleType, act: str) -> None:
+def cut_off(live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch, place: ModuleType, act: str) -> None:
     """Let a rollback die as it comes to an act, and close what it left."""
     with monkeypatch.context() as patch:
         patch.setattr(place, act, killed)
@@ -194,7 +194,7 @@ def cut_off(live: Live, done: Release, monkeypatch: pytest.MonkeyPatch, place: M
     abandon(live, live.newest())
 
 
-def test_a_production_that_was_never_protected_stays_so_where_no_slot_is_free(live: Live, done: Release) -> None:
+def test_a_production_that_was_never_protected_stays_so_where_no_slot_is_free(live: LiveSchema, done: Release) -> None:
     connections.neon(live.given).set_protected(connections.production_branch(live.given).id, protected=False)
     live.platform.fault("neon", no_slot())
     summary = back(done)
@@ -206,7 +206,7 @@ def test_a_production_that_was_never_protected_stays_so_where_no_slot_is_free(li
     assert not in_maintenance(live)
 
 
-def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: Live, done: Release) -> None:
+def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: LiveSchema, done: Release) -> None:
     # The first call lifts the protection; then somebody takes the slot before it is asked for again.
     live.platform.fault("neon", let_through("PATCH", "/branches/br-"))
     live.platform.fault("neon", no_slot())
@@ -220,7 +220,7 @@ def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: Li
     assert serves_v1(live)
     assert not in_maintenance(live)
     with connections.ledger(live.given) as ledger:
-        assert ledger.left_behind(live.newest().id).protection_lifted
+        assert ledger.leftovers(live.newest().id).protection_lifted
     # Whoever asks again, once there is a slot, gives it back.
     live.platform.clear_faults()
     assert "had been restored to the sealed point" in back(done)
@@ -231,7 +231,7 @@ def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: Li
 @pytest.mark.parametrize(
     ("place", "act"),
     [
-        (protection, "give_back"),
+        (protection, "restore_protection"),
         (restoration, "roll_back_application"),
         (validation, "validate_database"),
         (restoration, "make_receipt"),
@@ -240,7 +240,7 @@ def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: Li
     ids=["protection", "application", "validation", "receipt", "maintenance"],
 )
 def test_a_rollback_cut_off_is_run_again_and_restores_nothing_twice(
-    live: Live, done: Release, monkeypatch: pytest.MonkeyPatch, place: ModuleType, act: str
+    live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch, place: ModuleType, act: str
 ) -> None:
     cut_off(live, done, monkeypatch, place, act)
     restored = act != "_wait_for"
@@ -258,7 +258,7 @@ def test_a_rollback_cut_off_is_run_again_and_restores_nothing_twice(
 
 
 def test_a_restore_whose_reply_came_too_late_is_finished_where_the_plan_has_no_room(
-    live: Live, done: Release, monkeypatch: pytest.MonkeyPatch
+    live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_off(live, done, monkeypatch, restoration, "roll_back_application")
     fill_roots(live)
@@ -269,7 +269,7 @@ def test_a_restore_whose_reply_came_too_late_is_finished_where_the_plan_has_no_r
     assert not in_maintenance(live)
 
 
-def fill_roots(live: Live) -> None:
+def fill_roots(live: LiveSchema) -> None:
     """Take what root branches the plan has left, as restores of others do."""
     client = connections.neon(live.given)
     branch = connections.production_branch(live.given)
@@ -284,7 +284,7 @@ def fill_roots(live: Live) -> None:
     client.set_protected(branch.id, protected=True)
 
 
-def test_a_rollback_asked_for_twice_takes_nothing_that_was_written_since(live: Live, done: Release) -> None:
+def test_a_rollback_asked_for_twice_takes_nothing_that_was_written_since(live: LiveSchema, done: Release) -> None:
     back(done)
     write(live, f"{done.id}@since.example")
     rows = live.newest()
@@ -294,7 +294,7 @@ def test_a_rollback_asked_for_twice_takes_nothing_that_was_written_since(live: L
     assert not in_maintenance(live)
 
 
-def test_a_restore_whose_kept_state_somebody_deleted_is_known_by_the_ledger(live: Live, done: Release) -> None:
+def test_a_restore_whose_kept_state_somebody_deleted_is_known_by_the_ledger(live: LiveSchema, done: Release) -> None:
     back(done)
     client = connections.neon(live.given)
     branch = connections.production_branch(live.given)
@@ -309,7 +309,7 @@ def test_a_restore_whose_kept_state_somebody_deleted_is_known_by_the_ledger(live
     assert (found.kept_branch, found.before) == (f"before-rollback-{done.id}", True)
 
 
-def test_a_restore_without_room_refuses_no_write_and_says_what_is_missing(live: Live, done: Release) -> None:
+def test_a_restore_without_room_refuses_no_write_and_says_what_is_missing(live: LiveSchema, done: Release) -> None:
     fill_roots(live)
     with pytest.raises(RollbackFailed, match=r"root branches of 3.*delete a kept state.*in-the-way"):
         back(done)
@@ -319,7 +319,7 @@ def test_a_restore_without_room_refuses_no_write_and_says_what_is_missing(live: 
     assert not kept(live)
 
 
-def test_a_restore_that_neon_refuses_after_all_lets_writes_in_again(live: Live, done: Release) -> None:
+def test_a_restore_that_neon_refuses_after_all_lets_writes_in_again(live: LiveSchema, done: Release) -> None:
     body = json.dumps({"code": "ROOT_BRANCHES_LIMIT_EXCEEDED", "message": "root branches limit exceeded"})
     live.platform.fault("neon", Fault(method="POST", path="/restore$", status=422, body=body))
     with pytest.raises(RollbackFailed, match=r"root branches limit exceeded.*done before that: nothing was moved"):
@@ -330,7 +330,7 @@ def test_a_restore_that_neon_refuses_after_all_lets_writes_in_again(live: Live, 
 
 
 @pytest.mark.parametrize("effect", [True, False], ids=["took effect", "truly failed"])
-def test_a_restore_that_is_told_failed_is_judged_by_what_stands(live: Live, done: Release, effect: bool) -> None:
+def test_a_restore_that_is_told_failed_is_judged_by_what_stands(live: LiveSchema, done: Release, effect: bool) -> None:
     branch = connections.production_branch(live.given)
     failed = {
         "id": "00000000-0000-4000-8000-000000000000",
@@ -357,7 +357,7 @@ def test_a_restore_that_is_told_failed_is_judged_by_what_stands(live: Live, done
 
 
 def test_a_watch_that_cannot_be_done_hides_no_restore(
-    live: Live, done: Release, monkeypatch: pytest.MonkeyPatch
+    live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:
         raise ServiceRefused("Vercel", "GET /v1/logs", "401 Not authorized", status=401)
@@ -373,7 +373,7 @@ def test_a_watch_that_cannot_be_done_hides_no_restore(
 
 
 def test_a_receipt_that_cannot_be_made_keeps_no_write_out_and_is_made_by_the_next_try(
-    live: Live, done: Release, monkeypatch: pytest.MonkeyPatch
+    live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

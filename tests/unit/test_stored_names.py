@@ -15,7 +15,7 @@ from deployments.ledger.schema import metadata
 from deployments.ledger.store import MIGRATION_LOCK
 from deployments.ledger.values import ReleaseState, StepEvent
 from deployments.settings import NeonSettings, Settings, variable
-from flows.cli.console.failing import CommandFailed, clearly
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.lint import COULD_NOT_TELL
 from migrations.database.locks import ADVISORY_KEY
 from migrations.history.applied_revisions import PRODUCT_SCHEMA
@@ -72,7 +72,7 @@ def test_settings_are_called_what_they_were_called() -> None:
 
 
 def test_a_command_that_cannot_exits_1_and_a_lint_that_cannot_tell_exits_2() -> None:
-    with pytest.raises(typer.Exit) as left, clearly():
+    with pytest.raises(typer.Exit) as left, exit_on_error():
         raise CommandFailed("no")
     assert left.value.exit_code == 1
     assert COULD_NOT_TELL == 2

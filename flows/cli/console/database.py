@@ -5,7 +5,7 @@ from typing import Literal
 from deployments.connection_uri import is_ambiguous
 from deployments.settings import load_settings
 from flows.cli.console import variables
-from flows.cli.console.failing import CommandFailed
+from flows.cli.console.command_errors import CommandFailed
 from migrations.database.direct_connections import with_tls
 from migrations.errors import MALFORMED, parts_of
 from tasks import connections
@@ -27,7 +27,7 @@ def owner_dsn(environment: Environment | str, database_url: str | None = None) -
     if database_url:
         return with_tls(for_libpq(database_url, "--database-url"))
     if environment == "development":
-        return with_tls(for_libpq(variables.required("DATABASE_URL", instead="--database-url"), "DATABASE_URL"))
+        return with_tls(for_libpq(variables.require_variable("DATABASE_URL", instead="--database-url"), "DATABASE_URL"))
     if environment not in {"staging", "production"}:
         raise CommandFailed(f"there is no environment {environment}: take development, staging or production")
     settings = load_settings()

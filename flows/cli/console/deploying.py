@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from deployments.local.supervisor import platform
-from flows.cli.console.failing import CommandFailed
-from flows.cli.console.place import CLONE
+from flows.cli.console.command_errors import CommandFailed
+from flows.cli.console.locations import REPOSITORY_ROOT
 
 console = Console(highlight=False)
 
@@ -22,7 +22,7 @@ def deploy_flows(state: Path) -> None:
     """
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=CLONE,
+        cwd=REPOSITORY_ROOT,
         env={**os.environ, **platform.read_env(state)},
         capture_output=True,
         text=True,

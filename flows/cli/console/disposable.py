@@ -137,7 +137,7 @@ def _settings() -> NeonSettings | None:
         SettingsError: somebody did, and not so that it can be asked: what is wrong there must not look like nothing.
     """
     file = os.environ.get("PILOTAGE_ENV_FILE")
-    named = [variables.given("NEON_API_KEY"), variables.given("NEON_PROJECT_ID")]
+    named = [variables.find_variable("NEON_API_KEY"), variables.find_variable("NEON_PROJECT_ID")]
     if (file is None or Path(file).is_file()) and all(one is None or is_placeholder(one) for one in named):
         return None
     return load_neon_settings()

@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Need:
+class CommandRequirement:
     """What commands need before they can start.
 
     Attributes:
@@ -61,20 +61,20 @@ class Need:
     required: bool
 
 
-def needs(environment: Environment) -> tuple[Need, ...]:
+def command_requirements(environment: Environment) -> tuple[CommandRequirement, ...]:
     """Which commands lack what."""
     released = environment != "development"
     return (
-        Need("db, check, lint, schema", (), required=True),
-        Need("new, reset, seed, status, studio on the development database", _unfit(), not released),
-        Need("seed, rotate-keys (encrypted columns)", _lacking("ENCRYPTION_KEYS"), released),
-        Need("create-super-admin", _lacking("SUPER_ADMIN_EMAIL", "SUPER_ADMIN_NAME"), required=False),
-        Need("branch", _problems(load_neon_settings), released),
-        Need("release, rollback, recover, drift, ledger", _problems(load_settings), released),
+        CommandRequirement("db, check, lint, schema", (), required=True),
+        CommandRequirement("new, reset, seed, status, studio on the development database", _unfit(), not released),
+        CommandRequirement("seed, rotate-keys (encrypted columns)", _lacking("ENCRYPTION_KEYS"), released),
+        CommandRequirement("create-super-admin", _lacking("SUPER_ADMIN_EMAIL", "SUPER_ADMIN_NAME"), required=False),
+        CommandRequirement("branch", _problems(load_neon_settings), released),
+        CommandRequirement("release, rollback, recover, drift, ledger", _problems(load_settings), released),
     )
 
 
-def unmet(every: Sequence[Need]) -> Iterator[Finding]:
+def unmet_requirements(every: Sequence[CommandRequirement]) -> Iterator[Finding]:
     """What is missing that the environment cannot do without, each once."""
     told: set[str] = set()
     for need in every:
@@ -88,20 +88,20 @@ def unmet(every: Sequence[Need]) -> Iterator[Finding]:
                 )
 
 
-def malformed() -> Iterator[Finding]:
+def malformed_variables() -> Iterator[Finding]:
     """Variables that are given, and cannot be used as they are."""
-    keys = variables.given("ENCRYPTION_KEYS")
+    keys = variables.find_variable("ENCRYPTION_KEYS")
     if keys is not None and not is_placeholder(keys):
         try:
             KeyRing.parse(keys)
         except KeyRingMalformed as error:
             yield Finding("ENCRYPTION_KEYS", str(error), "docs/settings.md says how a key is made")
-    url = variables.given("DATABASE_URL")
+    url = variables.find_variable("DATABASE_URL")
     if url is not None and not is_placeholder(url):
         yield from _unusable(url)
 
 
-def committed(worktree: Worktree) -> Iterator[Finding]:
+def committed_settings_files(worktree: Worktree) -> Iterator[Finding]:
     """Files of settings that git keeps, or would keep."""
     for path in worktree.tracked:
         name = PurePosixPath(path).name
@@ -112,14 +112,14 @@ def committed(worktree: Worktree) -> Iterator[Finding]:
         yield Finding(".gitignore", "does not leave out .env", "add the lines .env, .env.* and !.env.example")
 
 
-def readable(files: Sequence[Path]) -> Iterator[Finding]:
+def readable_settings_files(files: Sequence[Path]) -> Iterator[Finding]:
     """Files of settings that others on this machine can read."""
     for file in files:
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
             yield Finding(str(file), "can be read by others on this machine", f"chmod 600 {file}")
 
 
-def example(file: Path) -> Iterator[Finding]:
+def example_findings(file: Path) -> Iterator[Finding]:
     """What the example of the settings lacks, and secrets that it holds."""
     try:
         text = file.read_text(encoding="utf-8")
@@ -141,7 +141,7 @@ def example(file: Path) -> Iterator[Finding]:
             )
 
 
-def files_of_settings(named: str | None, folder: Path) -> tuple[Path, ...]:
+def settings_files(named: str | None, folder: Path) -> tuple[Path, ...]:
     """The files that hold settings here: the one that was named, and those that lie where they usually do."""
     usual = [path for path in folder.glob(".env*") if path.name != EXAMPLE]
     usual += (folder / ".pilotage").glob("*.env")
@@ -150,7 +150,7 @@ def files_of_settings(named: str | None, folder: Path) -> tuple[Path, ...]:
 
 
 def _lacking(*names: variables.Variable) -> tuple[str, ...]:
-    found: Mapping[str, str | None] = {name: variables.given(name) for name in names}
+    found: Mapping[str, str | None] = {name: variables.find_variable(name) for name in names}
     return tuple(f"{name} {problem}" for name, value in found.items() if (problem := _problem(name, value)))
 
 
@@ -163,7 +163,7 @@ def _problem(name: str, value: str | None) -> str:
 
 
 def _unfit() -> tuple[str, ...]:
-    url = variables.given("DATABASE_URL")
+    url = variables.find_variable("DATABASE_URL")
     lacking = _lacking("DATABASE_URL")
     return lacking or ((f"DATABASE_URL {_POOLED}",) if url and _is_pooled(url) else ())
 

@@ -35,7 +35,7 @@ def revision_folders(config: Path | None, script_location: Path | None) -> tuple
     return History.revision_folders(environment)
 
 
-def chosen(config: Path | None, script_location: Path | None, url_variable: str = "DATABASE_URL") -> History:
+def load_history(config: Path | None, script_location: Path | None, url_variable: str = "DATABASE_URL") -> History:
     """The history that a command was pointed at.
 
     Raises:

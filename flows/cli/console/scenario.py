@@ -12,8 +12,8 @@ from rich.console import Console
 
 from deployments.local.traffic.figures import TrafficReport
 from deployments.local.traffic.run import run_traffic
-from flows.cli.console import checklist, outcome
-from flows.cli.console.failing import CommandFailed
+from flows.cli.console import demo_checks, flow_runs
+from flows.cli.console.command_errors import CommandFailed
 
 console = Console(highlight=False)
 
@@ -34,13 +34,13 @@ REFS = {
 UNREHEARSED = {"bad-migration", "data-corruption"}
 
 
-def show(scenario: str, state: Path) -> None:
+def run_scenario(scenario: str, state: Path) -> None:
     """Bring v1 live, start the traffic, release the scenario's ref and check everything that must hold."""
     console.rule("first release: v1 into an empty production")
     first = release("v1", FIRST_WATCH_S)
     if not first.succeeded:
         raise CommandFailed(f"the first release did not succeed: {first.message}")
-    before = outcome.look()
+    before = demo_checks.read_production()
     ref = REFS[scenario]
     acknowledged = state / "acknowledged.txt"
     acknowledged.unlink(missing_ok=True)
@@ -49,15 +49,17 @@ def show(scenario: str, state: Path) -> None:
         if scenario in UNREHEARSED:
             console.print("  without its rehearsal, which would have stopped it before it touched production")
         run = release(ref, WATCH_S, rehearse=scenario not in UNREHEARSED)
-    ending = outcome.Ending(scenario, run, running.result(), before, outcome.look(), acknowledged)
+    result = demo_checks.DemoResult(
+        scenario, run, running.result(), before, demo_checks.read_production(), acknowledged
+    )
     console.rule("outcome")
-    console.print(outcome.summary(ending))
-    found = outcome.shortcomings(ending)
+    console.print(demo_checks.summary(result))
+    found = demo_checks.unmet_expectations(result)
     if found:
         raise CommandFailed("; ".join(found))
     # Without KEEP=1 the server ends with the demo.
-    console.print(f"the run in Prefect's UI (KEEP=1 leaves it up): {checklist.ui_address(run.run_id)}", soft_wrap=True)
-    console.print(ending.release.summary if not ending.succeeded else "release succeeded", soft_wrap=True)
+    console.print(f"the run in Prefect's UI (KEEP=1 leaves it up): {flow_runs.ui_address(run.run_id)}", soft_wrap=True)
+    console.print(result.release.summary if not result.succeeded else "release succeeded", soft_wrap=True)
 
 
 @contextmanager
@@ -86,8 +88,8 @@ def _lines(file: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-def release(ref: str, watch_seconds: int, *, rehearse: bool = True) -> checklist.FollowedRun:
+def release(ref: str, watch_seconds: int, *, rehearse: bool = True) -> flow_runs.FollowedRun:
     """Start a release through Prefect's API and follow it."""
     request = {"ref": ref, "watch_seconds": watch_seconds, "rehearse": rehearse}
-    run = checklist.trigger("release/release", {"request": request})
-    return checklist.follow(run, console, deadline_s=RUN_DEADLINE_S)
+    run = flow_runs.trigger("release/release", {"request": request})
+    return flow_runs.follow(run, console, deadline_s=RUN_DEADLINE_S)

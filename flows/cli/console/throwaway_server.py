@@ -11,8 +11,8 @@ from deployments.local.hosting.processes import Spawner
 from deployments.local.postgres.cluster import Cluster, data_root, dsn, free_port, remove_data_root
 from deployments.local.postgres.provisioning import Login, provision
 from flows.cli.console import variables
+from flows.cli.console.command_errors import CommandFailed
 from flows.cli.console.database import owner_dsn
-from flows.cli.console.failing import CommandFailed
 
 DATABASE = "pilotage"
 
@@ -41,7 +41,7 @@ def server_for_throwaways(database_url: str | None) -> Generator[str]:
     Yields:
         The connection string.
     """
-    if database_url or variables.given("DATABASE_URL"):
+    if database_url or variables.find_variable("DATABASE_URL"):
         yield owner_dsn("development", database_url)
         return
     with throwaway_server() as started:

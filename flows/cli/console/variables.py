@@ -6,7 +6,7 @@ from typing import Literal
 from dotenv import dotenv_values
 
 from deployments.settings import is_placeholder
-from flows.cli.console.failing import CommandFailed
+from flows.cli.console.command_errors import CommandFailed
 
 Variable = Literal[
     "DATABASE_URL",
@@ -20,13 +20,13 @@ Variable = Literal[
 ]
 
 
-def given(name: Variable) -> str | None:
+def find_variable(name: Variable) -> str | None:
     """A variable of the environment, else of the file with the settings; None where it is not set, or empty."""
     file = dotenv_values(os.environ.get("PILOTAGE_ENV_FILE", ".env"))
     return os.environ.get(name) or file.get(name) or None
 
 
-def required(name: Variable, *, instead: str = "") -> str:
+def require_variable(name: Variable, *, instead: str = "") -> str:
     """A variable that must be filled in.
 
     Args:
@@ -36,7 +36,7 @@ def required(name: Variable, *, instead: str = "") -> str:
     Raises:
         CommandFailed: it is not set, or still holds a placeholder; its value is never told.
     """
-    found = given(name)
+    found = find_variable(name)
     if found is None or is_placeholder(found):
         what = "is not set" if found is None else "still holds a placeholder"
         also = f", or give {instead}" if instead else ""

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.database import owner_dsn
-from flows.cli.console.failing import CommandFailed, clearly
 from migrations.checks.security.server_side import server_access_of
 
 
@@ -26,7 +26,7 @@ def studio(
     from flows.cli.studio.page import studio_app
 
     console = Console(highlight=False)
-    with clearly():
+    with exit_on_error():
         dsn = owner_dsn("development", database_url)
         where = refuse_beyond_development(dsn)
         if (why := server_access_of(dsn)) is not None:

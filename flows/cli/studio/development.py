@@ -4,7 +4,7 @@ from deployments.connection_uri import foreign_host, is_loopback
 from deployments.errors import BranchNotFound, SettingsError
 from deployments.neon.client import Branch, NeonClient
 from deployments.settings import NeonSettings, load_neon_settings
-from flows.cli.console.failing import CommandFailed
+from flows.cli.console.command_errors import CommandFailed
 from migrations.authoring.reset import Identity, identify
 
 

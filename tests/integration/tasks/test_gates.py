@@ -32,7 +32,7 @@ class Story:
             ref=ref,
             commit_sha="5d1c" * 10,
             target_revision="head",
-            requested_by=record.asked_back(undoes.id, "a test") if undoes else "flow run brave-fox",
+            requested_by=record.rollback_requested_by(undoes.id, "a test") if undoes else "flow run brave-fox",
             flow_run_id=None,
             lease_s=60,
         )
@@ -259,18 +259,18 @@ def test_a_build_is_good_once_it_was_watched_to_the_end_of_a_release_that_succee
     story.release("succeeded")
     build = f"dpl_{held.id}"
     found = gates.serving_build(build)
-    assert (found.good, found.release_id, found.contracted) == (False, held.id, False)
+    assert (found.is_validated, found.release_id, found.contracted) == (False, held.id, False)
     assert found.point is not None
     again = story.begin()
     with story.ledger.step(again.id, WATCHED, {"deployment": build}):
         pass
-    assert not gates.serving_build(build).good
+    assert not gates.serving_build(build).is_validated
     story.end(again, "succeeded")
-    assert gates.serving_build(build).good
+    assert gates.serving_build(build).is_validated
     kept = story.release("undecided", *MOVED)
     story.ledger.note(kept.id, KEPT, {"deployment": f"dpl_{kept.id}"})
-    assert gates.serving_build(f"dpl_{kept.id}").good
-    assert gates.serving_build("dpl_of_nobody") == gates.ServingBuild(good=False)
+    assert gates.serving_build(f"dpl_{kept.id}").is_validated
+    assert gates.serving_build("dpl_of_nobody") == gates.ServingBuild(is_validated=False)
 
 
 @pytest.mark.parametrize("state", ["undecided", None])

@@ -19,7 +19,7 @@ from migrations.history.revisions import History
 from migrations.restore.restore_point import Seal
 from tasks import catalogue, connections
 from tasks.steps import drift, production, staging
-from tasks.steps.status import look_at
+from tasks.steps.status import read_environment
 from tasks.values import RestorePoint
 
 V1, V2 = "20250122_1030", "20251101_0900"
@@ -130,7 +130,7 @@ def test_what_was_taken_back_is_no_drift_before_it_is_recorded_and_after(target:
     downgrade(target.dsn("production"), history, STANDS, release_id=release.id)
     assert target.drift("production") == by_hand
     rollback = target.begin("v3")
-    catalogue.keep_restored.fn(rollback.id, release.id, point)
+    catalogue.record_restored_catalog.fn(rollback.id, release.id, point)
     target.end(rollback.id)
     with connections.ledger(target.given) as ledger:
         kept = ledger.recorded_catalog(target.given.target, "production")
@@ -191,7 +191,7 @@ def test_what_a_pending_revision_would_not_make_identically_is_drift(
     history = taking_over(target, tmp_path)
     target.execute("production", OTHERWISE[otherwise])
     try:
-        found = look_at(target.given, "main", "production", history, "20991231_0000", takes_over=True)
+        found = read_environment(target.given, "main", "production", history, "20991231_0000", takes_over=True)
     finally:
         target.execute("production", UNDO)
     assert [one for one in found.drift if one.blocks_release]
@@ -201,7 +201,7 @@ def test_a_change_by_hand_that_a_pending_revision_promises_is_taken_over_by_it(t
     history = taking_over(target, tmp_path)
     for statement in BY_HAND.values():
         target.execute("production", statement)
-    found = look_at(target.given, "main", "production", history, "20991231_0000", takes_over=True)
+    found = read_environment(target.given, "main", "production", history, "20991231_0000", takes_over=True)
     assert found.drift == ()
     assert {
         "index users_by_hand",
@@ -218,10 +218,10 @@ def test_a_change_by_hand_that_a_pending_revision_promises_is_taken_over_by_it(t
     assert "undo it; or release a revision that takes it over" in told.text
     release = target.begin("v3")
     target.execute("production", "GRANT SELECT ON users TO PUBLIC")
-    with catalogue.followed(target.given, release.id, "production", target.dsn("production"), history):
+    with catalogue.recording_catalog(target.given, release.id, "production", target.dsn("production"), history):
         upgrade(target.dsn("production"), history, target="20991231_0000", release_id=release.id)
     target.end(release.id)
-    found = look_at(target.given, "main", "production", history, "20991231_0000")
+    found = read_environment(target.given, "main", "production", history, "20991231_0000")
     assert [one.subject for one in found.drift] == ["grant users to public"]
     target.execute("production", "REVOKE SELECT ON users FROM PUBLIC")
-    assert look_at(target.given, "main", "production", history, "20991231_0000").drift == ()
+    assert read_environment(target.given, "main", "production", history, "20991231_0000").drift == ()

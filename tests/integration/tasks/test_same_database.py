@@ -27,7 +27,7 @@ def given(platform: RunningPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def application(given: Settings, environment: Environment) -> str:
-    client, branch = connections.neon(given), connections.branch_of(given, environment)
+    client, branch = connections.neon(given), connections.environment_branch(given, environment)
     uri = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_app_role, pooled=True)
     return uri.get_secret_value()
 
@@ -45,7 +45,7 @@ def test_the_other_environment_s_string_is_refused_by_the_setting_s_name(
     with pytest.raises(WrongDatabase, match=rf"{setting} is not used as {environment}'s database: it leads to") as told:
         builds.application_dsn(wrong, environment)
     assert not told.value.transient
-    assert [text.split()[0] for text in builds.wrong_ways(wrong, reset_staging=True)] == [setting]
+    assert [text.split()[0] for text in builds.rejected_application_dsns(wrong, reset_staging=True)] == [setting]
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
@@ -56,7 +56,7 @@ def test_the_right_string_is_used_as_it_is_and_so_is_neon_s(given: Settings, env
     for dsn in (right, prisma):
         named = with_dsn(given, environment, dsn)
         assert builds.application_dsn(named, environment).get_secret_value() == dsn
-        assert builds.wrong_ways(named, reset_staging=False) == []
+        assert builds.rejected_application_dsns(named, reset_staging=False) == []
 
 
 UNCLEAR = {
@@ -86,13 +86,13 @@ def test_a_string_that_may_lead_to_several_places_is_refused_and_not_told(given:
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_the_owner_s_string_is_no_application_s(given: Settings, environment: Environment) -> None:
-    client, branch = connections.neon(given), connections.branch_of(given, environment)
+    client, branch = connections.neon(given), connections.environment_branch(given, environment)
     owner = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_owner_role, pooled=True)
     wrong = with_dsn(given, environment, owner.get_secret_value())
     with pytest.raises(WrongDatabase, match=f"it is {given.neon_owner_role}'s, who owns the database") as told:
         builds.application_dsn(wrong, environment)
     assert not told.value.transient
-    assert len(builds.wrong_ways(wrong, reset_staging=True)) == 1
+    assert len(builds.rejected_application_dsns(wrong, reset_staging=True)) == 1
     named = given.model_copy(update={"neon_app_role": given.neon_owner_role})
     with pytest.raises(WrongDatabase, match="NEON_APP_ROLE is not used"):
         builds.application_dsn(named, environment)
@@ -100,8 +100,8 @@ def test_the_owner_s_string_is_no_application_s(given: Settings, environment: En
 
 def test_a_staging_that_is_replaced_need_not_be_reached_yet(given: Settings) -> None:
     unreached = with_dsn(given, "staging", "postgresql://nobody:pw-88aa@127.0.0.1:1/x")
-    assert builds.wrong_ways(unreached, reset_staging=True) == []
-    (found,) = builds.wrong_ways(unreached, reset_staging=False)
+    assert builds.rejected_application_dsns(unreached, reset_staging=True) == []
+    (found,) = builds.rejected_application_dsns(unreached, reset_staging=False)
     assert "does not answer" in found
     assert "88aa" not in found
 

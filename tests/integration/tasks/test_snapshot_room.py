@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from deployments.ledger import EndState, Ledger
 from deployments.neon.client import Branch
 from deployments.settings import Settings
-from tasks.steps.snapshot import snapshot_name, to_delete
+from tasks.steps.snapshot import snapshot_name, snapshots_to_delete
 
 
 @pytest.fixture
@@ -64,37 +64,37 @@ def names(found: tuple[Branch, ...] | None) -> list[str] | None:
 
 def test_nothing_is_deleted_while_there_is_room(given: Settings) -> None:
     over = [snapshot_name(release(given, "succeeded")) for _ in range(6)]
-    assert to_delete(given, branches(*over)) == ()
+    assert snapshots_to_delete(given, branches(*over)) == ()
 
 
 def test_the_oldest_snapshots_of_finished_releases_give_way_and_the_newest_stay(given: Settings) -> None:
     states: list[EndState] = ["succeeded", "failed", "rolled_back", "succeeded", "succeeded", "succeeded", "succeeded"]
     over = [snapshot_name(release(given, state)) for state in states]
-    assert names(to_delete(given, branches(*over))) == over[:1]
-    assert names(to_delete(given, branches(*over, "dev-ana"))) == over[:2]
-    assert names(to_delete(given, branches(*over, "a", "b", "c"))) == over[:4]
-    assert to_delete(given, branches(*over, "a", "b", "c", "d")) is None
+    assert names(snapshots_to_delete(given, branches(*over))) == over[:1]
+    assert names(snapshots_to_delete(given, branches(*over, "dev-ana"))) == over[:2]
+    assert names(snapshots_to_delete(given, branches(*over, "a", "b", "c"))) == over[:4]
+    assert snapshots_to_delete(given, branches(*over, "a", "b", "c", "d")) is None
 
 
 def test_the_snapshot_of_a_release_that_is_held_or_runs_never_gives_way(given: Settings) -> None:
     held = [snapshot_name(release(given, "undecided")) for _ in range(4)]
     over = [snapshot_name(release(given, "succeeded")) for _ in range(4)]
     running = snapshot_name(release(given, None))
-    found = names(to_delete(given, branches(*held, *over, running)[:-1]))
+    found = names(snapshots_to_delete(given, branches(*held, *over, running)[:-1]))
     assert found is None
-    assert names(to_delete(given, branches(*held[:2], *over, running))) == over[:1]
+    assert names(snapshots_to_delete(given, branches(*held[:2], *over, running))) == over[:1]
 
 
 def test_an_abandoned_release_keeps_its_snapshot_only_while_somebody_may_go_back_to_it(
     given: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead = [snapshot_name(abandoned(given, monkeypatch, "migrate production")) for _ in range(6)]
-    assert to_delete(given, branches(*dead, "dev-ana")) is None
+    assert snapshots_to_delete(given, branches(*dead, "dev-ana")) is None
     untouched = [snapshot_name(abandoned(given, monkeypatch)) for _ in range(4)]
-    assert names(to_delete(given, branches(*dead[:3], *untouched))) == untouched[:1]
+    assert names(snapshots_to_delete(given, branches(*dead[:3], *untouched))) == untouched[:1]
     good = snapshot_name(promoted(given))
-    assert names(to_delete(given, branches(*dead, good))) == dead[:1]
+    assert names(snapshots_to_delete(given, branches(*dead, good))) == dead[:1]
 
 
 def test_branches_that_no_release_made_are_left_alone(given: Settings) -> None:
-    assert to_delete(given, branches(*(f"release-of-ana-{n}" for n in range(9)))) is None
+    assert snapshots_to_delete(given, branches(*(f"release-of-ana-{n}" for n in range(9)))) is None

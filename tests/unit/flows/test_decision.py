@@ -115,7 +115,7 @@ def test_what_failed_is_read_from_the_step_that_said_so(error: Exception, failed
 
 
 @pytest.mark.parametrize(
-    "situation", [replace(s, earlier=True) for s in SEALED if s.failed is not FailureKind.REVISION]
+    "situation", [replace(s, validates_earlier_release=True) for s in SEALED if s.failed is not FailureKind.REVISION]
 )
 def test_what_an_earlier_release_began_is_never_restored_without_a_person(situation: Situation) -> None:
     way = decide(situation)

@@ -11,7 +11,7 @@ from deployments.git.repository import Commit
 from deployments.ledger import LedgerError
 from flows import release as releasing
 from flows.decision import RollbackPath
-from flows.release import ReleaseProgress, choose_and_run_rollback, finish
+from flows.release import ReleaseProgress, choose_and_run_rollback, close_and_announce
 from flows.rollback import ROLLBACK_WATCHES, recover_and_report
 from flows.rollback_report import RollbackContext, hold_for_decision
 from migrations.restore.receipt_of_writes import Receipt, TableReceipt
@@ -87,13 +87,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.answers(restoration, "refuse_unrestorable")
     world.answers(restoration, "restore_production", RESTORED)
     world.answers(restoration, "roll_back_application", answer=True)
-    world.answers(restoration, "take_back_revisions")
+    world.answers(restoration, "downgrade_revisions")
     world.answers(restoration, "verify_unchanged")
     world.answers(restoration, "make_receipt", RECEIPT)
     world.answers(gates, "kept_since", ())
-    world.answers(protection, "give_back", "")
-    world.answers(catalogue, "keep_production")
-    world.answers(catalogue, "keep_restored")
+    world.answers(protection, "restore_protection", "")
+    world.answers(catalogue, "record_production_catalog")
+    world.answers(catalogue, "record_restored_catalog")
     world.answers(maintenance, "set_maintenance")
     world.answers(snapshot, "drop_snapshot")
     world.answers(staging, "roll_back_staging")
@@ -127,9 +127,9 @@ STATES = dict.fromkeys(BACK, "rolled_back") | {RollbackPath.NOTHING: "failed"}
         (report, "publish"),
         (report, "affected"),
         (record, "note"),
-        (protection, "give_back"),
-        (catalogue, "keep_production"),
-        (catalogue, "keep_restored"),
+        (protection, "restore_protection"),
+        (catalogue, "record_production_catalog"),
+        (catalogue, "record_restored_catalog"),
         (snapshot, "drop_snapshot"),
         (restoration, "make_receipt"),
         (validation, "watch_production"),
@@ -172,7 +172,7 @@ ACTS = {
     RollbackPath.DOWNGRADE: (
         (maintenance, "set_maintenance"),
         (restoration, "roll_back_application"),
-        (restoration, "take_back_revisions"),
+        (restoration, "downgrade_revisions"),
         (validation, "validate_database"),
     ),
     RollbackPath.RESTORE: (
@@ -204,7 +204,7 @@ def test_an_act_that_fails_is_told_with_what_was_done_and_what_stands(
     assert headline == "Rollback of v2 failed: a person is needed"
     assert facts["What stands"] == STANDS.description
     assert "pilotage rollback x --way " in said
-    assert "give_back" in world.calls
+    assert "restore_protection" in world.calls
 
 
 def test_what_a_restore_did_is_told_though_the_way_broke_off_after_it(world: World) -> None:
@@ -253,7 +253,7 @@ def test_writes_stay_refused_where_it_cannot_be_told_whether_production_was_rest
 
 
 def test_writes_stay_refused_where_the_schema_is_half_way_and_the_restore_is_refused(world: World) -> None:
-    world.fails(restoration, "take_back_revisions", RollbackFailed("written meanwhile"))
+    world.fails(restoration, "downgrade_revisions", RollbackFailed("written meanwhile"))
     world.fails(restoration, "restore_production", ServiceRefused("Neon", "POST", "422", status=422))
     with pytest.raises(RollbackFailed, match="application rolled back"):
         walked(RollbackPath.DOWNGRADE)
@@ -452,7 +452,7 @@ def test_a_good_release_stays_good_whatever_cannot_be_told(
     world: World, room: object, name: str, failure: Exception
 ) -> None:
     world.fails(room, name, failure)
-    summary = finish("x", REQUEST, ReleaseProgress(), "release succeeded")
+    summary = close_and_announce("x", REQUEST, ReleaseProgress(), "release succeeded")
     assert summary.startswith("release succeeded")
     assert (str(failure) in summary) is (name != "note")
     if name != "close_release":
@@ -462,16 +462,16 @@ def test_a_good_release_stays_good_whatever_cannot_be_told(
 
 
 @pytest.mark.parametrize(
-    ("room", "name"), [(status, "applied_since"), (restoration, "written_since"), (releasing, "decide")]
+    ("room", "name"), [(status, "applied_since"), (restoration, "rows_written_since"), (releasing, "decide")]
 )
 @each_failure
 def test_a_way_back_that_cannot_be_chosen_is_held_and_told(
     world: World, room: object, name: str, failure: Exception
 ) -> None:
-    world.answers(restoration, "written_since", ())
+    world.answers(restoration, "rows_written_since", ())
     world.fails(room, name, failure)
     progress = ReleaseProgress(point=POINT)
-    if name == "written_since":
+    if name == "rows_written_since":
         progress.evidence = Lossless()  # pyright: ignore[reportAttributeAccessIssue]
     summary = choose_and_run_rollback("x", REQUEST, COMMIT, progress, errors.ApplicationFailed("it crashes"))
     [(state, closed)] = world.closed

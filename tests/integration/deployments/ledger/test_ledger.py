@@ -169,7 +169,7 @@ def test_ending_twice_alike_is_one_ending_and_otherwise_is_refused(ledger: Ledge
 
 
 def test_unknown_release_is_named(ledger: Ledger) -> None:
-    for ask in (ledger.release, ledger.steps, ledger.left_behind, ledger.abandonable):
+    for ask in (ledger.release, ledger.steps, ledger.leftovers, ledger.abandonable):
         with pytest.raises(ReleaseNotFound, match="no release 19700101-000000-0000"):
             ask("19700101-000000-0000")
     with pytest.raises(ReleaseNotFound):
@@ -327,7 +327,7 @@ def test_left_behind_names_what_was_made_and_not_taken_back(ledger: Ledger) -> N
     ledger.note(release.id, "maintenance", {"maintenance": False})
     ledger.note(release.id, "protection", {"protection_lifted": True})
     ledger.begin_step(release.id, "build", {"deployment": ["dpl_1", "dpl_2"]})
-    left = ledger.left_behind(release.id)
+    left = ledger.leftovers(release.id)
     assert left.release == release
     assert [each.step for each in left.unfinished] == ["build"]
     assert left.branches == ("before-v2",)

@@ -14,7 +14,7 @@ import pytest
 from deployments.local.errors import PortTakenError
 from deployments.local.postgres import development
 from deployments.local.postgres.cluster import free_port
-from flows.cli.console.place import CLONE
+from flows.cli.console.locations import REPOSITORY_ROOT
 from migrations.history.revisions import History
 
 
@@ -23,7 +23,7 @@ def pilotage(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     code = "from flows.cli import app; app()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=CLONE,
+        cwd=REPOSITORY_ROOT,
         env={"PATH": os.environ["PATH"], "COLUMNS": "200", "PILOTAGE_ENV_FILE": os.devnull},
         capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from deployments.local.supervisor.running import RunningPlatform
 from deployments.settings import Settings, variable
-from flows.cli.console.place import CLONE
+from flows.cli.console.locations import REPOSITORY_ROOT
 from flows.cli.environment import app
 
 KEYS = f"k1:{base64.b64encode(bytes(32)).decode()}"
@@ -28,7 +28,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     porcelain.init(str(tmp_path)).close()
     for name in (".env.example", ".gitignore"):
-        shutil.copy(CLONE / name, tmp_path / name)
+        shutil.copy(REPOSITORY_ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from flows.cli import app
-from flows.cli.console.place import CLONE
+from flows.cli.console.locations import REPOSITORY_ROOT
 
 CANARY = "Zeb4raFinch"
 LEFT, RIGHT = "Zeb4ra", "Finch9Horse"
@@ -304,7 +304,7 @@ def test_nor_does_it_reach_the_streams_of_a_process(theirs: tuple[Path, str]) ->
         (folders[-1] / "env.py").write_text(CONFIGURED + ENVIRONMENTS[deed].replace("LITERAL", dsn) + "\n")
     ran = subprocess.run(
         [sys.executable, "-c", EACH_IN_ITS_PROCESS, *folders],
-        env={**os.environ, "DATABASE_URL": dsn, "PYTHONPATH": str(CLONE)},
+        env={**os.environ, "DATABASE_URL": dsn, "PYTHONPATH": str(REPOSITORY_ROOT)},
         capture_output=True,
         text=True,
         check=False,

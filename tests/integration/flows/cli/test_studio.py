@@ -20,7 +20,7 @@ from deployments.local.postgres.cluster import free_port
 from deployments.local.postgres.provisioning import ProvisionedDatabase
 from deployments.local.supervisor.running import RunningPlatform
 from flows.cli import app
-from flows.cli.console.failing import CommandFailed
+from flows.cli.console.command_errors import CommandFailed
 from flows.cli.studio.development import refuse_beyond_development
 from flows.cli.studio.page import studio_app
 from migrations.encryption.cipher import HIDDEN

@@ -25,7 +25,7 @@ from tasks.production_state import ProductionState
 from tasks.release_history import RECEIPT, WATCHED, ReleaseHistory
 from tasks.steps import rehearsal
 from tasks.steps.report import affected_words, timeline
-from tasks.steps.restoration import kept_name
+from tasks.steps.restoration import kept_branch_name
 from tasks.values import RestorePoint, Subject, Verdict
 from tests.integration.deployments.ledger.test_ledger_commands import SETTINGS
 
@@ -100,7 +100,7 @@ def test_its_releases_are_read(ledger: Ledger) -> None:
     running = ledger.running("shop")
     assert running is not None
     assert running.id == DEAD
-    assert record.undone_by(ledger.release(ROLLBACK)) == RELEASE
+    assert record.release_undone_by(ledger.release(ROLLBACK)) == RELEASE
 
 
 def test_its_steps_are_read_and_told(ledger: Ledger) -> None:
@@ -141,7 +141,7 @@ def test_its_restore_point_is_read_and_would_be_written_alike(ledger: Ledger) ->
 
 def test_its_evidence_is_read_and_would_be_written_alike(ledger: Ledger) -> None:
     text = ledger.evidence(EVIDENCE)
-    evidence = rehearsal.of_release(RELEASE)
+    evidence = rehearsal.evidence_of_release(RELEASE)
     assert evidence is not None
     assert evidence.to_json() == text
     assert evidence == Evidence.from_json(text or "")
@@ -172,20 +172,20 @@ def test_its_catalogues_are_read_and_would_be_written_alike(ledger: Ledger) -> N
 
 
 def test_what_a_release_left_is_told_from_it(ledger: Ledger) -> None:
-    left = ledger.left_behind(DEAD)
+    left = ledger.leftovers(DEAD)
     assert [step.step for step in left.unfinished] == ["snapshot", "promote"]
     assert (left.branches, left.deployments) == ((f"release-{DEAD}",), ("dpl_open",))
     assert (left.maintenance, left.protection_lifted) == (False, False)
-    done = ledger.left_behind(ROLLBACK)
-    assert (done.unfinished, done.branches) == ((), (kept_name(RELEASE),))
+    done = ledger.leftovers(ROLLBACK)
+    assert (done.unfinished, done.branches) == ((), (kept_branch_name(RELEASE),))
     assert (done.maintenance, done.protection_lifted) == (False, False)
 
 
 def test_what_the_release_and_its_rollback_did_is_told_from_it(ledger: Ledger) -> None:
     assert gates.serving_build("dpl_after") == gates.ServingBuild(
-        good=True, release_id=RELEASE, point=POINT, contracted=False
+        is_validated=True, release_id=RELEASE, point=POINT, contracted=False
     )
-    assert not gates.serving_build("dpl_before").good
+    assert not gates.serving_build("dpl_before").is_validated
     done = ReleaseHistory.read(ledger, "shop")
     kept, rollback = ledger.release(RELEASE), ledger.release(ROLLBACK)
     assert done.done(kept, "migrate production")
@@ -214,4 +214,4 @@ def test_acts_would_be_written_alike(ledger: Ledger) -> None:
     told = written["watch production", "done"]["verdicts"]
     assert isinstance(told, list)
     assert told[-1] == verdicts.as_json(verdict)
-    assert protection.owed(connections.settings()) is None
+    assert protection.branch_to_protect_again(connections.settings()) is None

@@ -4,7 +4,7 @@ import pytest
 
 from deployments.errors import SettingsError
 from flows.cli.console import database, variables
-from flows.cli.console.failing import CommandFailed
+from flows.cli.console.command_errors import CommandFailed
 
 DSN = "postgresql://owner:sec-41aa@127.0.0.1/shop"
 
@@ -96,4 +96,4 @@ def test_an_environment_of_another_name_is_refused() -> None:
 
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "")
-    assert variables.given("DATABASE_URL") is None
+    assert variables.find_variable("DATABASE_URL") is None

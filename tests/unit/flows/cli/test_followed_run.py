@@ -6,15 +6,15 @@ import pytest
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
-from flows.cli.console.checklist import _ended, why_not  # pyright: ignore[reportPrivateUsage]
+from flows.cli.console.flow_runs import _followed_run, failure_reason  # pyright: ignore[reportPrivateUsage]
 
 KILLED = "Process exited with status code: -9."
 
 
 def told(state: State, deployment: str) -> str:
-    followed = _ended(FlowRun(flow_id=uuid4(), state=state), [])
+    followed = _followed_run(FlowRun(flow_id=uuid4(), state=state), [])
     assert followed.succeeded == state.is_completed()
-    return why_not(followed, deployment)
+    return failure_reason(followed, deployment)
 
 
 @pytest.mark.parametrize("deployment", ["release/release", "rollback/rollback"])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from deployments.ledger import LeftBehind, Release
+from deployments.ledger import Release, ReleaseLeftovers
 from migrations.catalog.contents import Catalog, Difference, difference
 from migrations.database.session import reader
 from tasks import catalogue, connections, gates, record
@@ -11,7 +11,7 @@ from tasks.steps.status import resolve_ref
 
 
 @dataclass(frozen=True)
-class Left:
+class StateToKeep:
     """What a release left in production.
 
     Attributes:
@@ -24,14 +24,14 @@ class Left:
     """
 
     release: Release
-    live: catalogue.Live
+    live: catalogue.LiveSchema
     serving: str | None
     by_hand: tuple[Difference, ...] | None
     why: str
-    left: LeftBehind
+    left: ReleaseLeftovers
 
 
-def look(release_id: str) -> Left:
+def read_state_to_keep(release_id: str) -> StateToKeep:
     """What would be kept of a release.
 
     Raises:
@@ -43,16 +43,16 @@ def look(release_id: str) -> Left:
     given = connections.settings()
     history = connections.history(given, resolve_ref.fn(release.commit_sha))
     with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
-        live = catalogue.Live.read(connection, history)
-    must = catalogue.expected(given, "production", history, live)
+        live = catalogue.LiveSchema.read(connection, history)
+    expected = catalogue.expected_for(given, "production", history, live)
     serving = connections.vercel(given).production_deployment()
     with connections.ledger(given) as ledger:
-        left = ledger.left_behind(release_id)
-    by_hand = None if must.catalog is None else _difference(must.catalog, live.catalog, grants=must.grants)
-    return Left(release, live, serving.id if serving else None, by_hand, must.why, left)
+        left = ledger.leftovers(release_id)
+    by_hand = None if expected.catalog is None else _difference(expected.catalog, live.catalog, grants=expected.grants)
+    return StateToKeep(release, live, serving.id if serving else None, by_hand, expected.why, left)
 
 
-def keep(found: Left, *, reason: str, by: str) -> Release:
+def keep_state(found: StateToKeep, *, reason: str, by: str) -> Release:
     """Write down what stands and who decided to keep it; neither database nor application is changed.
 
     Args:
@@ -64,7 +64,7 @@ def keep(found: Left, *, reason: str, by: str) -> Release:
         NotReady: a release began meanwhile, or somebody decided before.
     """
     release_id = gates.release_to_keep(found.release.id).id
-    catalogue.record_production(release_id, found.live)
+    catalogue.record_live_production(release_id, found.live)
     record.note(
         release_id,
         KEPT,
@@ -78,6 +78,6 @@ def keep(found: Left, *, reason: str, by: str) -> Release:
         return ledger.keep(release_id, reason=reason, by=by)
 
 
-def _difference(must: Catalog, live: Catalog, *, grants: bool) -> tuple[Difference, ...]:
+def _difference(expected: Catalog, live: Catalog, *, grants: bool) -> tuple[Difference, ...]:
     left_out = () if grants else ("grant",)
-    return difference(must.without(*left_out), live.without(*left_out))
+    return difference(expected.without(*left_out), live.without(*left_out))

@@ -7,7 +7,7 @@ from deployments.ledger.values import Json, Release, Step
 
 
 @dataclass(frozen=True, slots=True)
-class LeftBehind:
+class ReleaseLeftovers:
     """What a release has begun and not finished, and what it made or changed.
 
     Attributes:
@@ -26,7 +26,7 @@ class LeftBehind:
     protection_lifted: bool
 
 
-def leftovers(release: Release, steps: Sequence[Step]) -> LeftBehind:
+def read_leftovers(release: Release, steps: Sequence[Step]) -> ReleaseLeftovers:
     """Read what a release left from its steps.
 
     A step's details name what it makes, before and after the act: `branch`, `deployment` (one name or several);
@@ -46,7 +46,7 @@ def leftovers(release: Release, steps: Sequence[Step]) -> LeftBehind:
             if begun is not None:
                 open_steps.remove(begun)
     details = [step.details for step in steps]
-    return LeftBehind(
+    return ReleaseLeftovers(
         release=release,
         unfinished=tuple(open_steps),
         branches=_made(details, "branch"),

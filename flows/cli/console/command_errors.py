@@ -12,7 +12,7 @@ from deployments.errors import DeploymentError
 from migrations.errors import MigrationError
 from tasks.errors import TaskError
 
-errors = Console(stderr=True, highlight=False)
+stderr_console = Console(stderr=True, highlight=False)
 
 _REFUSED = 401
 
@@ -22,15 +22,15 @@ class CommandFailed(Exception):
 
 
 @contextmanager
-def clearly() -> Generator[None]:
+def exit_on_error() -> Generator[None]:
     """Turn the errors of every room into one line and exit 1."""
     try:
         yield
     except (CommandFailed, DeploymentError, MigrationError, TaskError, TimeoutError) as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        stderr_console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
     except httpx.ConnectError as error:
-        errors.print(
+        stderr_console.print(
             f"[red]error:[/] the Prefect server does not answer ({escape(str(error))}): set PREFECT_API_URL",
             soft_wrap=True,
         )
@@ -39,5 +39,7 @@ def clearly() -> Generator[None]:
         status = error.response.status_code
         refused = "it refuses the key: set PREFECT_API_AUTH_STRING to the server's" if status == _REFUSED else ""
         said = refused or f"it answered {status} to {error.request.method} {error.request.url.path}: look at its log"
-        errors.print(f"[red]error:[/] the Prefect server does not do what it was asked: {escape(said)}", soft_wrap=True)
+        stderr_console.print(
+            f"[red]error:[/] the Prefect server does not do what it was asked: {escape(said)}", soft_wrap=True
+        )
         raise typer.Exit(1) from None

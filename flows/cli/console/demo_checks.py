@@ -11,14 +11,14 @@ from rich.table import Table
 from deployments.application import endpoints
 from deployments.git.repository import Commit
 from deployments.local.traffic.run import TrafficReport
-from flows.cli.console.checklist import FollowedRun
+from flows.cli.console.flow_runs import FollowedRun
 from migrations.catalog.contents import Catalog, difference, read_catalog
 from migrations.database.session import reader
 from tasks import connections, record
 
 
 @dataclass(frozen=True)
-class Production:
+class ProductionSnapshot:
     """Production as it stands.
 
     Attributes:
@@ -34,7 +34,7 @@ class Production:
     revisions: tuple[str, ...]
 
 
-def look() -> Production:
+def read_production() -> ProductionSnapshot:
     """Read production's build through its address and its database through Neon."""
     given = connections.settings()
     health = endpoints.health(connections.production_url(given), bypass=None)
@@ -42,11 +42,11 @@ def look() -> Production:
     with reader(dsn) as connection:
         ids = frozenset(str(row[0]) for row in connection.execute("SELECT id FROM messages"))
         revisions = tuple(str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version"))
-        return Production(health.commit_sha, read_catalog(connection), ids, revisions)
+        return ProductionSnapshot(health.commit_sha, read_catalog(connection), ids, revisions)
 
 
 @dataclass(frozen=True)
-class Ending:
+class DemoResult:
     """Everything that is known of an ended demo.
 
     Attributes:
@@ -61,8 +61,8 @@ class Ending:
     scenario: str
     run: FollowedRun
     traffic: TrafficReport
-    before: Production
-    after: Production
+    before: ProductionSnapshot
+    after: ProductionSnapshot
     acknowledged: Path
 
     @property
@@ -83,27 +83,33 @@ class Ending:
         return self.scenario == "release"
 
 
-def shortcomings(ending: Ending) -> tuple[str, ...]:
+def unmet_expectations(result: DemoResult) -> tuple[str, ...]:
     """Everything that must hold at the end and does not, in words; empty when all is as it must be."""
-    expected = "succeeded" if ending.succeeded else "rolled_back"
-    if ending.release.state != expected:
-        return (f"the release is {ending.release.state}, not {expected}: {ending.release.summary}",)
-    found = [*_served(ending), *_schema(ending), *_rows(ending), *_told(ending), *_left()]
-    if ending.succeeded and ending.traffic.errors:
-        found.append(f"{ending.traffic.errors} requests failed: {', '.join(ending.traffic.failures[:3])}")
+    expected = "succeeded" if result.succeeded else "rolled_back"
+    if result.release.state != expected:
+        return (f"the release is {result.release.state}, not {expected}: {result.release.summary}",)
+    found = [
+        *_build_expectations(result),
+        *_schema_expectations(result),
+        *_row_expectations(result),
+        *_slack_expectations(result),
+        *_branch_expectations(),
+    ]
+    if result.succeeded and result.traffic.errors:
+        found.append(f"{result.traffic.errors} requests failed: {', '.join(result.traffic.failures[:3])}")
     return tuple(found)
 
 
-def _served(ending: Ending) -> list[str]:
-    expected = ending.commit.sha if ending.succeeded else ending.before.commit_sha
-    if ending.after.commit_sha == expected:
+def _build_expectations(result: DemoResult) -> list[str]:
+    expected = result.commit.sha if result.succeeded else result.before.commit_sha
+    if result.after.commit_sha == expected:
         return []
-    return [f"production serves {ending.after.commit_sha}, not {expected}"]
+    return [f"production serves {result.after.commit_sha}, not {expected}"]
 
 
-def _schema(ending: Ending) -> list[str]:
-    found = difference(ending.before.catalog, ending.after.catalog)
-    expanded = ending.scenario in {"release", "app-crash"}
+def _schema_expectations(result: DemoResult) -> list[str]:
+    found = difference(result.before.catalog, result.after.catalog)
+    expanded = result.scenario in {"release", "app-crash"}
     if expanded and not found:
         return ["the catalogue is the old one, though a revision was released"]
     if not expanded and found:
@@ -111,15 +117,15 @@ def _schema(ending: Ending) -> list[str]:
     return []
 
 
-def _rows(ending: Ending) -> list[str]:
-    point = record.restore_point(ending.release.id)
-    restored = ending.scenario == "data-corruption"
+def _row_expectations(result: DemoResult) -> list[str]:
+    point = record.restore_point(result.release.id)
+    restored = result.scenario == "data-corruption"
     must_be_there = {
         written
-        for at, written in _writes(ending.acknowledged)
+        for at, written in _writes(result.acknowledged)
         if not restored or (point is not None and at < point.seal.sealed_at)
     }
-    lost = must_be_there - ending.after.message_ids
+    lost = must_be_there - result.after.message_ids
     return [f"{len(lost)} acknowledged writes are lost, such as {min(lost)}"] if lost else []
 
 
@@ -128,17 +134,17 @@ def _writes(file: Path) -> list[tuple[datetime, str]]:
     return [(datetime.fromisoformat(at), written) for at, written in rows]
 
 
-def _told(ending: Ending) -> list[str]:
+def _slack_expectations(result: DemoResult) -> list[str]:
     url = urlsplit(connections.settings().slack_webhook_url.get_secret_value())
     heard = httpx.get(f"{url.scheme}://{url.netloc}/messages", timeout=10).json()
     told = [str(message["text"]) for message in heard]
-    wanted = ["succeeded"] if ending.succeeded else ["failed", "was rolled back"]
-    ref = ending.release.ref
+    wanted = ["succeeded"] if result.succeeded else ["failed", "was rolled back"]
+    ref = result.release.ref
     missing = [word for word in wanted if not any(ref in text and word in text for text in told)]
     return [f"Slack has not heard that the release of {ref} {' and '.join(missing)}"] if missing else []
 
 
-def _left() -> list[str]:
+def _branch_expectations() -> list[str]:
     given = connections.settings()
     with connections.ledger(given) as ledger:
         running = ledger.running(given.target)
@@ -154,22 +160,22 @@ def _left() -> list[str]:
     ]
 
 
-def summary(ending: Ending) -> Table:
+def summary(result: DemoResult) -> Table:
     """The figures of an ended demo as a table."""
     table = Table(show_header=False, box=None)
-    after, seen = ending.after, ending.traffic
-    table.add_row("release", ending.release.id)
-    for name, text in _known_beforehand(ending.release.id):
+    after, seen = result.after, result.traffic
+    table.add_row("release", result.release.id)
+    for name, text in _known_beforehand(result.release.id):
         table.add_row(name, text)
-    table.add_row("production serves", f"{after.commit_sha} ({'new' if ending.succeeded else 'the build before'})")
+    table.add_row("production serves", f"{after.commit_sha} ({'new' if result.succeeded else 'the build before'})")
     table.add_row("revision", ", ".join(after.revisions))
-    table.add_row("catalogue", _catalogue_words(ending))
+    table.add_row("catalogue", _catalogue_words(result))
     table.add_row(
         "traffic", f"{seen.requests} requests by {seen.users} users, {seen.errors} failed, {seen.refused} refused"
     )
     table.add_row("latency", f"P50 {seen.p50_ms:.0f} ms, P95 {seen.p95_ms:.0f} ms, P99 {seen.p99_ms:.0f} ms")
-    table.add_row("acknowledged writes", f"{len(_writes(ending.acknowledged))}")
-    table.add_row("took", f"{ending.run.seconds:.1f} s")
+    table.add_row("acknowledged writes", f"{len(_writes(result.acknowledged))}")
+    table.add_row("took", f"{result.run.seconds:.1f} s")
     return table
 
 
@@ -196,8 +202,8 @@ def _known_beforehand(release_id: str) -> list[tuple[str, str]]:
     return rows
 
 
-def _catalogue_words(ending: Ending) -> str:
-    found = difference(ending.before.catalog, ending.after.catalog)
+def _catalogue_words(result: DemoResult) -> str:
+    found = difference(result.before.catalog, result.after.catalog)
     if not found:
         return "equal to the one before"
     return f"expanded, and compatible with the build before: {'; '.join(str(one) for one in found[:3])}"

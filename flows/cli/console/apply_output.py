@@ -13,7 +13,7 @@ from migrations.backfill.operation import reporting_progress
 
 
 @contextmanager
-def told_on(console: Console) -> Generator[OnEvent]:
+def show_events(console: Console) -> Generator[OnEvent]:
     """Show each event; how far the build of an index has come stays on one line of a terminal.
 
     Args:
@@ -30,14 +30,14 @@ def told_on(console: Console) -> Generator[OnEvent]:
                 if console.is_terminal or phase in builds:
                     return
                 builds.add(phase)
-            for line in lines(event):
+            for line in event_lines(event):
                 console.print(f"  {line}", markup=False, soft_wrap=True)
 
         with reporting_progress(BackfillBar(console, status)):
             yield tell
 
 
-def lines(event: Progress) -> list[str]:
+def event_lines(event: Progress) -> list[str]:
     """An event in words."""
     tries = f" (try {event.attempt})" if event.attempt > 1 else ""
     head = f"{event.kind} {event.revision}{tries}"

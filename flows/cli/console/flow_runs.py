@@ -12,7 +12,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from rich.console import Console
 
-from flows.cli.console.failing import CommandFailed
+from flows.cli.console.command_errors import CommandFailed
 
 POLL_S = 0.4
 DEADLINE_S = 3 * 3600.0
@@ -80,7 +80,7 @@ def follow(run: FlowRun, console: Console, *, deadline_s: float) -> FollowedRun:
             for step in _steps(client, run.id):
                 _show(step, shown, console)
             if now is not None and now.state is not None and now.state.is_final():
-                return _ended(now, _steps(client, run.id))
+                return _followed_run(now, _steps(client, run.id))
             if time.monotonic() > ends:
                 raise TimeoutError(
                     f"run {run.name} has not ended after {deadline_s:.0f} s: look at {ui_address(run.id)}"
@@ -99,11 +99,11 @@ def run_to_end(deployment: str, parameters: dict[str, object]) -> None:
     console.print(f"{deployment}: {ui_address(run.id)}", soft_wrap=True)
     followed = follow(run, console, deadline_s=DEADLINE_S)
     if not followed.succeeded:
-        raise CommandFailed(why_not(followed, deployment))
+        raise CommandFailed(failure_reason(followed, deployment))
     console.print(followed.message or "completed", soft_wrap=True)
 
 
-def why_not(followed: FollowedRun, deployment: str) -> str:
+def failure_reason(followed: FollowedRun, deployment: str) -> str:
     """Why a run did not complete, and what leads on where its process ended before the flow did."""
     if not followed.cut_off:
         return followed.message
@@ -154,7 +154,7 @@ def _show(step: TaskRun, shown: dict[UUID, str], console: Console) -> None:
         console.print(f"  [cyan]▸[/] {name}")
 
 
-def _ended(run: FlowRun, steps: list[TaskRun]) -> FollowedRun:
+def _followed_run(run: FlowRun, steps: list[TaskRun]) -> FollowedRun:
     state = run.state
     return FollowedRun(
         run_id=run.id,
