@@ -264,7 +264,13 @@ def run_env(script: ScriptDirectory) -> None:
 
 
 def transaction_per_revision(
-    config: Config, script: ScriptDirectory, fn: Any, *, output_buffer: TextIO | None = None, **how: Any
+    config: Config,
+    script: ScriptDirectory,
+    fn: Any,
+    *,
+    output_buffer: TextIO | None = None,
+    as_sql: bool = False,
+    starting_rev: tuple[str, ...] | None = None,
 ) -> EnvironmentContext:
     """An environment in which each revision runs in a transaction of its own, whatever env.py configures.
 
@@ -273,11 +279,12 @@ def transaction_per_revision(
         script: the history as Alembic has it.
         fn: gives the steps to run.
         output_buffer: where offline SQL is written, even if env.py would write it elsewhere.
-        how: further arguments of Alembic's EnvironmentContext.
+        as_sql: whether SQL is written instead of sent.
+        starting_rev: the revisions that SQL is written from.
 
     Source: without `transaction_per_migration` Alembic runs all revisions in one transaction, whose locks add up.
     """
-    environment = EnvironmentContext(config, script, fn=fn, **how)
+    environment = EnvironmentContext(config, script, fn=fn, as_sql=as_sql, starting_rev=starting_rev)
     configure = environment.configure
     forced = {"transaction_per_migration": True, **({} if output_buffer is None else {"output_buffer": output_buffer})}
 
