@@ -198,7 +198,10 @@ def test_what_a_pending_revision_would_not_make_identically_is_drift(
 
 
 def test_a_change_by_hand_that_a_pending_revision_promises_is_taken_over_by_it(target: Target, tmp_path: Path) -> None:
+    release = target.begin("v3")
     history = taking_over(target, tmp_path)
+    # What stands is what was recorded last, as after any release.
+    catalogue.record_catalog(target.given, release.id, "production", target.dsn("production"), history)
     for statement in BY_HAND.values():
         target.execute("production", statement)
     found = read_environment(target.given, "main", "production", history, "20991231_0000", takes_over=True)
@@ -216,7 +219,6 @@ def test_a_change_by_hand_that_a_pending_revision_promises_is_taken_over_by_it(t
     # Until it is released it is drift, and the message says both ways.
     told = drift.check_environment.fn("production")
     assert "undo it; or release a revision that takes it over" in told.text
-    release = target.begin("v3")
     target.execute("production", "GRANT SELECT ON users TO PUBLIC")
     with catalogue.recording_catalog(target.given, release.id, "production", target.dsn("production"), history):
         upgrade(target.dsn("production"), history, target="20991231_0000", release_id=release.id)
