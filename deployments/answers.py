@@ -72,7 +72,7 @@ class BoundedClient:
         """
         request = self._client.build_request(method, path, json=json, content=content, params=params, headers=headers)
         with self._opened(request, seconds) as answer:
-            body = b"".join(unfolded(answer, self._most_bytes))
+            body = b"".join(body_chunks(answer, self._most_bytes))
             kept = [(name, value) for name, value in answer.headers.items() if name not in _OF_THE_FOLDED_BODY]
             return httpx.Response(answer.status_code, headers=kept, content=body, request=request)
 
@@ -80,7 +80,7 @@ class BoundedClient:
     def stream(
         self, method: str, path: str, *, seconds: float, params: Mapping[str, str | int | bool] | None = None
     ) -> Generator[httpx.Response]:
-        """Ask, and leave it to the caller to read the answer with `unfolded` or `lines`, all within `seconds`."""
+        """Ask, and leave it to the caller to read the answer with `body_chunks` or `lines`, all within `seconds`."""
         timeout = httpx.Timeout(seconds, connect=5.0)
         with self._opened(self._client.build_request(method, path, params=params, timeout=timeout), seconds) as answer:
             yield answer
@@ -95,12 +95,12 @@ class BoundedClient:
             if event.endswith(("connect_tcp.complete", "start_tls.complete")):
                 self._streams.add(info["return_value"])
                 if late.is_set():
-                    hang_up(info["return_value"])
+                    shut_down_connection(info["return_value"])
 
         def end() -> None:
             late.set()
             for stream in list(self._streams):
-                hang_up(stream)
+                shut_down_connection(stream)
 
         request.extensions["trace"] = note
         timer = threading.Timer(seconds, end)
@@ -123,7 +123,7 @@ class BoundedClient:
             timer.cancel()
 
 
-def unfolded(answer: httpx.Response, most_bytes: int) -> Iterator[bytes]:
+def body_chunks(answer: httpx.Response, most_bytes: int) -> Iterator[bytes]:
     """The body of an answer that is opened and not read, piece by piece.
 
     Raises:
@@ -161,7 +161,7 @@ def lines(answer: httpx.Response, *, longest: int, most_bytes: int) -> Iterator[
         AnswerTooLarge: a line is longer than `longest`, or all are larger than `most_bytes`.
     """
     begun = b""
-    for piece in unfolded(answer, most_bytes):
+    for piece in body_chunks(answer, most_bytes):
         *whole, begun = (begun + piece).split(b"\n")
         if len(begun) > longest:
             raise AnswerTooLarge(f"a line of the answer is longer than {longest / MIB:g} MiB")
@@ -170,7 +170,7 @@ def lines(answer: httpx.Response, *, longest: int, most_bytes: int) -> Iterator[
         yield begun.decode(errors="replace")
 
 
-def hang_up(stream: _Stream) -> None:
+def shut_down_connection(stream: _Stream) -> None:
     """End a connection: a close alone does not wake a thread that waits in recv, a shutdown does."""
     connected = stream.get_extra_info("socket")
     if connected is not None:

@@ -78,7 +78,7 @@ def is_ambiguous(address: str) -> bool:
     return any(ord(character) < ord(" ") for character in address)
 
 
-def unclear_way(uri: str) -> str | None:
+def why_ambiguous(uri: str) -> str | None:
     """Why an address does not say once, and in one place, where it leads; None where it does. Nothing of it is told."""
     if uri.partition("://")[0].lower() not in {"postgres", "postgresql"}:
         return "it is no postgresql:// address"
@@ -97,9 +97,9 @@ def unclear_way(uri: str) -> str | None:
     return f"it says {' and '.join(led)} in its query" if led else None
 
 
-def another_way(uri: str, hosts: Collection[str], *, database: str, role: str) -> str | None:
+def why_other_database(uri: str, hosts: Collection[str], *, database: str, role: str) -> str | None:
     """Why an address is not that of a database and a role on one of these hosts; None where it is."""
-    if (why := unclear_way(uri)) is not None:
+    if (why := why_ambiguous(uri)) is not None:
         return why
     parts = urlsplit(uri)
     if unquote(parts.path[1:]) != database:

@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
-from deployments.connection_uri import encrypted, unclear_way
+from deployments.connection_uri import encrypted, why_ambiguous
 from deployments.errors import WrongDatabase
 from deployments.git.repository import Commit
 from deployments.settings import Settings
@@ -43,7 +43,7 @@ def application_dsn(given: Settings, environment: Environment) -> SecretStr:
     setting, secret = _given(given, environment)
     if secret is None:
         secret = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_app_role, pooled=True)
-    if (why := unclear_way(secret.get_secret_value())) is not None:
+    if (why := why_ambiguous(secret.get_secret_value())) is not None:
         raise WrongDatabase(setting, environment, why)
     if unquote(urlsplit(secret.get_secret_value()).username or "") == given.neon_owner_role:
         why = f"it is {given.neon_owner_role}'s, who owns the database: an application with its rights sees every row"

@@ -9,7 +9,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from deployments.redaction.redacted_output import guard_logging, made_safe, streams_redacted
+from deployments.redaction.redacted_output import guard_logging, redacted_exception, streams_redacted
 from deployments.redaction.redactor import learn_variables
 from tasks.errors import is_transient
 
@@ -36,7 +36,7 @@ def without_secrets(function: Callable[P, R]) -> Callable[P, R]:
             with streams_redacted():
                 return function(*args, **given)
         except BaseException as error:
-            safe = made_safe(error)
+            safe = redacted_exception(error)
             if safe is error:
                 raise
             raise safe from None

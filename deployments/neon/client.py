@@ -12,10 +12,10 @@ from datetime import datetime
 import httpx
 from pydantic import AnyHttpUrl, JsonValue, SecretStr
 
-from deployments.connection_uri import another_way, encrypted, foreign_host
+from deployments.connection_uri import encrypted, foreign_host, why_other_database
 from deployments.errors import BranchNotFound, OperationFailed, ServiceRefused, WrongBranch
 from deployments.neon.changes import Changes
-from deployments.neon.identity import refuse_another, refuse_not_kept
+from deployments.neon.identity import refuse_other_branch, refuse_wrong_kept_branch
 from deployments.neon.values import (
     Branch,
     BranchAnswer,
@@ -148,7 +148,7 @@ class NeonClient:
         branch = self.branch(name)
         if given is not None and given.id != branch.id:
             raise WrongBranch(f"Neon answered with branch {given.id} for {name}, which is {branch.id}")
-        refuse_another(branch, parent_id, parent_lsn)
+        refuse_other_branch(branch, parent_id, parent_lsn)
         return branch
 
     def restore(
@@ -200,7 +200,7 @@ class NeonClient:
             log.warning("%s; but %s was restored, as Neon shows", failed, before.name)
         restored = self.branch_by_id(branch_id)
         if isinstance(done, Branch) and done.id != branch_id:
-            refuse_not_kept(done, restored, source_branch_id, source_lsn)
+            refuse_wrong_kept_branch(done, restored, source_branch_id, source_lsn)
         return restored
 
     def kept_by_restore(self, branch_id: str, name: str) -> Branch | None:
@@ -217,7 +217,7 @@ class NeonClient:
         self._changes.wait_until_idle()
         kept = self._named(name)
         if kept is not None:
-            refuse_not_kept(kept, self.branch_by_id(branch_id), branch_id, None)
+            refuse_wrong_kept_branch(kept, self.branch_by_id(branch_id), branch_id, None)
         return kept
 
     def set_protected(self, branch_id: str, *, protected: bool) -> Branch:
@@ -314,7 +314,7 @@ class NeonClient:
                 f"Neon handed out {host} for branch {branch_id}, "
                 f"whose computes are {', '.join(sorted(hosts)) or 'none'}"
             )
-        if (why := another_way(uri, hosts, database=database, role=role)) is not None:
+        if (why := why_other_database(uri, hosts, database=database, role=role)) is not None:
             raise WrongBranch(f"Neon handed out an address for branch {branch_id} that is not to be followed: {why}")
         return SecretStr(encrypted(uri))
 

@@ -9,7 +9,7 @@ from deployments.neon.values import Branch
 _CLOCKS = timedelta(minutes=1)
 
 
-def refuse_another(branch: Branch, parent_id: str, parent_lsn: str | None) -> None:
+def refuse_other_branch(branch: Branch, parent_id: str, parent_lsn: str | None) -> None:
     """Make sure that a branch is the new one asked for, whether it was just made or was found."""
     if branch.id == parent_id or branch.default:
         raise WrongBranch(f"Neon handed out {branch.id} as {branch.name}, which is its parent or the default branch")
@@ -23,7 +23,7 @@ def refuse_another(branch: Branch, parent_id: str, parent_lsn: str | None) -> No
         )
 
 
-def refuse_not_kept(kept: Branch, restored: Branch, source_branch_id: str, source_lsn: str | None) -> None:
+def refuse_wrong_kept_branch(kept: Branch, restored: Branch, source_branch_id: str, source_lsn: str | None) -> None:
     """Make sure that a branch found under the name to preserve under was left there by the restore asked for.
 
     Source: after a restore from itself a root and what keeps its former state are both roots, and any other branch is a

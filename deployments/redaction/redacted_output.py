@@ -85,7 +85,7 @@ def _guarded(stream: TextIO, *, by_line: bool) -> TextIO:
     )
 
 
-def hand_over(line: str) -> None:
+def write_unredacted(line: str) -> None:
     """Write a line to stdout as it is: for a command that is asked for a secret, and for that line alone."""
     sys.stdout.flush()
     under = getattr(sys.stdout, "buffer", None)
@@ -134,22 +134,22 @@ class RedactedError(Exception):
     transient: bool = False
 
 
-def made_safe(error: BaseException) -> BaseException:
+def redacted_exception(error: BaseException) -> BaseException:
     """An exception that holds no secret in its words, its notes, or those that it was raised from.
 
     Returns:
         The same one where it could be mended in place; otherwise one that stands for it.
     """
-    return _made_safe(error, {})
+    return _redacted_exception(error, {})
 
 
-def _made_safe(error: BaseException, seen: dict[int, BaseException]) -> BaseException:
+def _redacted_exception(error: BaseException, seen: dict[int, BaseException]) -> BaseException:
     if id(error) in seen:
         return seen[id(error)]
     safe = seen[id(error)] = error if _mended(error) else _stand_in(error)
     cause, context, is_hidden = error.__cause__, error.__context__, error.__suppress_context__
-    safe.__cause__ = _made_safe(cause, seen) if cause else None
-    safe.__context__ = _made_safe(context, seen) if context else None
+    safe.__cause__ = _redacted_exception(cause, seen) if cause else None
+    safe.__context__ = _redacted_exception(context, seen) if context else None
     safe.__suppress_context__ = is_hidden
     return safe
 
@@ -163,7 +163,7 @@ def _mended(error: BaseException) -> bool:
     if isinstance(error, SystemExit):
         error.code = _mended_value(error.code)
     inner = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ()))
-    are_mended = [made_safe(one) is one for one in inner]
+    are_mended = [redacted_exception(one) is one for one in inner]
     return all(are_mended) and redacted(_words(error)) == _words(error)
 
 

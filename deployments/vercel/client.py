@@ -14,7 +14,7 @@ from typing import Literal
 import httpx
 from pydantic import AnyHttpUrl, JsonValue, SecretStr
 
-from deployments.answers import unfolded
+from deployments.answers import body_chunks
 from deployments.errors import (
     BuildFailed,
     LostReply,
@@ -237,7 +237,7 @@ class VercelClient:
     def _build_log(self, deployment_id: str) -> list[str]:
         try:
             with self._service.stream(f"/v3/deployments/{deployment_id}/events", timeout_s=10) as answer:
-                text = b"".join(unfolded(answer, MOST_BYTES)).decode(errors="replace")
+                text = b"".join(body_chunks(answer, MOST_BYTES)).decode(errors="replace")
             events: list[JsonValue] = (
                 json.loads(text)
                 if text.startswith("[")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deployments.answers import MIB, hang_up, lines
+from deployments.answers import MIB, lines, shut_down_connection
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def _ended(answer: httpx.Response, stop: threading.Event, ends: float) -> Genera
             pass
         stream = answer.extensions.get("network_stream")
         if not left.is_set() and stream is not None:
-            hang_up(stream)
+            shut_down_connection(stream)
 
     ending = threading.Thread(target=end, name="end of the runtime log", daemon=True)
     ending.start()

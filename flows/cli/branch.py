@@ -17,7 +17,7 @@ from deployments.errors import WrongBranch
 from deployments.ledger import Ledger
 from deployments.ledger.unclosed_releases import read_leftovers
 from deployments.neon.client import Branch, NeonClient
-from deployments.redaction.redacted_output import hand_over
+from deployments.redaction.redacted_output import write_unredacted
 from deployments.settings import NeonSettings, load_neon_settings
 from flows.cli.console.command_errors import CommandFailed, exit_on_error
 
@@ -120,9 +120,9 @@ def url(
         found = connection_string(_client(settings), settings, name, pooled=pooled)
     if as_json:
         host = make_url(found).host
-        hand_over(json.dumps({"branch": name, "host": host, "pooled": pooled, "url": found}, indent=2))
+        write_unredacted(json.dumps({"branch": name, "host": host, "pooled": pooled, "url": found}, indent=2))
     else:
-        hand_over(found)
+        write_unredacted(found)
 
 
 @app.command()

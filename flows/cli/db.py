@@ -15,7 +15,7 @@ from rich.console import Console
 from deployments.local.errors import LocalPlatformError
 from deployments.local.postgres import development
 from deployments.local.postgres.development import DevelopmentDatabase
-from deployments.redaction.redacted_output import hand_over
+from deployments.redaction.redacted_output import write_unredacted
 from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.locations import DEFAULT_STATE_FOLDER
 from migrations.apply.migrate import Applied, upgrade
@@ -66,7 +66,7 @@ def up(
                 ensure_roles(connection, application=database.app_role, read_only="reader")
         facts = _facts(folder.resolve(), database, applied)
     if as_json:
-        hand_over(json.dumps(asdict(facts), indent=2))
+        write_unredacted(json.dumps(asdict(facts), indent=2))
         return
     for one in applied:
         console.print(f"applied {one.revision} {one.message}", soft_wrap=True, markup=False)
@@ -100,7 +100,7 @@ def status(folder: Folder = _FOLDER, as_json: AsJson = False) -> None:
             raise CommandFailed(f"no development database was made in {folder}: `pilotage db up` makes one")
         facts = _facts(folder.resolve(), database)
     if as_json:
-        hand_over(json.dumps(asdict(facts), indent=2))
+        write_unredacted(json.dumps(asdict(facts), indent=2))
     else:
         _show(facts)
     if database.pid is None:
@@ -146,7 +146,7 @@ def _show(facts: _Facts) -> None:
     lines += [f"  log       {facts.log}"]
     for line in lines:
         console.print(line, soft_wrap=True, markup=False)
-    hand_over(f"DATABASE_URL={facts.database_url}")
+    write_unredacted(f"DATABASE_URL={facts.database_url}")
 
 
 def _say_how_to_use_it(facts: _Facts) -> None:

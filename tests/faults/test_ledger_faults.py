@@ -76,7 +76,7 @@ class CuttingProxy:
     def cut(self) -> None:
         """Cut every connection."""
         for each in self._open:
-            hang_up(each)
+            shut_down_connection(each)
         self._open.clear()
 
     def _accept(self) -> None:
@@ -99,16 +99,16 @@ class CuttingProxy:
                     self.replies_to_lose -= 1
                     lost.set()
                 server.sendall(data)
-        hang_up(server)
+        shut_down_connection(server)
 
     def _answer(self, server: socket.socket, client: socket.socket, lost: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while (data := server.recv(65536)) and not lost.is_set():
                 client.sendall(data)
-        hang_up(client)
+        shut_down_connection(client)
 
 
-def hang_up(connection: socket.socket) -> None:
+def shut_down_connection(connection: socket.socket) -> None:
     # Shut down, not closed alone: another thread may be reading from it.
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)

@@ -10,7 +10,7 @@ from deployments.local.errors import HistoryError, RefusedError
 from deployments.local.neon.branches import Accepted, BranchStore, changed, is_durable, new_id
 from deployments.local.neon.operations import Step
 from deployments.local.neon.records import Branch, Endpoint, Project, now
-from deployments.local.neon.roles import take_stock
+from deployments.local.neon.roles import read_roles_and_databases
 from deployments.local.postgres.backup import base_for, format_lsn, newest_lsn, parse_lsn, recover, take_base
 from deployments.local.postgres.cluster import Cluster
 
@@ -170,7 +170,7 @@ def _make(store: BranchStore, parent: Branch, branch: Branch, endpoint: Endpoint
     port = endpoint.port if endpoint is not None else None
     source = store.cluster(parent.folder)
     cluster = store.adopt(recover(source, lsn, store.root / branch.folder, port=port, durable=is_durable(branch)))
-    roles, databases = take_stock(cluster, inherited=parent.roles, renew=parent.protected)
+    roles, databases = read_roles_and_databases(cluster, inherited=parent.roles, renew=parent.protected)
     if endpoint is not None:
         take_base(cluster)
     else:

@@ -16,7 +16,7 @@ from deployments.local.neon.branches import PROJECT_FILE, BranchStore, new_id
 from deployments.local.neon.keeper import Keeper
 from deployments.local.neon.limits import Limits
 from deployments.local.neon.records import Branch, Endpoint, Project, now, read_project
-from deployments.local.neon.roles import new_password, take_stock
+from deployments.local.neon.roles import new_password, read_roles_and_databases
 from deployments.local.postgres.backup import take_base
 from deployments.local.postgres.cluster import Cluster, free_port
 from deployments.local.postgres.provisioning import Login, provision
@@ -50,11 +50,11 @@ def open_project(
     """
     found = read_project(root / PROJECT_FILE)
     if found is None:
-        _remove_strangers(root, None)
+        _remove_orphaned_folders(root, None)
         store = _make(root, spawner, seed or Seed(), limits or Limits())
     else:
         project = _without_unfinished(found)
-        _remove_strangers(root, project)
+        _remove_orphaned_folders(root, project)
         store = BranchStore(root, spawner=spawner, project=project, limits=limits or Limits())
     keeper = Keeper(store)
     try:
@@ -78,7 +78,7 @@ def _make(root: Path, spawner: Spawner, seed: Seed, limits: Limits) -> BranchSto
     with cluster.connect() as connection:
         provision(connection, database=seed.database, owner=owner, app=app)
     take_base(cluster)
-    roles, databases = take_stock(cluster)
+    roles, databases = read_roles_and_databases(cluster)
     passwords = {login.name: login.password for login in (owner, app)}
     branch_id = new_id("br")
     branch = Branch(
@@ -123,7 +123,7 @@ def _without_unfinished(project: Project) -> Project:
     return project
 
 
-def _remove_strangers(root: Path, project: Project | None) -> None:
+def _remove_orphaned_folders(root: Path, project: Project | None) -> None:
     """Delete folders that no branch and no snapshot stands on: what an interrupted operation left."""
     known = {branch.folder for branch in project.branches} if project else set[str]()
     known |= {snapshot.folder for snapshot in project.snapshots} if project else set()

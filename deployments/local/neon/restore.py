@@ -10,7 +10,7 @@ from deployments.local.neon.branch_changes import refuse_taken_name, wanted_lsn
 from deployments.local.neon.branches import Accepted, BranchStore, changed, is_durable, new_id
 from deployments.local.neon.operations import Step
 from deployments.local.neon.records import Branch, Database, Endpoint, Project, Role, now
-from deployments.local.neon.roles import take_stock
+from deployments.local.neon.roles import read_roles_and_databases
 from deployments.local.postgres.backup import format_lsn, recover, take_base
 from deployments.local.postgres.cluster import Cluster
 
@@ -99,7 +99,7 @@ class _Restore:
         source = self.store.cluster(self.source.folder)
         cluster = recover(source, self.lsn, self.store.root / self.folder, replaces=itself)
         self.store.adopt(cluster)
-        self.roles, self.databases = take_stock(
+        self.roles, self.databases = read_roles_and_databases(
             cluster, own=self.target.roles, inherited=self.source.roles, renew=self.source.protected and not itself
         )
         cluster.stop()

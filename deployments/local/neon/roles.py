@@ -20,7 +20,7 @@ def new_password() -> str:
     return f"npg_{secrets.token_urlsafe(18)}"
 
 
-def take_stock(
+def read_roles_and_databases(
     cluster: Cluster, *, own: tuple[Role, ...] = (), inherited: tuple[Role, ...] = (), renew: bool = False
 ) -> tuple[tuple[Role, ...], tuple[Database, ...]]:
     """Read which roles and databases a new cluster has, and give each role the password that its branch promises.

@@ -8,7 +8,7 @@ from typing import Any
 from dotenv import dotenv_values
 from typer.core import TyperGroup
 
-from deployments.redaction.redacted_output import guard_logging, made_safe, streams_redacted
+from deployments.redaction.redacted_output import guard_logging, redacted_exception, streams_redacted
 from deployments.redaction.redactor import learn_address, learn_variables
 
 
@@ -25,7 +25,7 @@ class RedactedGroup(TyperGroup):
             try:
                 return super().main(args, *rest, **given)
             except BaseException as error:
-                safe = made_safe(error)
+                safe = redacted_exception(error)
                 if safe is error:
                     raise
                 raise safe from None

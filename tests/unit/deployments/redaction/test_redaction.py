@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from deployments.redaction.redacted_output import guard_logging, made_safe, streams_redacted
+from deployments.redaction.redacted_output import guard_logging, redacted_exception, streams_redacted
 from deployments.redaction.redactor import Redactor, learn_address, learn_variables, redacted
 
 SECRET = "S3cret/Ho'rse+€ \\stable"
@@ -275,7 +275,7 @@ def raised() -> BaseException:
 
 def test_an_exception_is_masked_with_all_that_it_was_raised_from() -> None:
     learn_variables({"A_TOKEN": "InAnException"})
-    safe = made_safe(raised())
+    safe = redacted_exception(raised())
     told = [line for line in traceback.format_exception(safe) if " in raised" not in line]
     assert [line for line in told if "InAnException" in line] == []
     assert "OfItsOwnWords: it was ***" in "".join(told)
