@@ -13,7 +13,7 @@ from flows.cli.console.apply_output import show_events
 from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.console.database import Environment, owner_dsn
 from flows.cli.console.project import AsJson, Config, DatabaseUrl, ScriptLocation, UrlVariable, load_history
-from migrations.apply.blockers import END_IDLE_AFTER_S, HolderPolicy
+from migrations.apply.lock_queue_guard import END_IDLE_AFTER_S, HolderPolicy
 from migrations.apply.migrate import upgrade
 from migrations.database.time_limits import STATEMENT_TIMEOUT_S
 

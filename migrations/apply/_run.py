@@ -14,7 +14,8 @@ from migrations.apply._autocommit import AutocommitStatements
 from migrations.apply._failures import cut, failed, failed_before_any, is_contended
 from migrations.apply._request import Applied, ApplyRequest
 from migrations.apply._revision_session import MigratingSession
-from migrations.apply.blockers import (
+from migrations.apply.blocking_monitor import BlockingMonitor
+from migrations.apply.lock_queue_guard import (
     END_IDLE_AFTER_S,
     HolderPolicy,
     LockHolder,
@@ -22,7 +23,6 @@ from migrations.apply.blockers import (
     WouldQueue,
     quick_lock_check,
 )
-from migrations.apply.blocking_monitor import BlockingMonitor
 from migrations.apply.progress import Kind, OnEvent, Progress
 from migrations.apply.resume_notes import ResumeNotes
 from migrations.database.requested_locks import RequestedLocks

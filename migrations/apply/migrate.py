@@ -9,7 +9,7 @@ import psycopg
 
 from migrations.apply._request import Applied, ApplyRequest
 from migrations.apply._run import ApplyRun, LockRetryPolicy
-from migrations.apply.blockers import END_IDLE_AFTER_S, HolderPolicy
+from migrations.apply.lock_queue_guard import END_IDLE_AFTER_S, HolderPolicy
 from migrations.apply.owner_rights import refuse_without_rights
 from migrations.apply.progress import OnEvent, Progress
 from migrations.apply.resume_notes import ProgressNotes, tidy
