@@ -163,7 +163,7 @@ class StatementEvents:
             self._autocommit.failed(session)
             raise
         if in_autocommit:
-            self._transactions.autocommit_statement_ended(session, self.attempt.revision)
+            self._transactions.autocommit_statement_ended(session, self._backend(session), self.attempt.revision)
             self._autocommit.after(session)
 
     def _before_unhooked_statement(self, session: psycopg.Connection, statement: str) -> None:
@@ -236,14 +236,18 @@ class StatementEvents:
         if in_autocommit and not is_backfill:
             self._transactions.autocommit_statement_begins(statement)
         elif not in_autocommit and is_commit(statement):
-            self._transactions.record_before_commit(session, self.attempt.revision or "")
+            self._transactions.record_before_commit(session, self._backend(session), self.attempt.revision or "")
 
     def before_batch_commit(self, batch: BatchRows) -> None:
         """A batch of a backfill is about to be committed; its transaction is kept with the batch."""
         if self._trace is not None:
             self._trace.look()
         self._transactions.record_before_commit(
-            self._driver, self.attempt.revision or "", is_recorded_elsewhere=True, batch=batch
+            self._driver,
+            self._backend(self._driver),
+            self.attempt.revision or "",
+            is_recorded_elsewhere=True,
+            batch=batch,
         )
 
     def _backend(self, session: Any) -> int:
@@ -270,7 +274,7 @@ class StatementEvents:
         elif self.attempt.version_written:
             self._autocommit.version_written(session)
         else:
-            self._transactions.autocommit_statement_ended(session, self.attempt.revision)
+            self._transactions.autocommit_statement_ended(session, self._backend(session), self.attempt.revision)
             self._autocommit.after(session)
 
     def _failed(self, context: Any) -> None:
@@ -305,6 +309,7 @@ class StatementEvents:
             raise self.monitor.lost
         self._transactions.record_before_commit(
             session,
+            self._backend(session),
             self.attempt.revision or "",
             is_recorded_elsewhere=self.attempt.version_written and self._request.up,
         )

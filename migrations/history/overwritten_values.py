@@ -4,12 +4,12 @@ The xmin of a row names only the transaction that wrote it last: where a later r
 column of a row, a value that a user wrote before looks like the revision's own. Before such a transaction is committed,
 another session still sees each of these rows as it was, and nobody else can write it: so they are read then.
 
-Source: a row that is updated or deleted keeps the transaction, or who else locked it, in xmax; a transaction that wrote
-to a table holds RowExclusiveLock on it, beside any stronger one, until it ends.
+Source: a row that is updated or deleted keeps the transaction, or who else locked it, in xmax.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import psycopg
 
 from migrations.database.literals import literal
 from migrations.database.time_limits import execute_raw
+from migrations.history._open_transaction import EPOCH, WrittenTable
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS pilotage.overwritten_additions (
@@ -31,33 +32,6 @@ CREATE TABLE IF NOT EXISTS pilotage.overwritten_additions (
 STATEMENT_TIMEOUT_MS = 2000
 LOCK_TIMEOUT_MS = 100
 
-_EPOCH = 1 << 32
-_WRITTEN_TABLES = f"""
-WITH held AS (
-    SELECT l.relation, bool_or(l.mode = 'RowExclusiveLock') AS writes, bool_or(l.mode = 'AccessExclusiveLock') AS alone
-    FROM pg_locks l
-    WHERE l.pid = %(pid)s AND l.locktype = 'relation' AND l.granted
-      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-    GROUP BY 1
-), roots AS (
-    SELECT coalesce(pg_partition_root(c.oid), c.oid) AS root, bool_or(h.writes) AS writes, bool_or(h.alone) AS alone,
-           array_agg(c.oid ORDER BY c.oid) AS parts,
-           array_agg(coalesce(pg_relation_filenode(c.oid), 0)::bigint ORDER BY c.oid) AS files
-    FROM held h JOIN pg_class c ON c.oid = h.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE (h.writes OR h.alone) AND c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
-      AND n.nspname NOT IN ('information_schema', 'pilotage')
-    GROUP BY 1
-), columns AS (
-    SELECT a.attrelid, a.attnum, (a.xmin::text::bigint - %(since)s %% {_EPOCH} + {_EPOCH}) %% {_EPOCH}
-           < %(beyond)s - %(since)s AS is_new
-    FROM roots r JOIN pg_attribute a ON a.attrelid = r.root AND a.attnum > 0 AND NOT a.attisdropped
-)
-SELECT r.root::bigint, quote_ident(n.nspname) || '.' || quote_ident(c.relname), r.writes, r.alone, r.parts::bigint[],
-       r.files, array_agg(k.attnum) FILTER (WHERE k.is_new), bool_and(k.is_new)
-FROM roots r JOIN columns k ON k.attrelid = r.root JOIN pg_class c ON c.oid = r.root
-JOIN pg_namespace n ON n.oid = c.relnamespace
-GROUP BY 1, 2, 3, 4, 5, 6 HAVING bool_or(k.is_new)
-"""  # noqa: S608 - numbers.
 # A default with nextval() is not evaluated: each evaluation would advance the sequence.
 _HOLDS_VALUE = """
 SELECT a.attnum, CASE WHEN d.adbin IS NULL OR pg_get_expr(d.adbin, d.adrelid) ~ 'nextval' THEN
@@ -117,35 +91,33 @@ class OverwriteDetector:
     Attributes:
         session: another session, in autocommit.
         oldest_xid: the oldest transaction of the release.
-        next_xid: an id that was not assigned before now.
     """
 
     session: psycopg.Connection
     oldest_xid: int
-    next_xid: int
 
-    def recording_statement(self, writing: Any, pid: int, revision: str, batch: BatchRows | None) -> str:
+    def recording_statement(
+        self, writing: Any, written: Iterable[WrittenTable], revision: str, batch: BatchRows | None
+    ) -> str:
         """The INSERT that records it, to be run in the transaction itself; empty where nothing was overwritten.
 
         Args:
             writing: the driver's connection, in that transaction.
-            pid: the process id of its backend.
+            written: the tables that it has written to.
             revision: the revision that runs in it.
             batch: the rows of its table that a backfill has gone over; None to read all of each table.
         """
-        given = {"pid": pid, "since": self.oldest_xid, "beyond": self.next_xid}
         overwritten: list[tuple[int, int]] = []
-        for root, name, writes, alone, parts, files, new, whole in self.session.execute(
-            _WRITTEN_TABLES.encode(), given
-        ).fetchall():
-            attributes = [*([0] if whole else []), *(int(one) for one in new)]
-            if alone:
+        for table in written:
+            attributes = [*([0] if table.is_new else []), *table.new_columns]
+            if table.is_locked_alone:
                 # Nobody else can look at it, but nobody else has written to what the transaction added.
-                if writes or _file_nodes(writing, parts) != list(files):
-                    overwritten += [(root, one) for one in attributes]
-            elif writes:
-                looked_at = batch if batch is not None and batch.relation == name else BatchRows(name, "r", "true")
-                overwritten += [(root, one) for one in self._overwritten(root, looked_at, attributes)]
+                if table.has_row_writes or _file_nodes(writing, table.partitions) != list(table.file_nodes):
+                    overwritten += [(table.root, one) for one in attributes]
+            elif table.has_row_writes:
+                whole = BatchRows(table.name, "r", "true")
+                looked_at = batch if batch is not None and batch.relation == table.name else whole
+                overwritten += [(table.root, one) for one in self._overwritten(table.root, looked_at, attributes)]
         if not overwritten:
             return ""
         rows = ", ".join(f"({root}, {attribute}, {literal(revision)})" for root, attribute in overwritten)
@@ -188,14 +160,14 @@ class OverwriteDetector:
         if row and row[0]:
             single += " UNION ALL SELECT xid::text::bigint FROM pilotage.backfill_batches"
         return (
-            f"{xmin} NOT IN (SELECT o.xid % {_EPOCH} FROM ({single}) o (xid) WHERE o.xid >= {self.oldest_xid})"  # noqa: S608
+            f"{xmin} NOT IN (SELECT o.xid % {EPOCH} FROM ({single}) o (xid) WHERE o.xid >= {self.oldest_xid})"  # noqa: S608
             " AND NOT EXISTS (SELECT FROM pilotage.revision_transactions o WHERE o.certain"
-            f" AND ({xmin} - o.first::text::bigint % {_EPOCH} + {_EPOCH}) % {_EPOCH}"
+            f" AND ({xmin} - o.first::text::bigint % {EPOCH} + {EPOCH}) % {EPOCH}"
             " < o.beyond::text::bigint - o.first::text::bigint)"
         )
 
 
-def _file_nodes(session: Any, parts: list[int]) -> list[int]:
+def _file_nodes(session: Any, parts: Iterable[int]) -> list[int]:
     """The file nodes of relations, as the transaction sees them: a relation that it has rewritten has a new one."""
     oids = ", ".join(str(one) for one in parts)
     relations = f"unnest(ARRAY[{oids}]::oid[]) o"

@@ -22,6 +22,7 @@ import psycopg
 from migrations.database.literals import literal
 from migrations.database.time_limits import execute_raw
 from migrations.history import overwritten_values
+from migrations.history._open_transaction import open_transaction
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS pilotage.revision_transactions (
@@ -35,7 +36,6 @@ CREATE TABLE IF NOT EXISTS pilotage.revision_transactions (
 # More ids than these are not checked one by one while locks are held.
 MAX_CANDIDATES = 100_000
 
-_OWN_XID = "SELECT pg_current_xact_id_if_assigned()::text || ' ' || pg_backend_pid()"
 _OPEN = """
 WITH others AS MATERIALIZED (
     SELECT x::text::bigint AS xid FROM pg_snapshot_xip(pg_current_snapshot()) x WHERE x::text::bigint <> %(top)s
@@ -114,6 +114,7 @@ class RevisionTransactions:
     def record_before_commit(
         self,
         session: Any,
+        pid: int,
         revision: str,
         *,
         is_recorded_elsewhere: bool = False,
@@ -123,6 +124,7 @@ class RevisionTransactions:
 
         Args:
             session: the driver's connection, in that transaction.
+            pid: the process id of its backend.
             revision: whose it is.
             is_recorded_elsewhere: whether the id of the transaction itself is recorded elsewhere.
             batch: the rows that a batch of a backfill has gone over.
@@ -133,11 +135,12 @@ class RevisionTransactions:
         if not self._is_recorded:
             return False
         self.resolve_uncertain()
-        answer = execute_raw(session, _OWN_XID)
-        if answer is None:
+        if self._oldest_xid is None:
+            self._oldest_xid = overwritten_values.oldest_transaction_of(self._session, self._release_id)
+        transaction = open_transaction(self._session, pid, self._oldest_xid)
+        if transaction is None:
             return False
-        top_xid, pid = (int(part) for part in str(answer).split())
-        next_xid = self._next_xid()
+        top_xid, next_xid = transaction.xid, transaction.next_xid
         ranges = [] if is_recorded_elsewhere else [(top_xid, top_xid + 1, True)]
         if next_xid - top_xid > MAX_CANDIDATES:
             ranges.append((top_xid + 1, next_xid, False))
@@ -148,9 +151,9 @@ class RevisionTransactions:
         if ranges:
             execute_raw(session, _INSERT + ", ".join(_row(revision, *one) for one in ranges))
         if self._oldest_xid is None:
-            self._oldest_xid = overwritten_values.oldest_transaction_of(self._session, self._release_id) or top_xid
-        detector = overwritten_values.OverwriteDetector(self._session, self._oldest_xid, next_xid)
-        if note := detector.recording_statement(session, pid, revision, batch):
+            self._oldest_xid = top_xid
+        detector = overwritten_values.OverwriteDetector(self._session, self._oldest_xid)
+        if note := detector.recording_statement(session, transaction.written, revision, batch):
             execute_raw(session, note)
         return True
 
@@ -182,15 +185,16 @@ class RevisionTransactions:
         writes = "concurrently" not in statement.lower() and _WITHOUT_ROW_WRITES.match(statement) is None
         self._first_xid = self._next_xid() + 1 if self._is_recorded and writes else None
 
-    def autocommit_statement_ended(self, session: Any, revision: str) -> None:
+    def autocommit_statement_ended(self, session: Any, pid: int, revision: str) -> None:
         """Record the transactions of a statement that was sent outside a transaction.
 
         Args:
             session: the driver's connection; in a transaction where one was put around the statement.
+            pid: the process id of its backend.
             revision: whose it is.
         """
         first, self._first_xid = self._first_xid, None
-        if self.record_before_commit(session, revision) or first is None:
+        if self.record_before_commit(session, pid, revision) or first is None:
             return
         next_xid = self._next_xid()
         if next_xid > first:

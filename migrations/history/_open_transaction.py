@@ -1,0 +1,112 @@
+"""What another session sees of a transaction that is about to be committed: its id, and the tables it has written to.
+
+Source: a transaction holds ExclusiveLock on its own id until it ends, a savepoint on its own as long as it is open; a
+transaction that wrote to a table holds RowExclusiveLock on it, beside any stronger one, until it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+
+# The ids in xmin, xmax and pg_locks start anew after so many.
+EPOCH = 1 << 32
+
+_OPEN_TRANSACTION = f"""
+WITH held AS MATERIALIZED (
+    SELECT l.locktype, l.relation, l.transactionid::text::bigint AS xid, l.mode FROM pg_locks l
+    WHERE l.pid = %(pid)s AND l.granted AND (l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' OR
+          l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+), beyond AS MATERIALIZED (
+    -- A fresh id, used for nothing else: all ids below it were assigned before.
+    SELECT pg_current_xact_id()::text::bigint AS xid WHERE EXISTS (SELECT FROM held h WHERE h.xid IS NOT NULL)
+), own AS MATERIALIZED (
+    SELECT b.xid - max((b.xid - h.xid %% {EPOCH} + {EPOCH}) %% {EPOCH}) AS xid, b.xid AS beyond
+    FROM beyond b JOIN held h ON h.xid IS NOT NULL GROUP BY b.xid
+), roots AS (
+    SELECT coalesce(pg_partition_root(c.oid), c.oid) AS root, bool_or(h.mode = 'RowExclusiveLock') AS writes,
+           bool_or(h.mode = 'AccessExclusiveLock') AS alone,
+           array_agg(DISTINCT c.oid ORDER BY c.oid) AS parts
+    FROM held h JOIN pg_class c ON c.oid = h.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE h.mode IN ('RowExclusiveLock', 'AccessExclusiveLock') AND c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
+      AND n.nspname NOT IN ('information_schema', 'pilotage')
+    GROUP BY 1
+), written AS (
+    SELECT r.root, r.writes, r.alone, r.parts, array_agg(a.attnum) FILTER (WHERE k.is_new) AS added,
+           bool_and(k.is_new) AS is_new
+    FROM own JOIN roots r ON true
+    JOIN pg_attribute a ON a.attrelid = r.root AND a.attnum > 0 AND NOT a.attisdropped
+    CROSS JOIN LATERAL (
+        SELECT (a.xmin::text::bigint - coalesce(%(since)s, own.xid) %% {EPOCH} + {EPOCH}) %% {EPOCH}
+               < own.beyond - coalesce(%(since)s, own.xid) AS is_new
+    ) k
+    GROUP BY 1, 2, 3, 4 HAVING bool_or(k.is_new)
+)
+SELECT own.xid, own.beyond, w.root::bigint, quote_ident(n.nspname) || '.' || quote_ident(c.relname), w.writes, w.alone,
+       w.parts::bigint[],
+       ARRAY(SELECT coalesce(pg_relation_filenode(p), 0)::bigint FROM unnest(w.parts) WITH ORDINALITY AS u (p, at)
+             ORDER BY at), w.added, w.is_new
+FROM own LEFT JOIN (written w JOIN pg_class c ON c.oid = w.root JOIN pg_namespace n ON n.oid = c.relnamespace) ON true
+"""  # noqa: S608 - numbers.
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    """A table with columns that its release has added, to which a transaction has written.
+
+    Attributes:
+        root: its oid; of a partition, that of the root of its tree.
+        name: with its schema, as SQL.
+        has_row_writes: whether rows of it may have been written.
+        is_locked_alone: whether the transaction holds AccessExclusiveLock on it, so that nobody else can read it.
+        partitions: the oids of what is locked of it, in order.
+        file_nodes: of each of these, as others see it.
+        new_columns: the numbers of the columns that the release has added.
+        is_new: whether all of its columns are.
+    """
+
+    root: int
+    name: str
+    has_row_writes: bool
+    is_locked_alone: bool
+    partitions: tuple[int, ...]
+    file_nodes: tuple[int, ...]
+    new_columns: tuple[int, ...]
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class OpenTransaction:
+    """A transaction that has written.
+
+    Attributes:
+        xid: its id.
+        next_xid: an id that was not assigned before it was looked at.
+        written: the tables with columns of its release to which it has written.
+    """
+
+    xid: int
+    next_xid: int
+    written: tuple[WrittenTable, ...]
+
+
+def open_transaction(session: psycopg.Connection, pid: int, oldest_xid: int | None) -> OpenTransaction | None:
+    """The transaction of another session; None where it has none that has written.
+
+    Args:
+        session: in autocommit, not the one that is looked at.
+        pid: the process id of the backend that is looked at; it is to be idle in its transaction.
+        oldest_xid: the oldest transaction of its release; None where this is the oldest.
+
+    Locks: AccessShareLock on system catalogues.
+    """
+    rows = session.execute(_OPEN_TRANSACTION.encode(), {"pid": pid, "since": oldest_xid}).fetchall()
+    if not rows:
+        return None
+    written = [
+        WrittenTable(root, name, writes, alone, tuple(parts), tuple(files), tuple(added), is_new)
+        for _, _, root, name, writes, alone, parts, files, added, is_new in rows
+        if root is not None
+    ]
+    return OpenTransaction(rows[0][0], rows[0][1], tuple(written))
