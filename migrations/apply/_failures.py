@@ -12,10 +12,10 @@ from migrations.apply._request import Attempt
 from migrations.apply.errors import StatementTooLong
 from migrations.database.raw_statements import RawUseRefused
 from migrations.disclosure.normalized_statements import normalized
-from migrations.disclosure.raised_exceptions import safe_text
+from migrations.disclosure.raised_exceptions import is_raised_by_project, safe_text
 from migrations.disclosure.server_messages import safe_message, sqlstate_of
 from migrations.errors import DatabaseRefused, HistoryUnreadable, MigrationError, RevisionFailed, is_cut
-from migrations.history.env_runners import ProgramEnded
+from migrations.history.program_exits import ProgramEnded
 from migrations.history.project_failures import failure_of
 
 # Source: PostgreSQL's error codes: lock_not_available, deadlock_detected; query_canceled.
@@ -80,12 +80,12 @@ def _message_of(error: Exception, driver: BaseException | None, statement: str, 
         # Our own words tell no row.
         return str(error)
     if isinstance(error, ProgramEnded) and error.__cause__ is not None:
-        code = safe_text(error.__cause__, file).removeprefix("SystemExit").lstrip(":, ")
-        return str(ProgramEnded(code))
+        return str(ProgramEnded(safe_text(error.__cause__, file)))
     return safe_text(error, file)
 
 
 def _driver_error(error: BaseException) -> BaseException | None:
     if isinstance(error, DBAPIError):
         return error.orig
-    return error if isinstance(error, psycopg.Error) else None
+    # What the project raises itself is in its own words, whatever class it takes.
+    return error if isinstance(error, psycopg.Error) and not is_raised_by_project(error) else None

@@ -29,6 +29,7 @@ from migrations.database.locks import MIGRATING
 from migrations.database.session import connect
 from migrations.database.session_settings import FOREIGN, REVISIONS, settling
 from migrations.database.time_limits import execute_raw
+from migrations.history.program_exits import refusing_program_exit
 
 # A server whose client was killed ends the statement within a second, instead of finishing it.
 _CHECK_CLIENT_MS = 1000
@@ -231,26 +232,6 @@ def _logging_setup_disabled() -> Generator[None]:
         yield
     finally:
         logging.config.fileConfig, logging.config.dictConfig = given
-
-
-class ProgramEnded(Exception):
-    """A file of the project raised SystemExit; only the user of the program may end it."""
-
-    def __init__(self, code: object) -> None:
-        super().__init__(f"it ends the program (SystemExit: {code}); let it raise an error instead")
-
-
-@contextmanager
-def refusing_program_exit() -> Generator[None]:
-    """Turn a SystemExit that env.py or a revision raises into an error: the program would end without a word.
-
-    Raises:
-        ProgramEnded: SystemExit was raised.
-    """
-    try:
-        yield
-    except SystemExit as error:
-        raise ProgramEnded(error.code) from error
 
 
 def run_env(script: ScriptDirectory) -> None:

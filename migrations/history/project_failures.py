@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError
 
-from migrations.disclosure.raised_exceptions import safe_text_of_project
+from migrations.disclosure.raised_exceptions import is_raised_by_project, safe_name, safe_text_of_project
 from migrations.disclosure.server_messages import safe_message, sqlstate_of
-from migrations.history.env_runners import ProgramEnded
+from migrations.history.program_exits import ProgramEnded
 
 
 def failure_of(error: BaseException) -> str:
@@ -15,11 +15,10 @@ def failure_of(error: BaseException) -> str:
     Args:
         error: whatever it raised, a driver's error included.
     """
-    driver = error.orig if isinstance(error, DBAPIError) else error
-    if driver is not None and (isinstance(error, DBAPIError) or sqlstate_of(driver)):
-        statement = error.statement if isinstance(error, DBAPIError) else None
-        return f"{type(driver).__name__}: {safe_message(driver, statement or '')}"
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return f"{safe_name(error.orig)}: {safe_message(error.orig, error.statement or '')}"
+    if sqlstate_of(error) and not is_raised_by_project(error):
+        return f"{safe_name(error)}: {safe_message(error)}"
     if isinstance(error, ProgramEnded) and error.__cause__ is not None:
-        code = safe_text_of_project(error.__cause__).removeprefix("SystemExit").lstrip(":, ")
-        return f"{type(error).__name__}: {ProgramEnded(code)}"
+        return f"{type(error).__name__}: {ProgramEnded(safe_text_of_project(error.__cause__))}"
     return safe_text_of_project(error)

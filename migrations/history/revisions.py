@@ -14,7 +14,8 @@ from alembic.script import ScriptDirectory
 
 from migrations.errors import HistoryUnreadable, SeveralHeads, UnknownRevision
 from migrations.history import applied_revisions
-from migrations.history.env_runners import ForeignEnvironment, refusing_program_exit
+from migrations.history.env_runners import ForeignEnvironment
+from migrations.history.program_exits import refusing_program_exit
 from migrations.history.project_failures import failure_of
 from migrations.history.revision_file import Revision
 

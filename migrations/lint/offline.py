@@ -19,6 +19,8 @@ from sqlalchemy.types import TypeEngine
 
 from migrations.database.locks import one_migration
 from migrations.history.env_runners import run_env
+from migrations.history.program_exits import refusing_program_exit
+from migrations.history.project_failures import failure_of
 from migrations.history.revisions import Revision
 from migrations.sql.source_statement import SourceStatement
 
@@ -60,7 +62,7 @@ def offline_statements(
             run.run_with(_by_env)
         except Exception as error:  # env.py is code of the release: it may raise anything.
             if run.begun:
-                return run.written(f"{type(error).__name__}: {error}")
+                return run.written(failure_of(error))
             # An env.py may have turned the history to folders of its own.
             run = _Run(config, ScriptDirectory.from_config(config), revisions, downgrades=downgrades)
             run.run_with(_plainly)
@@ -187,10 +189,10 @@ class _Run:
             self._buffer.path = upgrade.__code__.co_filename
             try:
                 # What a revision prints is not what this program says.
-                with contextlib.redirect_stdout(sys.stderr):
+                with contextlib.redirect_stdout(sys.stderr), refusing_program_exit():
                     upgrade(**given)
             except Exception as error:  # A revision is code of the release: it may raise anything.
-                self._unknown[revision] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                self._unknown[revision] = " ".join(failure_of(error).split())
             finally:
                 self._buffer.path = ""
 

@@ -202,6 +202,10 @@ OF_A_ROW = {
     "compile(who + ' (', who, 'exec')": "SyntaxError, at env.py:",
     "open('/nowhere/' + who)": "No such file or directory",
     "sys.exit(f'no tenant {who}')": "it ends the program (SystemExit: no tenant …",
+    "class Gone(BaseException): ...\nraise Gone(f'no tenant {who}')": "it ends the program (Gone: no tenant …",
+    "raise type(who, (ValueError,), {})": "its env.py: ValueError, at env.py:",
+    "raise type(who, (KeyboardInterrupt,), {})": "it ends the program (KeyboardInterrupt: at env.py:",
+    "import psycopg.errors; raise psycopg.errors.DivisionByZero(who)": "DivisionByZero, at env.py:",
     "error = ValueError('so'); error.add_note(who); raise error": "ValueError",
     "\ntry: raise KeyError(who)\nexcept KeyError as error: raise ValueError('so') from error": "ValueError",
     "from alembic.util import CommandError; raise CommandError(who)": "CommandError, at env.py:",
@@ -269,6 +273,15 @@ def test_an_environment_that_fails_before_any_revision_tells_no_row(theirs: tupl
         said = told(command, "--database-url", dsn, "--script-location", str(folder))
         assert [one for one in (*SECRETS, ROW) if one in said] == [], said
         assert OF_A_ROW[deed] in said
+
+
+def test_a_folder_that_is_called_alembic_is_not_alembic_itself(theirs: tuple[Path, str]) -> None:
+    folder, dsn = theirs
+    folder = folder.rename(folder.with_name("alembic"))
+    (folder / "env.py").write_text(f"{CONFIGURED}{READS}raise ValueError(who)\n")
+    said = told("apply", "--database-url", dsn, "--script-location", str(folder))
+    assert ROW not in said
+    assert "ValueError, at env.py:" in said
 
 
 def test_a_syntax_error_of_an_environment_is_told_with_its_place(theirs: tuple[Path, str]) -> None:

@@ -54,6 +54,7 @@ def project(folder: Path, *, env: str = ENV, head: str = "", up: str = "") -> Pa
         ("env.py", "apply"),
         ("env.py", "plan"),
         ("upgrade", "apply"),
+        ("upgrade", "lint"),
     ],
 )
 def test_no_command_ends_in_silence_where_a_file_ends_the_program(
@@ -62,7 +63,7 @@ def test_no_command_ends_in_silence_where_a_file_ends_the_program(
     exits = f"sys.exit({code})"
     given = {"env.py": {"env": f"import sys\n{exits}\n"}, "head": {"head": exits}, "upgrade": {"up": exits}}[where]
     folder = project(tmp_path / "project", **given)
-    url = [] if command == "history" else ["--database-url", database.owner_dsn]
+    url = [] if command in {"history", "lint"} else ["--database-url", database.owner_dsn]
     done = CliRunner().invoke(app, [command, "--script-location", str(folder), *url])
     assert done.exit_code != 0
     assert "it ends the program (SystemExit: " in " ".join(done.output.split())

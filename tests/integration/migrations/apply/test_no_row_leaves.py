@@ -1,5 +1,7 @@
 """Statements are told by their shape, and failures without a row's value or a password that a statement sets."""
 
+import asyncio
+import re
 import shutil
 import traceback
 from pathlib import Path
@@ -142,6 +144,16 @@ RAISES = {
     "error = ValueError('it is old'); error.add_note(str(row)); raise error": "ValueError: it is old, at r2.py:",
     f"{CAUGHT} as error: raise ValueError('it is old') from error": "ValueError: it is old, at r2.py:",
     f"{CAUGHT}: raise ValueError('it is old')": "ValueError: it is old, at r2.py:",
+    "raise type(row.code, (ValueError,), {})(row)": "failed: ValueError, at r2.py:",
+    "raise type(row.code, (ValueError,), {'__module__': 'sqlalchemy.exc'})(row)": "failed: ValueError, at r2.py:",
+    "\n    class Old(ValueError): ...\n    raise Old('all are old')": "failed: Old: all are old, at r2.py:",
+    "\n    class Stop(BaseException): ...\n    raise Stop(row)": "it ends the program (Stop: at r2.py:",
+    "raise type(row.code, (BaseException,), {})(row)": "it ends the program (BaseException: at r2.py:",
+    "raise type(row.code, (KeyboardInterrupt,), {})(row)": "it ends the program (KeyboardInterrupt: at r2.py:",
+    "raise GeneratorExit(row)": "it ends the program (GeneratorExit: at r2.py:",
+    "raise SystemExit(f'the code {row.code} is new')": "it ends the program (SystemExit: the code … is new, at r2.py:",
+    "raise BaseExceptionGroup('all are old', [SystemExit(row)])": "(BaseExceptionGroup: all are old…, at r2.py:",
+    "import psycopg; raise psycopg.DataError(row)": "failed: DataError, at r2.py:",
     "op.get_bind().execute(sa.text('SELECT :it').bindparams(sa.bindparam('it', row.ssn, sa.DateTime)), [{'it': sa}])": (
         "r2 failed"
     ),
@@ -182,5 +194,17 @@ def test_what_a_revision_raises_is_told_by_type_and_place_and_in_its_own_words(
         assert [value for value in VALUES if value in shown] == [], shown
         assert wanted in str(caught.value)
         if "at r2.py" in wanted:
-            is_left_out = "…" in wanted or ": " not in wanted
+            is_left_out = "…" in wanted or not re.search(r"\b(old|is not defined|for column 'nothing')", wanted)
             assert ("run the revision with Alembic itself" in str(caught.value)) is is_left_out
+
+
+@pytest.mark.parametrize("deed", ["raise KeyboardInterrupt(row.code)", "raise asyncio.CancelledError(row.code)"])
+def test_an_interruption_is_passed_on_without_a_word(database: ProvisionedDatabase, tmp_path: Path, deed: str) -> None:
+    body = f"{ROWS_OF_ITS_OWN}\n    {READS}\n    import asyncio\n    {CAUGHT.strip()}: {deed}"
+    (tmp_path / "r1.py").write_text(HEAD.format("r1", None, body))
+    with pytest.raises((KeyboardInterrupt, asyncio.CancelledError)) as caught:
+        upgrade(database.owner_dsn, History.load(tmp_path), release_id="r")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert [value for value in VALUES if value in shown] == [], shown
+    with psycopg.connect(database.owner_dsn) as session:
+        assert session.execute("SELECT to_regclass('patients')").fetchone() == (None,)

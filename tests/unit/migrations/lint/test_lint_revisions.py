@@ -228,6 +228,17 @@ def test_a_revision_that_reads_the_database_cannot_be_told_and_the_others_can(wr
     assert unwaived(report) == {("column-dropped", name)}
 
 
+def test_what_a_revision_raises_is_told_without_what_it_has_read(write: Write, tmp_path: Path) -> None:
+    row = "str(4700 + 11)"
+    told = {
+        write(f'raise ValueError("the code " + {row})'): "ValueError: the code …, at r0_x.py:",
+        write(f"raise type('F' + {row}, (BaseException,), {{}})"): "it ends the program (BaseException: at r1_x.py:",
+    }
+    unknown = judge(tmp_path).unknown
+    assert [wanted for name, wanted in told.items() if wanted not in unknown[name]] == [], unknown
+    assert "4711" not in str(unknown)
+
+
 def test_a_waiver_of_a_revision_that_cannot_be_told_is_no_mistake(write: Write, tmp_path: Path) -> None:
     asking = 'rows = op.get_bind().execute(sa.text("SELECT 1")).fetchall()'
     write(asking, attributes='waivers = {"truncate": "it is empty"}')
