@@ -176,7 +176,7 @@ class Service:
         error = ServiceRefused(
             self._name,
             request,
-            f"answered {got.status_code}{f' ({code})' if code else ''}: {message}{advice}",
+            f"answered {got.status_code}{f' ({code})' if code else ''}: {message.removesuffix('.')}{advice}",
             status=got.status_code,
             code=code,
             message=message,

@@ -3,6 +3,7 @@
 from prefect import State, flow
 from prefect.states import Completed
 
+from migrations.disclosure.sentences import clauses
 from tasks import broken_pipes
 from tasks.errors import RehearsalFailed
 from tasks.step import without_secrets
@@ -30,5 +31,5 @@ def rehearse(ref: str, target_revision: str = "head") -> State[str]:
         return Completed(message=summary, data=summary)
     tried = rehearsal.rehearse_plan(commit, plan)
     if tried.problems:
-        raise RehearsalFailed(f"a release of {ref} would stop: {'; '.join(tried.problems)}")
+        raise RehearsalFailed(f"a release of {ref} would stop: {clauses(tried.problems)}")
     return Completed(message=tried.summary, data=tried.summary)

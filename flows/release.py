@@ -12,6 +12,7 @@ from deployments.git.repository import Commit
 from flows.decision import RollbackPath, Situation, decide, failure_kind
 from flows.rollback import recover_and_report
 from flows.rollback_report import NOT_CLOSED, RollbackContext, hold_for_decision
+from migrations.disclosure.sentences import clauses
 from migrations.plan.planned_revisions import Plan
 from migrations.rehearsal.evidence import Evidence
 from tasks import best_effort, broken_pipes, catalogue, gates, record
@@ -208,7 +209,7 @@ def close_and_announce(release_id: str, request: ReleaseRequest, progress: Relea
         "the report could not be published",
         lambda: report.publish(release_id, summary, progress.verdicts),
     )
-    return "; ".join(text for text in (summary, closing, untold, unpublished) if text)
+    return clauses((summary, closing, untold, unpublished))
 
 
 def choose_and_run_rollback(

@@ -21,6 +21,7 @@ from flows.rollback_report import (
     hold_for_decision,
     interrupted_result,
 )
+from migrations.disclosure.sentences import sentence
 from tasks import best_effort, broken_pipes, catalogue, gates, production_state, protection, record
 from tasks.errors import CannotTell, DataFailed, RollbackFailed, SchemaFailed, TaskError, verdict_error
 from tasks.step import without_secrets
@@ -172,8 +173,9 @@ def _roll_back_application(context: RollbackContext, started_at: datetime, progr
         if context.failed_release_id is not None:
             # The point may be days old: what was written since is given up by whoever asks for it alone.
             raise RollbackFailed(
-                f"the database did not pass after the application was rolled back: {error}. Nothing was restored, as "
-                f"only the application was to go back: `pilotage rollback {context.undone_id} --way data` restores "
+                f"the database did not pass after the application was rolled back: {sentence(str(error))} "
+                "Nothing was restored, as only the application was to go back: "
+                f"`pilotage rollback {context.undone_id} --way data` restores "
                 "production to the sealed point; where the rows are right as they are, nothing more is to do"
             ) from error
         log.warning("the database did not pass after the application was rolled back: restoring production")

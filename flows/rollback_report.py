@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from deployments.git.repository import Commit
 from deployments.ledger import EndState
 from flows.decision import RollbackPath
+from migrations.disclosure.sentences import clauses, sentence
 from tasks import best_effort, production_state, record
 from tasks.steps import report
 from tasks.values import RestorePoint, Verdict
@@ -100,7 +101,8 @@ def hold_for_decision(release_id: str, ref: str, error: Exception, failure: Exce
     """
     stands = production_state.read().description
     summary = (
-        f"undecided: the way back could not be chosen, and nothing was moved: {failure}; {stands}; what failed: {error}"
+        f"undecided: the way back could not be chosen, and nothing was moved: "
+        f"{clauses((str(failure), stands, f'what failed: {error}'))}"
     )
     next_step = (
         f"`pilotage ledger {release_id}` shows every act; where production was touched, "
@@ -149,7 +151,7 @@ def completed_result(
     said, state, headline = RESULTS.get(path, ROLLED_BACK)
     summary = f"{said}: {progress.summary}"
     if path in RESULTS:
-        summary += f"; what failed: {error}"
+        summary = clauses((summary, f"what failed: {error}"))
     # Where what was tried first did not come out even, production was restored after all.
     taken = RollbackPath.RESTORE if progress.kept_branch else path
     return RollbackResult(
@@ -182,7 +184,7 @@ def interrupted_result(
         )
     return RollbackResult(
         "undecided",
-        f"rollback failed: {failure}; done before that: {done}; now {stands}",
+        clauses((f"rollback failed: {failure}", f"done before that: {done}", f"now {stands}")),
         f"Rollback of {ref} failed: a person is needed",
         {"Way back": path.value, "Why it ended": str(failure), "Done before that": done, "What stands": stands},
         f"{go_on}`pilotage ledger {context.release_id}` shows every act; the rollback runbook tells how to go on.",
@@ -198,7 +200,7 @@ def close_and_report(
         The summary, with what is left to mend; where a person has to decide, with what leads on.
     """
     release_id = context.release_id
-    summary = "; ".join((result.summary, *(f"to mend: {warning}" for warning in progress.warnings)))
+    summary = clauses((result.summary, *(f"to mend: {warning}" for warning in progress.warnings)))
     progress.warn(
         best_effort.attempt(release_id, NOT_CLOSED, lambda: record.close_release(release_id, result.state, summary))
     )
@@ -215,7 +217,7 @@ def close_and_report(
         "Users affected": unknown or affected[0],
         "Kept branch": progress.kept_branch,
         "Written since the restore point": progress.rows_taken_out,
-        "To mend": "; ".join(progress.warnings),
+        "To mend": clauses(progress.warnings),
     }
     best_effort.notify_slack(release_id, result.headline, facts, next_step=result.next_step)
     verdicts = context.verdicts + progress.verdicts
@@ -229,7 +231,7 @@ def close_and_report(
 
 def _with_next_step(summary: str, state: EndState, next_step: str) -> str:
     """What whoever waits for the run is told: where a person has to decide, with the commands to choose from."""
-    return f"{summary}. What to do: {next_step}" if state == "undecided" else summary
+    return f"{sentence(summary)} What to do: {next_step}" if state == "undecided" else summary
 
 
 NOT_CLOSED = "the ledger could not be told how it ended; `pilotage release abandon` closes it"

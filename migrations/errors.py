@@ -34,6 +34,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from migrations.disclosure.normalized_statements import normalized
+from migrations.disclosure.sentences import clause, sentence
 from migrations.disclosure.server_messages import safe_message
 
 # What ends a session, by its SQLSTATE.
@@ -341,12 +342,13 @@ class RevisionFailed(MigrationError):
         self.has_no_downgrade = has_no_downgrade
         state = f" (SQLSTATE {sqlstate})" if sqlstate else ""
         text = f" in: {normalized(statement)}" if statement else ""
+        said = f"{clause(message)}{text}" if text else message
         after = (
-            f". It works outside a transaction and left: {', '.join(left_behind)}"
+            f"It works outside a transaction and left: {', '.join(left_behind)}"
             if left_behind
-            else ". Its transaction was rolled back; it left nothing"
+            else "Its transaction was rolled back; it left nothing"
         )
-        super().__init__(f"revision {revision} failed{state}: {message.strip()}{text}{after}")
+        super().__init__(f"revision {revision} failed{state}: {sentence(said)} {after}")
 
 
 class NoQuietMoment(MigrationError):
@@ -366,7 +368,7 @@ class CatalogUnreadable(MigrationError):
     """A kept catalogue is not one that this version wrote."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the kept catalogue cannot be read: {reason}; keep a new one")
+        super().__init__(f"the kept catalogue cannot be read: {clause(reason)}; keep a new one")
 
 
 class EvidenceUnreadable(MigrationError):

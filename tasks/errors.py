@@ -16,6 +16,7 @@ TaskError
 only that.
 """
 
+from migrations.disclosure.sentences import clauses, sentence
 from tasks.values import Verdict
 
 
@@ -33,6 +34,11 @@ class TaskError(Exception):
 
 class NotReady(TaskError):
     """The release cannot start; nothing was touched."""
+
+    @classmethod
+    def of(cls, what: str, *reasons: str) -> "NotReady":
+        """The error with why something, a release or a rehearsal, cannot start."""
+        return cls(f"the {what} cannot start: {sentence(clauses(reasons))} Nothing was touched.")
 
 
 class RehearsalFailed(TaskError):
@@ -82,13 +88,13 @@ def verdict_error(verdicts: tuple[Verdict, ...]) -> TaskError | None:
     for subject, kind in kinds.items():
         failed = [v for v in verdicts if v.passed is False and v.subject.value == subject]
         if failed:
-            return kind("; ".join(_sentence(v) for v in failed))
+            return kind(clauses(_text(v) for v in failed))
     unknown = [v for v in verdicts if v.passed is None]
     if unknown:
-        return CannotTell("; ".join(_sentence(v) for v in unknown))
+        return CannotTell(clauses(_text(v) for v in unknown))
     return None
 
 
-def _sentence(verdict: Verdict) -> str:
+def _text(verdict: Verdict) -> str:
     text = f"{verdict.check}: {verdict.measured} (limit {verdict.threshold})"
     return f"{text}: {verdict.detail}" if verdict.detail else text

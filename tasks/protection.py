@@ -7,6 +7,7 @@ import stamina
 from deployments.errors import DeploymentError, ServiceRefused
 from deployments.neon.client import Branch, NeonClient
 from deployments.settings import Settings
+from migrations.disclosure.sentences import sentence
 from tasks import connections
 from tasks.record import note, recorded_step
 from tasks.step import step
@@ -50,7 +51,8 @@ def restore_protection(release_id: str) -> str:
         log.warning("production's branch could not be protected again: %s", error)
         return (
             f"production's branch {given.neon_production_branch} ({branch_id}) was protected before the restore and is "
-            f"not now: {error}. Protect it in Neon's console, or send PATCH /projects/{given.neon_project_id}/branches/"
+            f"not now: {sentence(str(error))} Protect it in Neon's console, or send "
+            f"PATCH /projects/{given.neon_project_id}/branches/"
             f'{branch_id} with {{"branch": {{"protected": true}}}} to Neon\'s API; where the plan has no slot left, '
             f"unprotect another branch first."
         )

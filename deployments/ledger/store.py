@@ -145,7 +145,7 @@ def _migrate(connection: Connection) -> None:
 def _translated(error: SQLAlchemyError, url: URL) -> LedgerError:
     where = redacted(f"the ledger at {url.render_as_string(hide_password=True)}")
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    said = redacted(str(cause).strip() or type(cause).__name__).splitlines()[0]
+    said = redacted(str(cause).strip() or type(cause).__name__).splitlines()[0].removesuffix(".")
     if isinstance(error, IntegrityError):
         return LedgerConflict(f"{where} refused a row: {said}")
     if isinstance(error, PoolTimeout):

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from migrations.disclosure.normalized_statements import normalized
+from migrations.disclosure.sentences import sentence
 from migrations.errors import MigrationError
 
 
@@ -97,7 +98,7 @@ class IndexInTheWay(MigrationError):
         self.revision = revision
         self.index = index
         super().__init__(
-            f"revision {revision} cannot build index {index}: {why}. Drop it (DROP INDEX CONCURRENTLY) or rename it,"
-            " and apply again; or, where it is what the revision promises, say so: pilotage resolve --applied"
-            f" {revision}"
+            f"revision {revision} cannot build index {index}: {sentence(why)} Drop it (DROP INDEX CONCURRENTLY)"
+            " or rename it, and apply again; or, where it is what the revision promises, say so:"
+            f" pilotage resolve --applied {revision}"
         )

@@ -13,6 +13,7 @@ from migrations.catalog.contents import Catalog, difference, read_catalog
 from migrations.database.locks import migration_lock
 from migrations.database.session import connect
 from migrations.database.tools_tables import KEEP_VERSION_TABLE
+from migrations.disclosure.sentences import sentence
 from migrations.errors import DatabaseRefused, MigrationError
 from migrations.history import applied_revisions
 from migrations.history.foreign_project import with_version_table
@@ -112,7 +113,9 @@ def _suggesting_unchecked(revision: str, *, is_offered: bool) -> Generator[None]
             raise
         why = error.why if isinstance(error, MarkRefused) else f"what the revisions promise cannot be built: {error}"
         details = error.details if isinstance(error, MarkRefused) else ()
-        raise MarkRefused(revision, f"{why}. Where you have looked yourself, say --unchecked, too", details) from error
+        raise MarkRefused(
+            revision, f"{sentence(why)} Where you have looked yourself, say --unchecked, too", details
+        ) from error
 
 
 def _current_after(history: History, current: Sequence[str], revision: str, mark: Mark) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from migrations.disclosure.sentences import clause, sentence
 from migrations.errors import MigrationError
 
 
@@ -23,7 +24,7 @@ class BackfillRefused(MigrationError):
 
     def __init__(self, table: str, reason: str) -> None:
         self.table = table
-        super().__init__(f"the backfill of {table} cannot begin: {reason}; nothing was changed")
+        super().__init__(f"the backfill of {table} cannot begin: {clause(reason)}; nothing was changed")
 
 
 class BackfillChanged(MigrationError):
@@ -83,8 +84,8 @@ class BackfillStopped(MigrationError):
         self.revision = revision
         self.rows = rows
         super().__init__(
-            f"the backfill of {table} in revision {revision} stopped after {rows} rows: {reason}. Those rows stand;"
-            " applying again goes on after them"
+            f"the backfill of {table} in revision {revision} stopped after {rows} rows: {sentence(reason)} Those"
+            " rows stand; applying again goes on after them"
         )
 
 

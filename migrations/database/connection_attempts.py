@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 
+from migrations.disclosure.sentences import clause
 from migrations.disclosure.server_messages import safe_message, sqlstate_of
 from migrations.errors import DatabaseUnreachable, MigrationError, describe_database
 
@@ -64,7 +65,7 @@ def _reason(why: BaseException, configured_dsn: str, target: str) -> str:
         else f"the project's env.py connects there, though it was told {describe_database(configured_dsn)}: let it read"
         " sqlalchemy.url of its configuration, or name the environment variable that it reads (--url-variable)"
     )
-    return f"{' '.join(safe_message(why).split())}; {advice}"
+    return f"{clause(' '.join(safe_message(why).split()))}; {advice}"
 
 
 def _database_of(parameters: Mapping[str, Any]) -> str:

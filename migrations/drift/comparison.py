@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from migrations.catalog.contents import Catalog, difference
+from migrations.disclosure.sentences import clauses
 from migrations.history.revisions import HistoryState
 
 CHECKSUMS = "checksums"
@@ -36,6 +37,9 @@ class DriftFinding:
     subject: str
     detail: str
     advice: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}: {clauses((self.detail, self.advice))}"
 
     @property
     def blocks_release(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from migrations.disclosure.sentences import sentence
 from migrations.errors import MigrationError
 
 
@@ -17,4 +18,4 @@ class SqlUnreadable(MigrationError):
         self.file = file
         self.line = line
         where = f" in: {statement}" if statement else ""
-        super().__init__(f"{file or 'statement'}:{line}: {message}{where}. Nothing of it could be judged")
+        super().__init__(f"{file or 'statement'}:{line}: {sentence(message + where)} Nothing of it could be judged")

@@ -33,7 +33,7 @@ class DriftReport:
     @property
     def text(self) -> str:
         """The findings, one a line, each with what to do."""
-        return "\n".join(f"{f.kind} {f.subject}: {f.detail}; {f.advice}" for f in self.findings)
+        return "\n".join(str(one) for one in self.findings)
 
 
 @step("drift", timeout_s=600)

@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from deployments.git.repository import Commit
 from deployments.redaction.redactor import redacted
 from migrations.database.session import reader
+from migrations.disclosure.sentences import clauses
 from migrations.errors import ContractBelowExpand
 from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import current_revisions
@@ -41,7 +42,7 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
                 commit=commit.sha,
             )
         except ContractBelowExpand as error:
-            raise NotReady(f"the release cannot start: {error}. Nothing was touched.") from error
+            raise NotReady.of("release", str(error)) from error
         findings = lint_plan(plan, history, connections.owner_dsn(given, connections.production_branch(given)))
         hazards = [f"{one.revision}: {one.hazard}: {one.message}" for one in unwaived(findings)]
         entry.result(
@@ -56,7 +57,7 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
             }
         )
         if hazards:
-            raise NotReady(f"the release cannot start: hazards in its plan: {'; '.join(hazards)}. Nothing was touched.")
+            raise NotReady.of("release", f"hazards in its plan: {clauses(hazards)}")
     _show(release_id, plan, findings, f"Plan of release {release_id}")
     return plan
 
@@ -77,7 +78,7 @@ def plan_rehearsal(commit: Commit, target_revision: str) -> Plan:
     try:
         plan = make_plan(server, history, current=current, target=target_revision, commit=commit.sha)
     except ContractBelowExpand as error:
-        raise NotReady(f"the rehearsal cannot start: {error}. Nothing was touched.") from error
+        raise NotReady.of("rehearsal", str(error)) from error
     findings = lint_plan(plan, history, production)
     _show(None, plan, findings, f"Plan of {commit.ref}")
     return plan

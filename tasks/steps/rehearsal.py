@@ -13,6 +13,7 @@ from deployments.git.repository import Commit
 from deployments.redaction.redactor import redacted
 from deployments.settings import Settings
 from migrations.database.session import reader
+from migrations.disclosure.sentences import clauses, sentence
 from migrations.errors import MigrationError
 from migrations.plan.planned_revisions import Plan
 from migrations.rehearsal.compatibility.observed_statements import running_application
@@ -60,7 +61,7 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
         )
         if problems:
             raise RehearsalFailed(
-                f"the rehearsal stops the release: {'; '.join(problems)}. Production was not touched."
+                f"the rehearsal stops the release: {sentence(clauses(problems))} Production was not touched."
             )
     return evidence
 
@@ -106,7 +107,8 @@ def _rehearse_on_branch(
             return rehearse(dsn, connections.history(given, commit), plan, sent)
         except MigrationError as error:
             raise RehearsalFailed(
-                f"on a branch of production: {error}. Production was not touched.", transient=error.transient
+                f"on a branch of production: {sentence(str(error))} Production was not touched.",
+                transient=error.transient,
             ) from error
 
 

@@ -9,7 +9,7 @@ from deployments.git.repository import Commit
 from deployments.neon.client import Branch
 from deployments.settings import Settings
 from migrations.database.session import reader
-from migrations.drift.comparison import DriftFinding, find_drift
+from migrations.drift.comparison import find_drift
 from migrations.errors import MigrationError
 from migrations.history.revisions import History, history_state
 from tasks import builds, catalogue, connections
@@ -67,7 +67,7 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     if health is not None and health.maintenance:
         findings.append("production is in maintenance mode: finish what it is for, then switch it off")
     if findings:
-        raise NotReady("the release cannot start: " + "; ".join(findings) + ". Nothing was touched.")
+        raise NotReady.of("release", *findings)
     return Survey(
         production=production,
         staging=staging,
@@ -76,7 +76,7 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         serving_commit=serving.commit_sha if serving else None,
         warnings=(
             *((f"production is not healthy now: {health.detail}",) if health and not health.healthy else ()),
-            *(f"production: {_sentence(finding)}" for finding in production.drift if not finding.blocks_release),
+            *(f"production: {finding}" for finding in production.drift if not finding.blocks_release),
             *(
                 f"{environment.name}: {name} was changed by hand, and a revision of this release takes it over"
                 for environment in (production, staging)
@@ -144,11 +144,7 @@ def read_environment(
 
 
 def _blocking_findings(environment: EnvironmentStatus) -> list[str]:
-    return [f"{environment.name}: {_sentence(finding)}" for finding in environment.drift if finding.blocks_release]
-
-
-def _sentence(finding: DriftFinding) -> str:
-    return f"{finding.kind} {finding.subject}: {finding.detail}; {finding.advice}"
+    return [f"{environment.name}: {finding}" for finding in environment.drift if finding.blocks_release]
 
 
 def _missing_branch_room(given: Settings) -> list[str]:

@@ -13,6 +13,7 @@ from deployments.local.postgres.provisioning import Login, provision
 from flows.cli.console import variables
 from flows.cli.console.command_errors import CommandFailed
 from flows.cli.console.database import owner_dsn
+from migrations.disclosure.sentences import clause
 
 DATABASE = "pilotage"
 
@@ -58,7 +59,9 @@ def _cluster() -> Generator[Cluster]:
             ends.callback(cluster.stop, "immediate")
             cluster.start(free_port(), settings={"archive_mode": "off", "full_page_writes": "off"})
         except LocalPlatformError as error:
-            raise CommandFailed(f"no server for throwaway databases: {error}; or name one (--database-url)") from error
+            raise CommandFailed(
+                f"no server for throwaway databases: {clause(str(error))}; or name one (--database-url)"
+            ) from error
         yield cluster
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from migrations.catalog.contents import Difference
+from migrations.disclosure.sentences import clauses
 
 
 @dataclass(frozen=True, order=True)
@@ -21,7 +22,7 @@ class Finding:
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.detail}; {self.advice}"
+        return f"{self.subject}: {clauses((self.detail, self.advice))}"
 
 
 @dataclass(frozen=True)

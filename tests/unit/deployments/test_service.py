@@ -134,7 +134,7 @@ def test_a_wait_that_cannot_be_read_is_none(header: str) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_wrong_key_names_the_variable_that_holds_it(status: int) -> None:
-    script = Script(httpx.Response(status, json={"error": {"code": "forbidden", "message": "Not authorized"}}))
+    script = Script(httpx.Response(status, json={"error": {"code": "forbidden", "message": "Not authorized."}}))
     with pytest.raises(ServiceRefused, match=r"\(forbidden\): Not authorized; check NEON_API_KEY$"):
         service(script).read("/things", Thing)
 
