@@ -15,7 +15,7 @@ from flows.rollback_report import NOT_CLOSED, RollbackContext, hold_for_decision
 from migrations.disclosure.sentences import clauses
 from migrations.plan.planned_revisions import Plan
 from migrations.rehearsal.evidence import Evidence
-from tasks import best_effort, broken_pipes, catalogue, gates, record
+from tasks import best_effort, broken_pipes, catalogue, gates, record, unrecorded_grants
 from tasks.errors import TaskError, verdict_error
 from tasks.step import without_secrets
 from tasks.steps import plan as planning
@@ -70,6 +70,8 @@ def release(request: ReleaseRequest) -> State[str]:
 def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, progress: ReleaseProgress) -> str:
     """Walk the checklist in its order; the first step that fails ends it."""
     survey = progress.survey = status.survey(commit, request.target_revision, reset_staging=request.reset_staging)
+    if survey.with_unrecorded_grants:
+        unrecorded_grants.record_unrecorded_grants(release_id, commit, survey.with_unrecorded_grants)
     if survey.nothing_to_do(commit.sha):
         serving = gates.serving_build(survey.serving_deployment_id)
         if serving.is_validated or serving.point:

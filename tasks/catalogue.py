@@ -93,7 +93,7 @@ def expected_for(given: Settings, environment: str, history: History, live: Live
         return ExpectedCatalog(recorded)
     why = f"it was recorded at {kept.revision}, {_text(live.revisions)} stands now, and "
     try:
-        change = _expected_change(
+        change = change_between(
             given, history, tuple(sorted(_revisions(kept))), live.revisions, live.default_privileges
         )
     except MigrationError as error:
@@ -240,17 +240,27 @@ def changes_taken_over(
     found = difference(must, live.catalog)
     if not found:
         return ()
-    coming = _expected_change(given, history, live.revisions, (target,), live.default_privileges)
+    coming = change_between(given, history, live.revisions, (target,), live.default_privileges)
     return takeover.changes_taken_over(found, coming.differences) if coming is not None else ()
 
 
-def _expected_change(
+def change_between(
     given: Settings,
     history: History,
     before: tuple[str, ...],
     after: tuple[str, ...],
     default_privileges: tuple[DefaultPrivilege, ...],
 ) -> ExpectedChange | None:
+    """What revisions change on the way from one set that stands to another, built beside staging.
+
+    Args:
+        before: the revisions that stand before; empty where none does.
+        after: those that stand after.
+        default_privileges: those of the environment in question.
+
+    Raises:
+        MigrationError: the revisions cannot be built.
+    """
     server = connections.owner_dsn(given, connections.staging_branch(given))
     return _cached_expected_change(server, history, before, after, default_privileges)
 

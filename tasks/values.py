@@ -97,6 +97,7 @@ class EnvironmentStatus:
         pending: revisions of the commit that it lacks, oldest first.
         drift: what differs from what was released, worst first.
         changes_taken_over: what was changed by hand just as the pending revisions promise it.
+        unrecorded_grants: grants that the revisions which stand make, and no release has recorded.
     """
 
     name: str
@@ -105,6 +106,7 @@ class EnvironmentStatus:
     pending: tuple[str, ...]
     drift: tuple[DriftFinding, ...]
     changes_taken_over: tuple[str, ...] = ()
+    unrecorded_grants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,11 @@ class Survey:
     def first_release(self) -> bool:
         """Whether production has neither a schema nor an application yet."""
         return not self.production.revisions and self.serving_deployment_id is None
+
+    @property
+    def with_unrecorded_grants(self) -> tuple[str, ...]:
+        """The environments with grants that revisions made and no release has recorded."""
+        return tuple(one.name for one in (self.production, self.staging) if one.unrecorded_grants)
 
     def nothing_to_do(self, commit_sha: str) -> bool:
         """Whether production has all revisions up to the target and serves this commit already."""

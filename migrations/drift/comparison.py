@@ -1,11 +1,11 @@
 """Drift: the live catalogue and revisions of a database compared with what was released to it."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from migrations.catalog.contents import Catalog, difference
+from migrations.catalog.contents import Catalog, Difference, difference
 from migrations.disclosure.sentences import clauses
 from migrations.history.revisions import HistoryState
 
@@ -13,6 +13,10 @@ CHECKSUMS = "checksums"
 MENDED = (
     "undo it; or release a revision that takes it over: one that makes exactly this where it is not there yet "
     "(IF NOT EXISTS, IF EXISTS, OR REPLACE)"
+)
+UNRECORDED_GRANT = (
+    "the revisions that stand grant just this, and the release that took it over did not record it: release that "
+    "commit again (`pilotage release start`), which records it"
 )
 UNRECORDED = (
     "no release recorded it, and the revisions that stand are not in the history",
@@ -48,7 +52,12 @@ class DriftFinding:
 
 
 def find_drift(
-    live: Catalog, recorded: Catalog | None, state: HistoryState, *, unknown: tuple[str, str] | None = None
+    live: Catalog,
+    recorded: Catalog | None,
+    state: HistoryState,
+    *,
+    unknown: tuple[str, str] | None = None,
+    unrecorded: Collection[Difference] = (),
 ) -> tuple[DriftFinding, ...]:
     """Compare a live catalogue and the applied revisions with what was released.
 
@@ -57,11 +66,12 @@ def find_drift(
         recorded: the catalogue that the last release left; None where it is unknown.
         state: the applied revisions against the released history.
         unknown: why the catalogue is unknown, and what to do.
+        unrecorded: grants among the differences that the revisions which stand make.
 
     Returns:
         The findings in order of kind and subject; pending revisions are among them.
     """
-    return tuple(sorted((*revision_findings(state), *_catalogue(live, recorded, unknown or UNRECORDED))))
+    return tuple(sorted((*revision_findings(state), *_catalogue(live, recorded, unknown or UNRECORDED, unrecorded))))
 
 
 def drift_digest(findings: Iterable[DriftFinding]) -> str:
@@ -70,7 +80,9 @@ def drift_digest(findings: Iterable[DriftFinding]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _catalogue(live: Catalog, recorded: Catalog | None, unknown: tuple[str, str]) -> Iterable[DriftFinding]:
+def _catalogue(
+    live: Catalog, recorded: Catalog | None, unknown: tuple[str, str], unrecorded: Collection[Difference]
+) -> Iterable[DriftFinding]:
     if recorded is None:
         yield DriftFinding("cannot-tell", "catalogue", *unknown)
         return
@@ -80,7 +92,7 @@ def _catalogue(live: Catalog, recorded: Catalog | None, unknown: tuple[str, str]
             f"{found.kind} {found.name}",
             {"added": "was added by hand", "removed": "is missing", "changed": "was changed by hand"}[found.change]
             + f": {_short(found.before, found.after)}",
-            MENDED,
+            UNRECORDED_GRANT if found in unrecorded else MENDED,
         )
 
 

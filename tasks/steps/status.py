@@ -16,6 +16,7 @@ from tasks import builds, catalogue, connections
 from tasks.errors import NotReady
 from tasks.step import step
 from tasks.steps.snapshot import snapshots_to_delete
+from tasks.unrecorded_grants import unrecorded_grants
 from tasks.values import EnvironmentStatus, RestorePoint, Survey
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,11 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
                 for environment in (production, staging)
                 for name in environment.changes_taken_over
             ),
+            *(
+                f"{environment.name}: grant {name} was not recorded, though a revision made it, and is from now on"
+                for environment in (production, staging)
+                for name in environment.unrecorded_grants
+            ),
         ),
     )
 
@@ -127,11 +133,13 @@ def read_environment(
     known = () if must.grants else ("grant",)
     expected = must.catalog and must.catalog.without(*known)
     over = catalogue.changes_taken_over(given, history, expected, live, target) if takes_over and expected else ()
+    unrecorded = unrecorded_grants(given, history, must, live)
     drift = find_drift(
         live.catalog.without(*known),
-        expected and expected.with_changes(over),
+        expected and expected.with_changes((*over, *unrecorded) if takes_over else over),
         stands,
         unknown=(must.why, must.advice) if must.why else None,
+        unrecorded=unrecorded,
     )
     return EnvironmentStatus(
         name=name,
@@ -140,6 +148,7 @@ def read_environment(
         pending=tuple(revision.id for revision in stands.pending or ()),
         drift=tuple(finding for finding in drift if finding.kind != "pending"),
         changes_taken_over=tuple(f"{one.kind} {one.name}" for one in over),
+        unrecorded_grants=tuple(one.name for one in unrecorded),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 import pytest
@@ -13,13 +14,14 @@ from deployments.ledger import Release
 from deployments.local.supervisor.running import RunningPlatform
 from deployments.settings import Settings
 from migrations.apply.migrate import downgrade, upgrade
-from migrations.catalog.contents import read_catalog
+from migrations.catalog.contents import Catalog, read_catalog
 from migrations.database.session import reader
 from migrations.history.revisions import History
 from migrations.restore.restore_point import Seal
 from tasks import catalogue, connections
 from tasks.steps import drift, production, staging
 from tasks.steps.status import read_environment
+from tasks.unrecorded_grants import record_unrecorded_grants
 from tasks.values import RestorePoint
 
 V1, V2 = "20250122_1030", "20251101_0900"
@@ -73,6 +75,26 @@ class Target:
             sealed = read_catalog(connection).to_json()
         seal = Seal("0/1", "1:1:", (), datetime(2026, 11, 27, tzinfo=UTC), 1)
         return RestorePoint("br_1", "br_2", seal, "", sealed, revisions, "dpl_1", (), NEXT)
+
+    def recorded(self, environment: str) -> Catalog:
+        with connections.ledger(self.given) as ledger:
+            kept = ledger.recorded_catalog(self.given.target, environment)
+        assert kept is not None
+        return Catalog.from_json(kept.catalog_json)
+
+    def record(self, environment: str, catalog: Catalog) -> None:
+        """Replace what was recorded last, in the name of the same release."""
+        with connections.ledger(self.given) as ledger:
+            kept = ledger.recorded_catalog(self.given.target, environment)
+            assert kept is not None
+            ledger.record_catalog(
+                self.given.target,
+                environment,
+                release_id=kept.release_id,
+                revision=kept.revision,
+                digest=catalog.digest,
+                catalog_json=catalog.to_json(),
+            )
 
     @staticmethod
     def drift(environment: str) -> list[str]:
@@ -139,6 +161,34 @@ def test_what_was_taken_back_is_no_drift_before_it_is_recorded_and_after(target:
     assert target.drift("production") == by_hand
     target.execute("production", 'ALTER TABLE users DROP COLUMN "byHand"')
     assert target.drift("production") == []
+
+
+@pytest.mark.parametrize("environment", ["production", "staging"])
+def test_grants_that_a_take_over_did_not_record_are_told_with_the_release_that_records_them(
+    target: Target, environment: Literal["production", "staging"]
+) -> None:
+    history = connections.history(target.given, target.commits["v3"])
+    whole = target.recorded(environment)
+    # As releases recorded a table that a revision found there already: with all but its grants.
+    grants = {one.name for one in whole.of_kind("grant") if one.name.startswith("users to ")}
+    old = Catalog.of(one for one in whole.objects if one.kind != "grant" or one.name not in grants)
+    target.record(environment, old)
+    target.execute(environment, "GRANT SELECT ON users TO PUBLIC")
+    told = {one.subject: one.advice for one in drift.check_environment.fn(environment).findings}
+    assert set(told) == {f"grant {name}" for name in (*grants, "users to public")}
+    assert "undo it" in told.pop("grant users to public")
+    assert [advice for advice in told.values() if "`pilotage release start`" not in advice] == []
+    branch = target.given.neon_production_branch if environment == "production" else target.given.neon_staging_branch
+    found = read_environment(target.given, branch, environment, history, STANDS, takes_over=True)
+    assert [one.subject for one in found.drift] == ["grant users to public"]
+    assert set(found.unrecorded_grants) == grants
+    release = target.begin("v3")
+    record_unrecorded_grants.fn(release.id, target.commits["v3"], [environment])
+    target.end(release.id)
+    assert target.drift(environment) == ["catalogue grant users to public"]
+    target.execute(environment, "REVOKE SELECT ON users FROM PUBLIC")
+    assert target.drift(environment) == []
+    assert target.recorded(environment) == whole
 
 
 BY_HAND = {
