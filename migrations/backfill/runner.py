@@ -35,6 +35,7 @@ from migrations.disclosure.server_messages import safe_message
 from migrations.errors import DatabaseUnreachable, LockBudgetExceeded, RevisionFailed, is_cut
 from migrations.history.env_runners import url_text
 from migrations.history.overwritten_values import BatchRows
+from migrations.history.revision_transactions import FIRE_DEFERRED_TRIGGERS
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +217,9 @@ class BackfillRun:
 
     def _send_update(self, statement: str) -> int:
         try:
-            return self._session.send(statement)
+            changed = self._session.send(statement)
+            # What deferred triggers write counts, too.
+            self._session.send(FIRE_DEFERRED_TRIGGERS)
         except Exception as error:
             if _sqlstate(error) in _CONTENDED or (isinstance(error, psycopg.Error) and is_cut(error)):
                 raise
@@ -227,6 +230,7 @@ class BackfillRun:
                 message=safe_message(error),
                 left_behind=[f"{self._changed} rows of {self._relation} that are done; applying again goes on there"],
             ) from None
+        return changed
 
     def _pause_or_raise(self, error: Exception, tries: int, spent_s: float) -> None:
         """Halve the batch and pause where rows were locked; raise any other error, and when the budget is spent."""

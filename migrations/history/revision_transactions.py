@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from migrations.database.literals import literal
 from migrations.database.time_limits import execute_raw
@@ -35,6 +36,9 @@ CREATE TABLE IF NOT EXISTS pilotage.revision_transactions (
 """
 # More ids than these are not checked one by one while locks are held.
 MAX_CANDIDATES = 100_000
+
+FIRE_DEFERRED_TRIGGERS = "SET CONSTRAINTS ALL IMMEDIATE"
+"""Makes deferred triggers fire now, and not at COMMIT."""
 
 _OPEN = """
 WITH others AS MATERIALIZED (
@@ -122,6 +126,8 @@ class RevisionTransactions:
     ) -> bool:
         """Record a transaction, its subtransactions and what it has overwritten, before it is committed.
 
+        Its deferred triggers fire here: what they refuse is raised, as COMMIT would have.
+
         Args:
             session: the driver's connection, in that transaction.
             pid: the process id of its backend.
@@ -135,6 +141,9 @@ class RevisionTransactions:
         if not self._is_recorded:
             return False
         self.resolve_uncertain()
+        if session.info.transaction_status == TransactionStatus.INTRANS:
+            # What would fire at COMMIT fires now, so that what it writes is seen; nothing of the revision comes later.
+            execute_raw(session, FIRE_DEFERRED_TRIGGERS)
         if self._oldest_xid is None:
             self._oldest_xid = overwritten_values.oldest_transaction_of(self._session, self._release_id)
         transaction = open_transaction(self._session, pid, self._oldest_xid)

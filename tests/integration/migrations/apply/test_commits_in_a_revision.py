@@ -339,7 +339,7 @@ def test_a_pipeline_is_refused_before_anything_of_it_is_sent(
     assert len(upgrade(database.owner_dsn, project(BEFORE, ONCE), release_id="r")) == 1
 
 
-@pytest.mark.parametrize("end", ["op.get_bind().commit()", "op.get_bind().connection.commit()"])
+@pytest.mark.parametrize("end", ["op.get_bind().commit()", "op.get_bind().connection.commit()", ""])
 def test_a_commit_that_is_refused_leaves_nothing(
     database: ProvisionedDatabase, watcher: psycopg.Connection, project: Callable[..., History], end: str
 ) -> None:
@@ -347,8 +347,9 @@ def test_a_commit_that_is_refused_leaves_nothing(
     op.execute("INSERT INTO b VALUES (2)")
     """
     history = project(BEFORE, f"{deferred}{end}")
-    with pytest.raises(RevisionFailed, match="left nothing"):
+    with pytest.raises(RevisionFailed, match="left nothing") as refused:
         upgrade(database.owner_dsn, history, release_id="r")
+    assert refused.value.sqlstate == "23503"
     assert watcher.execute("SELECT to_regclass('b') IS NULL").fetchone() == (True,)
     assert len(upgrade(database.owner_dsn, project(BEFORE, ONCE), release_id="r")) == 1
     assert watcher.execute("SELECT to_regnamespace('pilotage') IS NULL").fetchone() == (True,)

@@ -20,6 +20,7 @@ LATER = {
     "saved": "SAVEPOINT s; UPDATE {name} SET body = 'own'; RELEASE s",
     "caught": "DO $$ BEGIN UPDATE {name} SET body = 'own'; EXCEPTION WHEN unique_violation THEN NULL; END $$",
     "fired": "UPDATE {name}_source SET body = 'own'",
+    "deferred": "UPDATE {name}_source SET body = 'own'",
     "parted": "UPDATE {name} SET body = 'own'",
     "moved": "UPDATE {name} SET id = id + 100",
     "keyless": "UPDATE {name} SET body = 'own'",
@@ -28,6 +29,7 @@ LATER = {
     "again": "DELETE FROM {name} WHERE id = 2; INSERT INTO {name} VALUES (2, 'own', 'theirs')",
     "batched": "",
     "stirred": "",
+    "stirredlater": "",
 }
 # Nobody but the revision can look at these tables, so that it cannot be told whether anything was there.
 ALONE = {
@@ -43,12 +45,20 @@ FIRES = (
     " $$ BEGIN UPDATE {0} SET body = NEW.body; RETURN NEW; END $$;"
     "CREATE TRIGGER fire AFTER UPDATE ON {0}_source FOR EACH ROW EXECUTE FUNCTION {0}_fire()"
 )
+# The same at COMMIT.
+DEFERS = FIRES.replace("CREATE TRIGGER", "CREATE CONSTRAINT TRIGGER").replace(
+    "FOR EACH", "DEFERRABLE INITIALLY DEFERRED FOR EACH"
+)
 # A row of one batch makes a trigger write to a row of another.
 STIRS = (
     "CREATE FUNCTION {0}_stir() RETURNS trigger LANGUAGE plpgsql AS"
     " $$ BEGIN UPDATE {0} SET body = 'stirred' WHERE id = 2; RETURN NEW; END $$;"
     "CREATE TRIGGER stir AFTER UPDATE ON {0} FOR EACH ROW WHEN (NEW.id = 150) EXECUTE FUNCTION {0}_stir();"
 )
+STIRS_LATER = STIRS.replace("CREATE TRIGGER", "CREATE CONSTRAINT TRIGGER").replace(
+    "FOR EACH", "DEFERRABLE INITIALLY DEFERRED FOR EACH"
+)
+TRIGGERS = {"fired": FIRES, "deferred": DEFERS, "stirred": STIRS, "stirredlater": STIRS_LATER}
 
 
 @pytest.fixture(params=[18, 15])
@@ -69,8 +79,7 @@ def table(name: str) -> str:
     return (
         f"CREATE TABLE {name} (id integer NOT NULL, body text{key}) {parts};"
         f"INSERT INTO {name} SELECT g, g FROM generate_series(1, {rows}) g;"
-        + (FIRES.format(name) if name.startswith("fired") else "")
-        + (STIRS.format(name) if name.startswith("stirred") else "")
+        + TRIGGERS.get(name.rpartition("_")[0], "").format(name)
     )
 
 
