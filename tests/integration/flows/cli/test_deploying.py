@@ -1,0 +1,122 @@
+"""The flows registered with a Prefect server: what it has registered is printed, and what stops it is told."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.local.postgres.cluster import free_port
+from flows.cli.console.command_errors import CommandFailed
+from flows.cli.console.deploying import deploy_flows
+from flows.cli.console.locations import REPOSITORY_ROOT
+
+KEY = "pilotage:a-key-of-this-test"
+NAMES = ("release/release", "rollback/rollback", "rehearse/rehearse", "drift-check/drift-check")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The API of a Prefect server that asks for a key, and has no work pool."""
+    port = free_port()
+    app = ["--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
+    env = {
+        **os.environ,
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_API_AUTH_STRING": KEY,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", *app], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    api = f"http://127.0.0.1:{port}/api"
+    try:
+        ends = time.monotonic() + 180
+        while not answers(api):
+            assert process.poll() is None, "it ended before its time"
+            assert time.monotonic() < ends
+            time.sleep(0.2)
+        yield api
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(api: str) -> bool:
+    try:
+        return ask(api, "GET", "/health").is_success
+    except httpx.HTTPError:
+        return False
+
+
+def ask(api: str, method: str, path: str, body: object = None) -> httpx.Response:
+    user, _, password = KEY.partition(":")
+    return httpx.request(method, api + path, json=body, auth=(user, password), timeout=60, trust_env=False)
+
+
+def state_of(folder: Path, api: str, key: str = KEY) -> Path:
+    """The folder of a platform whose settings name a server and a key."""
+    (folder / "local.env").write_text(
+        f"PREFECT_API_URL={api}\nPREFECT_API_AUTH_STRING={key}\nPREFECT_HOME={folder / 'home'}\n"
+        f"PREFECT_CLIENT_MAX_RETRIES=0\nPILOTAGE_HOME={REPOSITORY_ROOT}\n"
+    )
+    return folder
+
+
+def refusal(state: Path, project: Path = REPOSITORY_ROOT) -> str:
+    with pytest.raises(CommandFailed) as caught:
+        deploy_flows(state, project=project)
+    told = str(caught.value)
+    assert "Traceback" not in told
+    assert KEY not in told
+    return told
+
+
+def test_a_server_that_does_not_answer_is_told_with_its_log(tmp_path: Path) -> None:
+    api = f"http://127.0.0.1:{free_port()}/api"
+    told = refusal(state_of(tmp_path, api))
+    assert f"the Prefect server at {api} does not answer: look at {tmp_path / 'logs' / 'prefect-server.log'}" in told
+    assert "`pilotage local up --pipeline`" in told
+
+
+def test_a_key_that_is_refused_is_told_with_the_file_that_has_it(server: str, tmp_path: Path) -> None:
+    told = refusal(state_of(tmp_path, server, "pilotage:another"))
+    assert f"at {server} refuses the key: PREFECT_API_AUTH_STRING in {tmp_path / 'local.env'}" in told
+    assert "another" not in told
+
+
+def test_a_file_that_cannot_be_read_is_told_with_its_place(server: str, tmp_path: Path) -> None:
+    state = state_of(tmp_path, server)
+    file = tmp_path / "prefect.yaml"
+    assert f"{file} cannot be read: [Errno 2] No such file or directory" in refusal(state, tmp_path)
+    file.write_text("deployments: [a: : b")
+    told = refusal(state, tmp_path)
+    assert f"{file} cannot be read: while parsing a flow node" in told
+    assert "line 1, column 18; mend it" in told
+
+
+def test_a_pool_that_is_missing_is_named_and_what_was_registered_is_printed(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = state_of(tmp_path, server)
+    told = refusal(state)
+    assert f"at {server} has no work pool pilotage, which prefect.yaml names: make it" in told
+    assert "--base-job-template deployments/work-pool.json" in told
+    ask(server, "POST", "/work_pools/", {"name": "pilotage", "type": "process"}).raise_for_status()
+    # What stops it at a flow names those before it, too.
+    (tmp_path / "flows").mkdir()
+    shutil.copy(REPOSITORY_ROOT / "prefect.yaml", tmp_path)
+    (tmp_path / "flows" / "release.py").write_text("from prefect import flow\n@flow\ndef release(): ...\n")
+    told = refusal(state, tmp_path)
+    assert "No such file or directory: 'flows/rollback.py'" in told
+    assert told.endswith("; registered before that: release/release")
+    capsys.readouterr()
+    deploy_flows(state)
+    assert capsys.readouterr().out == f"  flows deployed: {', '.join(NAMES)}\n"
+    for name in NAMES:
+        assert ask(server, "GET", f"/deployments/name/{name}").is_success
