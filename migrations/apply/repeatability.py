@@ -13,6 +13,7 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
 from migrations.sql.locking import is_concurrent
+from migrations.sql.procedural import may_end_transactions
 
 Kind = Literal["repeatable", "verifiable", "transactional", "unrepeatable"]
 
@@ -27,7 +28,7 @@ _REPEATABLE = (
     nodes.VariableSetStmt,
     nodes.VariableShowStmt,
 )
-# Source: the commands that PostgreSQL refuses in a transaction block, by their pages; CALL and DO may commit.
+# Source: the commands that PostgreSQL refuses in a transaction block, by their pages; CALL may commit.
 _NOT_IN_TRANSACTION_BLOCK = (
     *_REPEATABLE,
     nodes.AlterDatabaseStmt,
@@ -38,13 +39,12 @@ _NOT_IN_TRANSACTION_BLOCK = (
     nodes.CreateTableSpaceStmt,
     nodes.CreatedbStmt,
     nodes.DiscardStmt,
-    nodes.DoStmt,
     nodes.DropSubscriptionStmt,
     nodes.DropTableSpaceStmt,
     nodes.DropdbStmt,
     nodes.TransactionStmt,
 )
-_MAY_COMMIT = (nodes.CallStmt, nodes.DoStmt, nodes.TransactionStmt)
+_MAY_COMMIT = (nodes.CallStmt, nodes.TransactionStmt)
 _COMMITS = frozenset({int(pb.TRANS_STMT_COMMIT), int(pb.TRANS_STMT_PREPARE)})
 
 
@@ -83,7 +83,7 @@ def repeatability_of(sql: str) -> Repeatability:
     return Repeatability(
         _kind(parts),
         any(isinstance(one, nodes.TransactionStmt) and int(one.kind) in _COMMITS for one in parts),
-        any(isinstance(one, _MAY_COMMIT) for one in parts),
+        any(_may_commit(one) for one in parts),
         " ".join(normalized.split())[:200],
     )
 
@@ -93,8 +93,14 @@ def _kind(parts: list[AstNode]) -> Kind:
         return "repeatable"
     if len(parts) == 1 and _is_verifiable(parts[0]):
         return "verifiable"
-    needs_autocommit = any(isinstance(one, _NOT_IN_TRANSACTION_BLOCK) or is_concurrent(one) for one in parts)
+    needs_autocommit = any(
+        isinstance(one, _NOT_IN_TRANSACTION_BLOCK) or is_concurrent(one) or _may_commit(one) for one in parts
+    )
     return "unrepeatable" if needs_autocommit else "transactional"
+
+
+def _may_commit(node: AstNode) -> bool:
+    return may_end_transactions(node) if isinstance(node, nodes.DoStmt) else isinstance(node, _MAY_COMMIT)
 
 
 def _is_repeatable(node: AstNode) -> bool:

@@ -41,6 +41,8 @@ _SHAPES = (
     "FUNCTION b() RETURNS trigger",
     "PROCEDURE b({})",
 )
+# CALL and DO have one kind.
+_ENDS_TRANSACTIONS = frozenset({"PLpgSQL_stmt_commit", "PLpgSQL_stmt_rollback", "PLpgSQL_stmt_call"})
 _ASSIGNED = re.compile(r"[^=:]*:?=")
 
 Json = Mapping[str, Any]
@@ -86,7 +88,7 @@ def statements_of_body(called: Routine, given: Mapping[str, list[str] | None], w
 
 def _of_plpgsql(called: Routine, given: Mapping[str, list[str] | None], within: str) -> Iterator[BodyStatement]:
     source = called.source
-    tag = next(f"$b{number}$" for number in itertools.count() if f"$b{number}$" not in source)
+    tag = _tag_beside(source)
     parameters = ", ".join(f"{quoted(one.name)} text".strip() for one in called.parameters if one.name)
     for shape in _SHAPES:
         try:
@@ -202,6 +204,26 @@ def _nodes(tree: object) -> Iterator[tuple[str, Json]]:
             if isinstance(one, dict):
                 yield kind, cast("Json", one)
             yield from _nodes(cast("object", one))
+
+
+def may_end_transactions(block: Routine) -> bool:
+    """Whether a DO block may end a transaction in its midst: by COMMIT or ROLLBACK, or in what it calls.
+
+    What cannot be read may. Source: PL/pgSQL refuses COMMIT in functions and in EXECUTE, and allows it in CALL and DO.
+    """
+    if block.language != "plpgsql":
+        return True
+    tag = _tag_beside(block.source)
+    try:
+        parsed = postgast.parse_plpgsql(f"CREATE PROCEDURE b() LANGUAGE plpgsql AS {tag}{block.source}{tag}")
+    except (postgast.PgQueryError, json.JSONDecodeError):
+        return True
+    return any(kind in _ENDS_TRANSACTIONS for kind, _ in _nodes(parsed))
+
+
+def _tag_beside(source: str) -> str:
+    """A dollar quote that a text does not hold."""
+    return next(f"$b{number}$" for number in itertools.count() if f"$b{number}$" not in source)
 
 
 def _commits(tree: Json) -> bool:

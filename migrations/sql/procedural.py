@@ -9,6 +9,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes.base import AstNode
 
+from migrations.sql import _blocks
 from migrations.sql._blocks import BodyStatement, statements_of_body
 from migrations.sql.locking import option
 from migrations.sql.names import Name
@@ -59,6 +60,12 @@ def commits(node: AstNode) -> bool:
     """
     found = routine(node) if isinstance(node, nodes.DoStmt) else None
     return found is not None and _COMMIT.search(found.source) is not None
+
+
+def may_end_transactions(node: nodes.DoStmt) -> bool:
+    """Whether a DO block may end a transaction in its midst; one that cannot is all or nothing, as any statement."""
+    found = routine(node)
+    return found is None or _blocks.may_end_transactions(found)
 
 
 def nested(node: AstNode) -> Iterator[tuple[AstNode, frozenset[str]]]:

@@ -155,6 +155,19 @@ def counted(made: Receipt) -> dict[str, tuple[int, int, int]]:
     }
 
 
+def test_of_a_block_that_cannot_commit_it_is_told_outside_a_transaction_too(
+    database: ProvisionedDatabase, tmp_path: Path
+) -> None:
+    block = "DO $$ BEGIN UPDATE notes SET kind = 'own', body = 'own' WHERE id <= 5; END $$"
+    body = f'    {ADD}\n    with op.get_context().autocommit_block():\n        op.execute("{block}")'
+    revisions = history(tmp_path, body)
+    upgrade(database.owner_dsn, revisions, target="r1", release_id="r")
+    before = catalogue(database)
+    upgrade(database.owner_dsn, revisions, release_id="r")
+    run(database.app_dsn, "UPDATE notes SET kind = 'theirs', body = 'theirs' WHERE id IN (6, 7)")
+    assert written(database, before) == ("2 rows were written to notes.kind",)
+
+
 @pytest.mark.parametrize("counts_savepoints", [True, False], ids=["counted", "not counted"])
 @pytest.mark.parametrize("body", OF_ITS_OWN.values(), ids=OF_ITS_OWN.keys())
 def test_what_a_revision_wrote_is_its_own_and_what_users_write_then_is_theirs(

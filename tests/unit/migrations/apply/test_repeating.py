@@ -25,6 +25,13 @@ VERIFIABLE = (
     "ALTER TABLE p DETACH PARTITION q CONCURRENTLY",
     "ALTER TABLE p DETACH PARTITION q FINALIZE",
 )
+IN_A_BLOCK = (
+    "UPDATE a SET n = 1",
+    "EXECUTE 'UPDATE a SET n = 1'; PERFORM f()",
+    "FOR i IN 1..3 LOOP INSERT INTO a VALUES (i); END LOOP; EXCEPTION WHEN unique_violation THEN NULL",
+    "RAISE NOTICE 'COMMIT; ROLLBACK;'; /* COMMIT; */ NULL",
+    "INSERT INTO a SELECT 1 ON CONFLICT DO NOTHING",
+)
 TRANSACTIONAL = (
     "UPDATE a SET n = %(n)s WHERE id = %(id_1)s::INTEGER",
     "WITH gone AS (DELETE FROM a RETURNING *) SELECT * FROM gone",
@@ -37,9 +44,19 @@ TRANSACTIONAL = (
     "CREATE INDEX i ON a (n)",
     "DROP INDEX i",
     "UPDATE a SET n = 1; ALTER TABLE a ADD COLUMN m int",
+    *(f"DO $$ BEGIN {body}; END $$" for body in IN_A_BLOCK),
     "MERGE INTO a USING b ON a.id = b.id WHEN MATCHED THEN DELETE",
 )
+THAT_MAY_COMMIT = (
+    "UPDATE a SET n = 1; COMMIT",
+    "IF true THEN ROLLBACK AND CHAIN; END IF",
+    "CALL my_procedure()",
+    "BEGIN DO 'BEGIN COMMIT; END'; END",
+    "no PL/pgSQL at all",
+)
 UNREPEATABLE = (
+    *(f"DO $$ BEGIN {body}; END $$" for body in THAT_MAY_COMMIT),
+    "DO LANGUAGE plpython3u 'plpy.commit()'",
     "CALL my_procedure()",
     "DO $$ BEGIN COMMIT; END $$",
     "CREATE DATABASE elsewhere",
@@ -79,7 +96,7 @@ def test_what_commits_nothing_is_no_commit(statement: str) -> None:
     assert not repeatability_of(statement).commits
 
 
-@pytest.mark.parametrize("statement", ["CALL f()", "DO 'BEGIN END'", "BEGIN; CREATE DATABASE x", "no SQL at all"])
+@pytest.mark.parametrize("statement", ["CALL f()", "DO 'BEGIN COMMIT; END'", "BEGIN; CREATE DATABASE x", "no SQL at all"])
 def test_a_part_may_stay_of_what_fails(statement: str) -> None:
     assert repeatability_of(statement).may_commit
 
