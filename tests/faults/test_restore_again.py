@@ -17,7 +17,7 @@ from deployments.local.hosting.faults import Fault
 from deployments.local.supervisor.running import RunningPlatform
 from deployments.settings import Settings
 from deployments.vercel.client import Deployment
-from flows import rollback as way_back
+from flows import rollback as rollback_flow
 from flows.cli.console import demo_checks
 from flows.release import release
 from tasks import connections, protection, record
@@ -67,7 +67,7 @@ def live(
         # How fast a machine is that runs tests says nothing of a release.
         patch.setenv("PILOTAGE_P95_LIMIT_MS", "10000")
         patch.setattr(Task, "__call__", called)
-        patch.setattr(way_back, "ROLLBACK_WATCH_S", 3.0)
+        patch.setattr(rollback_flow, "ROLLBACK_WATCH_S", 3.0)
         assert "release succeeded" in str(release.fn(ReleaseRequest(ref="v1", watch_seconds=5)))
         yield LiveSchema(platform, connections.settings())
 
@@ -150,7 +150,7 @@ def receipt_of(live: LiveSchema, row: Release) -> list[tuple[str, str]]:
 
 def back(done: Release) -> str:
     """Roll a release back by hand, with its rows; the summary."""
-    return str(way_back.rollback.fn(done.id, way="data", reason="a test").message)
+    return str(rollback_flow.rollback.fn(done.id, way="data", reason="a test").message)
 
 
 def in_maintenance(live: LiveSchema) -> bool:

@@ -96,7 +96,9 @@ def test_what_commits_nothing_is_no_commit(statement: str) -> None:
     assert not repeatability_of(statement).commits
 
 
-@pytest.mark.parametrize("statement", ["CALL f()", "DO 'BEGIN COMMIT; END'", "BEGIN; CREATE DATABASE x", "no SQL at all"])
+@pytest.mark.parametrize(
+    "statement", ["CALL f()", "DO 'BEGIN COMMIT; END'", "BEGIN; CREATE DATABASE x", "no SQL at all"]
+)
 def test_a_part_may_stay_of_what_fails(statement: str) -> None:
     assert repeatability_of(statement).may_commit
 
