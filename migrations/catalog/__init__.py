@@ -1,1 +1,1 @@
-"""The catalogue of a database as a value: objects, rights and default privileges, read, compared and hashed."""
+"""The catalogue of a database as a value: objects, privileges (also by default), read, compared and hashed."""

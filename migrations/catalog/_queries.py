@@ -9,12 +9,12 @@ Source: pg_catalog of PostgreSQL 15 to 18.
 
 from typing import Final, LiteralString
 
-from migrations.catalog._rights import NAMESPACE as _NAMESPACE
-from migrations.catalog._rights import NOT_OF_AN_EXTENSION as _NOT_OF_AN_EXTENSION
-from migrations.catalog._rights import OURS as _OURS
-from migrations.catalog._rights import RELATIONS as _RELATIONS
-from migrations.catalog._rights import RIGHTS
-from migrations.catalog._rights import SCHEMA as _SCHEMA
+from migrations.catalog._privileges import NAMESPACE as _NAMESPACE
+from migrations.catalog._privileges import NOT_OF_AN_EXTENSION as _NOT_OF_AN_EXTENSION
+from migrations.catalog._privileges import OURS as _OURS
+from migrations.catalog._privileges import RELATIONS as _RELATIONS
+from migrations.catalog._privileges import PRIVILEGES
+from migrations.catalog._privileges import SCHEMA as _SCHEMA
 
 _SCHEMAS: Final = f"""
 SELECT quote_ident(n.nspname), 'schema' FROM pg_catalog.pg_namespace n
@@ -236,5 +236,5 @@ QUERIES: Final[dict[str, LiteralString]] = {
     "statistics": _STATISTICS,
     "policy": _POLICIES,
     "comment": _COMMENTS,
-    "grant": RIGHTS,
+    "grant": PRIVILEGES,
 }

@@ -1,4 +1,4 @@
-"""How rights are read from the system catalogue: who owns what, and who was granted what.
+"""How privileges are read from the system catalogue: who owns what, and who was granted what.
 
 Source: pg_catalog of PostgreSQL 15 to 18.
 """
@@ -19,21 +19,21 @@ NOT_OF_AN_EXTENSION: Final = """
     NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend e WHERE e.objid = o.oid AND e.deptype = 'e')
 """
 
-_PRIVILEGES: Final = """
+_PRIVILEGE_LIST: Final = """
 string_agg(g.privilege_type || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
            ORDER BY g.privilege_type)
 """
 _GRANTEE: Final = "CASE WHEN g.grantee = 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(g.grantee)) END"
 
 _GRANTS: Final = f"""
-SELECT {SCHEMA} || quote_ident(c.relname) || ' to ' || {_GRANTEE}, {_PRIVILEGES}
+SELECT {SCHEMA} || quote_ident(c.relname) || ' to ' || {_GRANTEE}, {_PRIVILEGE_LIST}
 FROM {RELATIONS}
 CROSS JOIN LATERAL aclexplode(
     coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))) g
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {NAMESPACE} AND {OURS}
 GROUP BY n.nspname, c.relname, g.grantee
 UNION ALL
-SELECT {SCHEMA} || quote_ident(c.relname) || '.' || quote_ident(a.attname) || ' to ' || {_GRANTEE}, {_PRIVILEGES}
+SELECT {SCHEMA} || quote_ident(c.relname) || '.' || quote_ident(a.attname) || ' to ' || {_GRANTEE}, {_PRIVILEGE_LIST}
 FROM {RELATIONS}
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped
 CROSS JOIN LATERAL aclexplode(a.attacl) g
@@ -41,7 +41,7 @@ WHERE {NAMESPACE} AND {OURS}
 GROUP BY n.nspname, c.relname, a.attname, g.grantee
 UNION ALL
 SELECT format('function %s%I(%s) to %s', {SCHEMA}, o.proname, pg_get_function_identity_arguments(o.oid), {_GRANTEE}),
-       {_PRIVILEGES}
+       {_PRIVILEGE_LIST}
 FROM pg_catalog.pg_proc o JOIN pg_catalog.pg_namespace n ON n.oid = o.pronamespace
 CROSS JOIN LATERAL aclexplode(coalesce(o.proacl, acldefault('f', o.proowner))) g
 WHERE o.prokind IN ('f', 'p', 'w') AND {NAMESPACE} AND {NOT_OF_AN_EXTENSION}
@@ -50,7 +50,7 @@ GROUP BY n.nspname, o.proname, o.oid, g.grantee
 
 # Who may merely use a schema is the environment's; whoever may make something there may hide what is there.
 _ON_SCHEMAS: Final = f"""
-SELECT 'schema ' || quote_ident(n.nspname) || ' to ' || {_GRANTEE}, {_PRIVILEGES}
+SELECT 'schema ' || quote_ident(n.nspname) || ' to ' || {_GRANTEE}, {_PRIVILEGE_LIST}
 FROM pg_catalog.pg_namespace n
 CROSS JOIN LATERAL aclexplode(n.nspacl) g
 WHERE {NAMESPACE} AND g.privilege_type = 'CREATE' AND g.grantee NOT IN (n.nspowner, 'pg_database_owner'::regrole)
@@ -75,4 +75,4 @@ SELECT 'owner of ' || name, quote_ident(pg_get_userbyid(owner)) FROM owned
 WHERE owner <> (SELECT mode() WITHIN GROUP (ORDER BY owner) FROM owned)
 """
 
-RIGHTS: Final = f"{_GRANTS} UNION ALL {_ON_SCHEMAS} UNION ALL SELECT * FROM ({_OWNERS}) owners"
+PRIVILEGES: Final = f"{_GRANTS} UNION ALL {_ON_SCHEMAS} UNION ALL SELECT * FROM ({_OWNERS}) owners"
