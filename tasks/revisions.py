@@ -10,16 +10,26 @@ from migrations.apply.migrate import Applied, upgrade
 from migrations.apply.progress import OnEvent, Progress
 from tasks import connections, record
 from tasks.backfills import shown_in_prefect
+from tasks.values import RestorePoint
 
 # Of those that a revision made wait, the ledger keeps so many.
 LONGEST = 5
 
 
-def apply(given: Settings, release_id: str, commit: Commit, dsn: str, target_revision: str) -> tuple[Applied, ...]:
+def apply(
+    given: Settings,
+    release_id: str,
+    commit: Commit,
+    dsn: str,
+    target_revision: str,
+    *,
+    point: RestorePoint | None = None,
+) -> tuple[Applied, ...]:
     """Apply the pending revisions with the target's patience for locks.
 
     Args:
         dsn: direct connection string of the environment's owner.
+        point: the restore point: what users have written since then is recorded where a revision overwrites it.
 
     Returns:
         The revisions applied, in order, and whom they made wait.
@@ -38,6 +48,7 @@ def apply(given: Settings, release_id: str, commit: Commit, dsn: str, target_rev
             policy=given.migration_policy,
             end_idle_after_s=given.end_idle_after_s,
             statement_timeout_s=given.statement_timeout_s,
+            since_xid=None if point is None else point.seal.oldest_open_xid,
             on_event=_noted(release_id),
         )
 

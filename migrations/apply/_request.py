@@ -85,6 +85,7 @@ class ApplyRequest:
         statement_timeout_ms: for a statement that stops others; 0 for no limit.
         budget_s: seconds that a batch of a backfill may be tried again.
         progress_notes: whether notes are kept of how far a revision has come that works outside a transaction.
+        since_xid: the oldest transaction that may have been committed after the restore point; None without one.
     """
 
     history: History
@@ -96,3 +97,4 @@ class ApplyRequest:
     statement_timeout_ms: int = 0
     budget_s: float = 60.0
     progress_notes: ProgressNotes = "off"
+    since_xid: int | None = None

@@ -61,7 +61,9 @@ class MigratingSession:
         self._limits = TimeLimits(request.lock_timeout_ms, request.statement_timeout_ms)
         environment = request.history.environment
         self._script = request.history.directory
-        self._transactions = RevisionTransactions(session, request.release_id, is_recorded=request.record)
+        self._transactions = RevisionTransactions(
+            session, request.release_id, is_recorded=request.record, since_xid=request.since_xid
+        )
         self._runner: Runner = (
             OwnRunner(dsn) if environment is None else ForeignRunner(dsn, environment, request.lock_timeout_ms)
         )

@@ -30,7 +30,12 @@ from migrations.database.trace import Trace
 from migrations.errors import is_cut
 from migrations.history.env_runners import Runner
 from migrations.history.overwritten_values import BatchRows
-from migrations.history.revision_transactions import RevisionTransactions, is_commit, is_rollback
+from migrations.history.revision_transactions import (
+    RevisionTransactions,
+    begins_savepoint,
+    is_commit,
+    is_rollback,
+)
 
 Gate = Callable[[RequestedLocks, int, bool], bool]
 
@@ -237,6 +242,23 @@ class StatementEvents:
             self._transactions.autocommit_statement_begins(statement)
         elif not in_autocommit and is_commit(statement):
             self._transactions.record_before_commit(session, self._backend(session), self.attempt.revision or "")
+        elif not in_autocommit and not self.attempt.version_written:
+            self._look_before_row_writes(session, statement)
+
+    def _look_before_row_writes(self, session: Any, statement: str) -> None:
+        """Look at tables that the transaction has locked against everybody, before it writes to their rows."""
+        earlier = [lock for one in self._open.get(id(session), ()) for lock in locks_requested_by(one).locks]
+        alone = {lock.relation for lock in earlier if lock.stops_reads} - self._created_tables
+        if not alone:
+            return
+        tables = {lock.relation for lock in locks_requested_by(statement).locks if lock.mode == "RowExclusiveLock"}
+        # What is looked at within a savepoint would be gone with it.
+        is_savepoint = begins_savepoint(statement)
+        if is_savepoint or alone & tables:
+            looked_at = None if is_savepoint else tables
+            self._transactions.look_before_row_writes(
+                session, self._backend(session), self.attempt.revision or "", looked_at
+            )
 
     def before_batch_commit(self, batch: BatchRows) -> None:
         """A batch of a backfill is about to be committed; its transaction is kept with the batch."""

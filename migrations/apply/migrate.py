@@ -43,6 +43,7 @@ def upgrade(
     policy: HolderPolicy = "wait",
     end_idle_after_s: float = END_IDLE_AFTER_S,
     statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+    since_xid: int | None = None,
 ) -> tuple[Applied, ...]:
     """Apply what is missing up to a revision. Those that were applied before a failure stand.
 
@@ -61,6 +62,8 @@ def upgrade(
         policy: `wait` for whoever holds what a revision needs, or `end` those that sit idle in a transaction.
         end_idle_after_s: seconds that such a session has sat idle before it is ended.
         statement_timeout_s: seconds that a statement may run which makes others wait; 0 for no limit.
+        since_xid: the oldest transaction that may have been committed after the restore point: rows that were written
+            since then are recorded where a revision overwrites them. None for the release's first transaction.
 
     Returns:
         What was applied, in order; empty where nothing was missing.
@@ -94,7 +97,16 @@ def upgrade(
                 continue
             limit_ms = round(statement_timeout_s * 1000)
             request = ApplyRequest(
-                history, one, True, release_id, is_recorded, lock_timeout_ms, limit_ms, budget_s, progress_notes
+                history,
+                one,
+                True,
+                release_id,
+                is_recorded,
+                lock_timeout_ms,
+                limit_ms,
+                budget_s,
+                progress_notes,
+                since_xid,
             )
             done += ApplyRun(dsn, lock_session, request, retry_policy, on_event, trace).run()
             stands = _standing(lock_session, dsn, history)

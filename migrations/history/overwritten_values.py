@@ -136,7 +136,7 @@ class OverwriteDetector:
                     (str(STATEMENT_TIMEOUT_MS), str(LOCK_TIMEOUT_MS)),
                 )
                 conditions = dict(self.session.execute(_HOLDS_VALUE, (root, attributes)).fetchall()) | {0: "true"}
-                by_others = self._written_by_others(rows.alias)
+                by_others = written_by_others(self.session, rows.alias, self.oldest_xid)
                 return [one for one in attributes if self._exists(rows, f"{conditions[one]} AND {by_others}")]
         except psycopg.Error:
             if self.session.broken:
@@ -152,19 +152,26 @@ class OverwriteDetector:
         row = self.session.execute(query.encode()).fetchone()
         return row is None or bool(row[0])
 
-    def _written_by_others(self, alias: str) -> str:
-        """The condition that a row was not certainly written by a revision."""
-        xmin = f"{alias}.xmin::text::bigint"
-        single = "SELECT xid::text::bigint FROM pilotage.applied_revisions"
-        row = self.session.execute("SELECT to_regclass('pilotage.backfill_batches') IS NOT NULL").fetchone()
-        if row and row[0]:
-            single += " UNION ALL SELECT xid::text::bigint FROM pilotage.backfill_batches"
-        return (
-            f"{xmin} NOT IN (SELECT o.xid % {EPOCH} FROM ({single}) o (xid) WHERE o.xid >= {self.oldest_xid})"  # noqa: S608
-            " AND NOT EXISTS (SELECT FROM pilotage.revision_transactions o WHERE o.certain"
-            f" AND ({xmin} - o.first::text::bigint % {EPOCH} + {EPOCH}) % {EPOCH}"
-            " < o.beyond::text::bigint - o.first::text::bigint)"
-        )
+
+def written_by_others(session: psycopg.Connection, alias: str, oldest_xid: int) -> str:
+    """The condition that a row was not certainly written by a revision.
+
+    Args:
+        session: reads what is recorded.
+        alias: the table's alias, as SQL.
+        oldest_xid: the oldest transaction of the release.
+    """
+    xmin = f"{alias}.xmin::text::bigint"
+    single = "SELECT xid::text::bigint FROM pilotage.applied_revisions"
+    row = session.execute("SELECT to_regclass('pilotage.backfill_batches') IS NOT NULL").fetchone()
+    if row and row[0]:
+        single += " UNION ALL SELECT xid::text::bigint FROM pilotage.backfill_batches"
+    return (
+        f"{xmin} NOT IN (SELECT o.xid % {EPOCH} FROM ({single}) o (xid) WHERE o.xid >= {oldest_xid})"  # noqa: S608
+        " AND NOT EXISTS (SELECT FROM pilotage.revision_transactions o WHERE o.certain"
+        f" AND ({xmin} - o.first::text::bigint % {EPOCH} + {EPOCH}) % {EPOCH}"
+        " < o.beyond::text::bigint - o.first::text::bigint)"
+    )
 
 
 def _file_nodes(session: Any, parts: Iterable[int]) -> list[int]:

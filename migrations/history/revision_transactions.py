@@ -13,7 +13,7 @@ Source: pg_current_snapshot() lists no ids of savepoints, pg_xact_status() tells
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,8 @@ from psycopg.pq import TransactionStatus
 
 from migrations.database.literals import literal
 from migrations.database.time_limits import execute_raw
-from migrations.history import overwritten_values
-from migrations.history._open_transaction import open_transaction
+from migrations.history import overwritten_rows, overwritten_values
+from migrations.history._open_transaction import OpenTransaction, open_transaction
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS pilotage.revision_transactions (
@@ -62,6 +62,12 @@ _WITHOUT_ROW_WRITES = re.compile(
 )
 _ROLLBACK = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(rollback|abort)\b", re.IGNORECASE | re.DOTALL)
 _COMMIT = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(commit|end|prepare\s+transaction)\b", re.IGNORECASE | re.DOTALL)
+_SAVEPOINT = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*savepoint\b", re.IGNORECASE | re.DOTALL)
+
+
+def begins_savepoint(statement: str) -> bool:
+    """Whether a statement makes a savepoint."""
+    return _SAVEPOINT.match(statement) is not None
 
 
 def is_commit(statement: str) -> bool:
@@ -105,12 +111,19 @@ class RevisionTransactions:
         session: in autocommit, not the one that migrates.
         release_id: the release that the revisions belong to.
         is_recorded: whether the database keeps records at all.
+        since_xid: the oldest transaction that may have been committed after the restore point; None for the oldest
+            of the release.
     """
 
-    def __init__(self, session: psycopg.Connection, release_id: str, *, is_recorded: bool) -> None:
+    def __init__(
+        self, session: psycopg.Connection, release_id: str, *, is_recorded: bool, since_xid: int | None = None
+    ) -> None:
         self._session = session
         self._release_id = release_id
         self._is_recorded = is_recorded
+        self._since_xid = since_xid
+        # The last revision of which it is recorded since when its rows are looked at: once for all of its batches.
+        self._revision: str | None = None
         self._oldest_xid: int | None = None
         self._first_xid: int | None = None
         self._uncertain: _SavepointCandidates | None = None
@@ -149,6 +162,23 @@ class RevisionTransactions:
         transaction = open_transaction(self._session, pid, self._oldest_xid)
         if transaction is None:
             return False
+        self._record_ids(session, pid, revision, transaction, is_recorded_elsewhere=is_recorded_elsewhere)
+        if self._oldest_xid is None:
+            self._oldest_xid = transaction.xid
+        detector = overwritten_values.OverwriteDetector(self._session, self._oldest_xid)
+        if note := detector.recording_statement(session, transaction.written, revision, batch):
+            execute_raw(session, note)
+        rows = self._overwritten_rows(transaction)
+        if batch is None or revision != self._revision:
+            overwritten_rows.record_since(self._session, revision, transaction.xid, rows.since_xid)
+            self._revision = revision
+        rows.record(session, pid, transaction.xid, revision, batch)
+        return True
+
+    def _record_ids(
+        self, session: Any, pid: int, revision: str, transaction: OpenTransaction, *, is_recorded_elsewhere: bool
+    ) -> None:
+        """Record the ids of a transaction and its subtransactions."""
         top_xid, next_xid = transaction.xid, transaction.next_xid
         ranges = [] if is_recorded_elsewhere else [(top_xid, top_xid + 1, True)]
         if next_xid - top_xid > MAX_CANDIDATES:
@@ -159,12 +189,28 @@ class RevisionTransactions:
             ranges += [(*run, candidates.is_certain) for run in _ranges(candidates.candidate_xids)]
         if ranges:
             execute_raw(session, _INSERT + ", ".join(_row(revision, *one) for one in ranges))
+
+    def look_before_row_writes(self, session: Any, pid: int, revision: str, tables: Set[str] | None) -> None:
+        """Record the rows of users in tables that a transaction has for itself, before it writes to them.
+
+        Args:
+            session: the driver's connection, in that transaction.
+            pid: the process id of its backend.
+            revision: whose it is.
+            tables: the tables that it is about to write to, as SQL names them; None for all that it has for itself.
+        """
+        if not self._is_recorded or session.info.transaction_status != TransactionStatus.INTRANS:
+            return
         if self._oldest_xid is None:
-            self._oldest_xid = top_xid
-        detector = overwritten_values.OverwriteDetector(self._session, self._oldest_xid)
-        if note := detector.recording_statement(session, transaction.written, revision, batch):
-            execute_raw(session, note)
-        return True
+            self._oldest_xid = overwritten_values.oldest_transaction_of(self._session, self._release_id)
+        transaction = open_transaction(self._session, pid, self._oldest_xid)
+        if transaction is not None:
+            self._overwritten_rows(transaction).look(session, pid, transaction.xid, revision, tables)
+
+    def _overwritten_rows(self, transaction: OpenTransaction) -> overwritten_rows.OverwrittenRows:
+        oldest_xid = self._oldest_xid or transaction.xid
+        since_xid = oldest_xid if self._since_xid is None else min(self._since_xid, oldest_xid)
+        return overwritten_rows.OverwrittenRows(self._session, oldest_xid, since_xid, transaction.next_xid)
 
     def resolve_uncertain(self) -> None:
         """Decide, now that the transaction has ended, which candidates were its own."""
@@ -209,6 +255,7 @@ class RevisionTransactions:
         if next_xid > first:
             # It may have had several transactions, and others had theirs meanwhile.
             self._session.execute((_INSERT + _row(revision, first, next_xid, certain=False)).encode())
+            overwritten_rows.record_unseen(self._session, revision, next_xid)
 
     def _next_xid(self) -> int:
         """A fresh transaction id, used for nothing else: all ids below it were assigned before."""

@@ -8,28 +8,22 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-_TABLES = """
+from migrations.database.table_keys import KEY_COLUMNS
+
+_TABLES = f"""
 SELECT n.nspname, c.relname,
        array(SELECT a.attname::text FROM pg_attribute a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname COLLATE "C"),
        array(SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname COLLATE "C"),
-       (SELECT array(SELECT a.attname::text
-                     FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY k(num, place)
-                     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.num ORDER BY k.place)
-        FROM pg_index i
-        WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
-          AND i.indexprs IS NULL
-          AND NOT EXISTS (SELECT FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) k(num)
-                          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.num WHERE NOT a.attnotnull)
-        ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1)
+       {KEY_COLUMNS}, c.oid::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pilotage')
   AND c.relname <> 'alembic_version'
   AND NOT EXISTS (SELECT FROM pg_depend e
                   WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
 ORDER BY 1, 2
-"""
+"""  # noqa: S608 - ours.
 
 
 @dataclass(frozen=True)
@@ -41,17 +35,23 @@ class Table:
         name: its name.
         types: type of each column, by its name.
         key: columns that tell its rows apart: the primary key, or else a unique index over columns that are not null.
+        oid: what it is called by, whatever its name; a branch and what it was made of have the same.
     """
 
     schema: str
     name: str
     types: dict[str, str]
     key: tuple[str, ...] | None
+    oid: int = 0
 
     @property
     def readable(self) -> str:
         """Its name, with its schema outside of public."""
         return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
+
+    def type_of(self, column: str) -> sql.SQL:
+        """A column's type, as the catalogue writes it."""
+        return sql.SQL(self.types[column])  # pyright: ignore[reportArgumentType]
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -84,9 +84,10 @@ class TablePair:
                 return cls(restored, kept, columns, key)
         return cls(restored, kept, columns, None)
 
-    def type_of(self, column: str) -> sql.SQL:
-        """A column's type at the point, as the catalogue writes it."""
-        return sql.SQL(self.restored.types[column])  # pyright: ignore[reportArgumentType]
+    @property
+    def has_same_columns(self) -> bool:
+        """Whether neither has a column that the other lacks."""
+        return self.restored.types.keys() == self.kept.types.keys()
 
 
 def read_tables(connection: psycopg.Connection) -> dict[str, Table]:
@@ -95,8 +96,8 @@ def read_tables(connection: psycopg.Connection) -> dict[str, Table]:
     Locks: AccessShareLock on the system catalogues.
     """
     found: dict[str, Table] = {}
-    for schema, name, columns, types, key in connection.execute(_TABLES):
-        one = Table(schema, name, dict(zip(columns, types, strict=True)), tuple(key) if key else None)
+    for schema, name, columns, types, key, oid in connection.execute(_TABLES.encode()):
+        one = Table(schema, name, dict(zip(columns, types, strict=True)), tuple(key) if key else None, oid)
         found[one.readable] = one
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -74,6 +74,15 @@ class Writers:
             found = (Writer(revision, sure) for first, beyond, revision, sure in self.ranges if first <= xid < beyond)
             self._told[xid] = next(found, Writer(None))
         return self._told[xid]
+
+    def revisions(self, committed: Callable[[int], bool]) -> set[str]:
+        """The revisions of which a transaction may have been committed after the restore point.
+
+        Args:
+            committed: whether a transaction was.
+        """
+        found = {revision for xid, revision in self.single.items() if committed(xid)}
+        return found | {revision for _, beyond, revision, _ in self.ranges if committed(beyond - 1)}
 
     def is_own(self) -> sql.Composed:
         """Condition that a row was written by a revision for certain."""

@@ -19,14 +19,17 @@ from typing import TextIO
 import psycopg
 
 from migrations.database.session import reader
+from migrations.restore._overwritten_rows import Overwrites
 from migrations.restore._receipt_tables import Table, TablePair, read_tables
 from migrations.restore._writers import Writers
+from migrations.restore._written_rows import WrittenRow, overwritten_row
 from migrations.restore.receipt_rows import (
     TransactionsSincePoint,
-    WrittenRow,
     count,
     count_restored,
     rows_deleted,
+    rows_of_new_table,
+    rows_overwritten,
     rows_since,
 )
 from migrations.restore.restore_point import Seal
@@ -70,10 +73,12 @@ class Receipt:
     Attributes:
         tables: tables that were written to, by name.
         file: where every row is listed, one JSON object a line; None where none was asked for.
+        note: what cannot be told of any table.
     """
 
     tables: tuple[TableReceipt, ...]
     file: Path | None = None
+    note: str = ""
 
     @property
     def inserted(self) -> int:
@@ -127,14 +132,24 @@ def receipt(restored_dsn: str, kept_dsn: str, seal: Seal, *, to: Path | None = N
             # Types and tables are named with their schema, whatever the role's search_path is.
             connection.execute("SET LOCAL search_path = ''")
         since = _transactions_since(restored, kept, seal)
+        overwrites = Overwrites.of(kept, since.committed_after_restore_point, since.writers, since.first)
         before, after = read_tables(restored), read_tables(kept)
-        both = ((n, TablePair.of(before[n], after[n]), seal.row_counts.get(n)) for n in before if n in after)
-        found = [
-            *(_Tally(n, lines).of(_pair(pair, kept, since, sealed)) for n, pair, sealed in both),
-            *(_Tally(n, lines).of(_alone(kept, after[n], "was made")) for n in after if n not in before),
-            *(_Tally(n, lines).of(_alone(restored, before[n], "was dropped")) for n in before if n not in after),
-        ]
-    return Receipt(tuple(sorted((one for one in found if one.sample or one.note), key=lambda one: one.table)), to)
+        by_oid = {one.oid: one for one in before.values()}
+        found: list[TableReceipt] = []
+        for name, table in after.items():
+            # One that was renamed is still the same.
+            old = before.get(name) or by_oid.get(table.oid)
+            if old is None:
+                found.append(_Tally(name, lines).of(_made(kept, table, since, overwrites)))
+            else:
+                pair = TablePair.of(old, table)
+                sealed = seal.row_counts.get(old.readable)
+                found.append(_Tally(name, lines).of(_pair(pair, kept, since, overwrites, sealed)))
+        stand = {one.oid for one in after.values()}
+        gone = [name for name, one in before.items() if name not in after and one.oid not in stand]
+        found += [_Tally(name, lines).of(_dropped(restored, before[name])) for name in gone]
+    told = sorted((one for one in found if one.sample or one.note), key=lambda one: one.table)
+    return Receipt(tuple(told), to, overwrites.note)
 
 
 def _transactions_since(restored: psycopg.Connection, kept: psycopg.Connection, seal: Seal) -> TransactionsSincePoint:
@@ -148,26 +163,47 @@ def _transactions_since(restored: psycopg.Connection, kept: psycopg.Connection, 
     )
 
 
-def _alone(connection: psycopg.Connection, table: Table, what: str) -> Iterator[str]:
-    yield f"the table {what} since the point, with {count(connection, table)} rows"
+def _made(
+    kept: psycopg.Connection, table: Table, since: TransactionsSincePoint, overwrites: Overwrites
+) -> Iterator[WrittenRow | str]:
+    yield f"the table was made since the point, with {count(kept, table)} rows"
+    recorded = overwrites.of_table(table.oid, table.key)
+    yield from rows_of_new_table(kept, table, since, recorded)
+    for values, row in recorded.rows.items():
+        yield overwritten_row(table, "inserted", dict(zip(table.key or (), values, strict=True)), row)
+    for row in recorded.without_key:
+        yield overwritten_row(table, "inserted", {}, row)
+    yield from recorded.notes()
+
+
+def _dropped(restored: psycopg.Connection, table: Table) -> Iterator[str]:
+    yield (
+        f"the table was dropped since the point, with {count(restored, table)} rows as of the point; "
+        "what was written to it between them cannot be told"
+    )
 
 
 def _pair(
-    pair: TablePair, kept: psycopg.Connection, since: TransactionsSincePoint, sealed: int | None
+    pair: TablePair, kept: psycopg.Connection, since: TransactionsSincePoint, all_: Overwrites, sealed: int | None
 ) -> Iterator[WrittenRow | str]:
     """The rows of one table that were written, and in words what cannot be said row by row.
 
     Counts tell only of a table that nobody has written to since the restore: a row that was deleted there would make
     up for one that had been deleted before it.
     """
+    overwrites = all_.of_table(pair.kept.oid, pair.key)
+    if pair.restored.oid != pair.kept.oid:
+        # Another table has its name now; its rows may be copies.
+        overwrites.unseen |= all_.of_table(pair.restored.oid, pair.key).unseen
     inserted = 0
-    for row in rows_since(kept, pair, since):
+    for row in rows_since(kept, pair, since, overwrites):
         inserted += row.change == "inserted"
         yield row
+    yield from rows_overwritten(kept, pair, since, overwrites)
     stands, fresh = count_restored(pair, since)
     missing = (stands if sealed is None else sealed) + inserted - count(kept, pair.kept)
     if pair.key and (missing or fresh or stands != sealed):
-        for row in rows_deleted(kept, pair, pair.key, since):
+        for row in rows_deleted(kept, pair, pair.key, since, overwrites):
             missing -= 1
             yield row
         if sealed is not None and fresh and missing > 0:
@@ -177,6 +213,7 @@ def _pair(
             "the table has no key: a row that was updated counts as inserted, "
             f"and {missing} rows were either deleted or updated"
         )
+    yield from overwrites.notes()
 
 
 @dataclass
@@ -215,6 +252,8 @@ class _Tally:
             written = {"table": row.table, "change": row.change, "key": row.key, "revision": row.revision}
             if not row.certain:
                 written |= {"certain": False}
+            if row.overwritten_by is not None:
+                written |= {"overwritten_by": row.overwritten_by}
             self.lines.write(json.dumps(written, ensure_ascii=False) + "\n")
 
 

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from migrations.restore._overwritten_rows import TableOverwrites
 from migrations.restore._receipt_buckets import differing
 from migrations.restore._receipt_tables import Table, TablePair, by_key, digest_of, key_of
 from migrations.restore._writers import Writers
+from migrations.restore._written_rows import Change, WrittenRow, overwritten_row, written_row
 from migrations.restore.transaction_snapshot import Snapshot, full_xid
 
-Change = Literal["inserted", "updated", "deleted"]
 BATCH = 1000
 # From here on, comparing digests of the whole table is cheaper than looking up each row.
 MANY = 20_000
 _EPOCH = 1 << 32
-
-
-@dataclass(frozen=True)
-class WrittenRow:
-    """A row that was written since the point.
-
-    Attributes:
-        table: its table.
-        change: inserted, updated or deleted.
-        key: its key as texts, by column; empty where the table has none.
-        revision: the revision that wrote it last, or may have; None where it was a user.
-        certain: whether it can be told who wrote it.
-    """
-
-    table: str
-    change: Change
-    key: dict[str, str]
-    revision: str | None = None
-    certain: bool = True
 
 
 @dataclass
@@ -80,49 +62,111 @@ class TransactionsSincePoint:
         return not self._status[xid]
 
 
-def rows_since(kept: psycopg.Connection, pair: TablePair, since: TransactionsSincePoint) -> Iterator[WrittenRow]:
+def rows_since(
+    kept: psycopg.Connection, pair: TablePair, since: TransactionsSincePoint, overwrites: TableOverwrites
+) -> Iterator[WrittenRow]:
     """Rows that the kept database has and that were written since the point.
 
-    Rows that read the same at the point are left out: an ALTER that rewrites its table marks every row.
+    Rows that read the same at the point are left out: an ALTER that rewrites its table marks every row. Not so those of
+    users where the tables differ in their columns: what they wrote may stand in those.
+
+    Args:
+        overwrites: what was overwritten in the table; those that are found are taken out.
     """
     key = pair.key
     if key is None:
-        yield from _without_key(kept, pair, since)
+        yield from _without_key(kept, pair.kept, since, overwrites)
         return
+    for batch in _batches(kept, "written", _written(kept, pair, key, since)):
+        told = [(full_xid(x, near=since.next_xid), tuple[str, ...](values), digest) for x, values, digest in batch]
+        fresh = [row for row in told if since.committed_after_restore_point(row[0])]
+        there = digests(since.restored, pair.restored, key, pair.columns, [values for _, values, _ in fresh])
+        for xid, values, digest in fresh:
+            writer = since.writers.who(xid)
+            before = overwrites.rows.pop(values, None)
+            if writer.revision is not None and values in there:
+                overwrites.stood_before(writer)
+            by_user = writer.revision is None or not writer.certain
+            is_same = there.get(values) == digest
+            if is_same and (writer.revision is None or before is None) and not (by_user and not pair.has_same_columns):
+                continue
+            change: Change = "updated" if values in there else "inserted"
+            yield written_row(pair.kept, change, dict(zip(key, values, strict=True)), writer, before, overwrites)
+
+
+def rows_of_new_table(
+    kept: psycopg.Connection, table: Table, since: TransactionsSincePoint, overwrites: TableOverwrites
+) -> Iterator[WrittenRow]:
+    """Rows that users have, or may have, written to a table that was made since the point."""
+    key = table.key or ()
+    query = sql.SQL("SELECT r.xmin::text::bigint, {}::text[] FROM {} r").format(key_of(key), table.identifier)
+    for batch in _batches(kept, "written", query):
+        for xid, values in batch:
+            writer = since.writers.who(full_xid(xid, near=since.next_xid))
+            before = overwrites.rows.pop(tuple(values), None)
+            row = written_row(table, "inserted", dict(zip(key, values, strict=True)), writer, before, overwrites)
+            if row.revision is None or not row.certain:
+                yield row
+
+
+def _written(
+    kept: psycopg.Connection, pair: TablePair, key: tuple[str, ...], since: TransactionsSincePoint
+) -> sql.Composed:
+    """The query for the rows that may have been written since the point."""
     recent: sql.Composed = _recent(since.first, since.next_xid)
     if _count(kept, pair.kept, recent) > MANY:
         changed = differing(since.restored, kept, pair, key, columns=pair.columns)
+        if not pair.has_same_columns:
+            changed = sql.SQL("({} OR NOT {})").format(changed, since.writers.is_own())
         recent = sql.SQL("{} AND {}").format(recent, changed)
-    query = sql.SQL("SELECT r.xmin::text::bigint, {}, {} FROM {} r WHERE {}").format(
+    return sql.SQL("SELECT r.xmin::text::bigint, {}, {} FROM {} r WHERE {}").format(
         key_of(key), digest_of(pair.columns), pair.kept.identifier, recent
     )
-    for batch in _batches(kept, "written", query):
-        told = [(full_xid(x, near=since.next_xid), tuple[str, ...](values), digest) for x, values, digest in batch]
-        fresh = [row for row in told if since.committed_after_restore_point(row[0])]
-        there = _digests(since.restored, pair, key, [values for _, values, _ in fresh])
-        for xid, values, digest in fresh:
-            if there.get(values) == digest:
-                continue
-            change: Change = "updated" if values in there else "inserted"
-            named = dict(zip(key, values, strict=True))
-            writer = since.writers.who(xid)
-            yield WrittenRow(pair.kept.readable, change, named, writer.revision, writer.certain)
 
 
-def _without_key(kept: psycopg.Connection, pair: TablePair, since: TransactionsSincePoint) -> Iterator[WrittenRow]:
+def _without_key(
+    kept: psycopg.Connection, table: Table, since: TransactionsSincePoint, overwrites: TableOverwrites
+) -> Iterator[WrittenRow]:
     query = sql.SQL("SELECT r.xmin::text::bigint FROM {} r WHERE {}").format(
-        pair.kept.identifier, _recent(since.first, since.next_xid)
+        table.identifier, _recent(since.first, since.next_xid)
     )
     for batch in _batches(kept, "written", query):
         for (x,) in batch:
             xid = full_xid(x, near=since.next_xid)
             if since.committed_after_restore_point(xid):
-                writer = since.writers.who(xid)
-                yield WrittenRow(pair.kept.readable, "inserted", {}, writer.revision, writer.certain)
+                yield written_row(table, "inserted", {}, since.writers.who(xid), None, overwrites)
+
+
+def rows_overwritten(
+    kept: psycopg.Connection, pair: TablePair, since: TransactionsSincePoint, overwrites: TableOverwrites
+) -> Iterator[WrittenRow]:
+    """Rows that users had written, and of which nothing shows in the kept database: gone, or as they were before.
+
+    Args:
+        overwrites: what was overwritten, and not found so far.
+    """
+    key = pair.key or ()
+    left = list(overwrites.rows.items())
+    for place in range(0, len(left), BATCH):
+        part = dict(left[place : place + BATCH])
+        there = digests(since.restored, pair.restored, key, (), list(part))
+        stands = digests(kept, pair.kept, key, (), list(part))
+        for values, row in part.items():
+            # Those that stood at the point and are gone are listed as deleted.
+            if values in there and values not in stands:
+                continue
+            change: Change = "updated" if values in there else "inserted"
+            yield overwritten_row(pair.kept, change, dict(zip(key, values, strict=True)), row)
+    for row in overwrites.without_key:
+        yield overwritten_row(pair.kept, "inserted", {}, row)
 
 
 def rows_deleted(
-    kept: psycopg.Connection, pair: TablePair, columns: tuple[str, ...], since: TransactionsSincePoint
+    kept: psycopg.Connection,
+    pair: TablePair,
+    columns: tuple[str, ...],
+    since: TransactionsSincePoint,
+    overwrites: TableOverwrites,
 ) -> Iterator[WrittenRow]:
     """Rows that stood at the point and that the kept database has no more: both sides' keys, in one order."""
     query = sql.SQL("SELECT {} FROM {} r WHERE {} ORDER BY {}")
@@ -138,7 +182,11 @@ def rows_deleted(
         while other is not None and other < one:
             other = next(after, None)
         if other != one:
-            yield WrittenRow(pair.kept.readable, "deleted", dict(zip(columns, one, strict=True)))
+            # Of one that a user had written before, the revision is known that deleted it.
+            before = overwrites.rows.get(one)
+            by = None if before is None else before.revision
+            named = dict(zip(columns, one, strict=True))
+            yield WrittenRow(pair.kept.readable, "deleted", named, overwritten_by=by)
 
 
 def count(connection: psycopg.Connection, table: Table) -> int:
@@ -173,23 +221,27 @@ def _recent(first: int, beyond: int) -> sql.Composed:
     )
 
 
-def _digests(
-    restored: psycopg.Connection, pair: TablePair, key: tuple[str, ...], wanted: Sequence[tuple[str, ...]]
+def digests(
+    connection: psycopg.Connection,
+    table: Table,
+    key: tuple[str, ...],
+    columns: Sequence[str],
+    wanted: Sequence[tuple[str, ...]],
 ) -> dict[tuple[str, ...], bytes]:
-    """The digests of rows as they were at the point, by key; without those that were not there."""
-    if not wanted:
+    """The digests of columns of rows, by key; without those that are not there."""
+    if not wanted or not key:
         return {}
     matches = sql.SQL(" AND ").join(
-        sql.SQL("r.{} = w.{}::{}").format(sql.Identifier(name), sql.Identifier(f"k{place}"), pair.type_of(name))
+        sql.SQL("r.{} = w.{}::{}").format(sql.Identifier(name), sql.Identifier(f"k{place}"), table.type_of(name))
         for place, name in enumerate(key)
     )
     arrays = sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(key))
     names = sql.SQL(", ").join(sql.Identifier(f"k{place}") for place in range(len(key)))
     query = sql.SQL("SELECT {}, {} FROM unnest({}) w({}) JOIN {} r ON {}").format(
-        key_of(key), digest_of(pair.columns), arrays, names, pair.restored.identifier, matches
+        key_of(key), digest_of(columns), arrays, names, table.identifier, matches
     )
-    columns = [list(column) for column in zip(*wanted, strict=True)]
-    return {tuple(values): digest for values, digest in restored.execute(query, columns)}
+    values = [list(column) for column in zip(*wanted, strict=True)]
+    return {tuple(found): digest for found, digest in connection.execute(query, values)}
 
 
 def _keys(connection: psycopg.Connection, query: sql.Composed) -> Iterator[tuple[str, ...]]:

@@ -82,6 +82,11 @@ class Seal:
     estimated_counts: Mapping[str, int] = field(default_factory=dict[str, int])
     attempts: int = 1
 
+    @property
+    def oldest_open_xid(self) -> int:
+        """The oldest transaction that may have been committed after the point."""
+        return min((*self.in_flight_xids, Snapshot.parse(self.snapshot).xmax))
+
 
 @dataclass(frozen=True)
 class _Moment:

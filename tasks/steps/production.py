@@ -14,7 +14,7 @@ from migrations.errors import MigrationError
 from migrations.restore.restore_point import seal
 from tasks import builds, catalogue, connections, revisions
 from tasks.errors import ApplicationFailed, ContractFailed, MigrationFailed
-from tasks.record import RESTORE_POINT, recorded_step, restore_point_json
+from tasks.record import RESTORE_POINT, recorded_step, restore_point, restore_point_json
 from tasks.step import step
 from tasks.values import RestorePoint, Survey
 
@@ -58,12 +58,12 @@ def migrate_production(release_id: str, commit: Commit, target_revision: str) ->
     Raises:
         MigrationFailed: a revision did not go through; those before it stand.
     """
-    given = connections.settings()
+    given, point = connections.settings(), restore_point(release_id)
     dsn = connections.owner_dsn(given, connections.production_branch(given))
     with recorded_step(release_id, "migrate production", target_revision=target_revision) as entry:
         with catalogue.recording_catalog(given, release_id, "production", dsn, connections.history(given, commit)):
             try:
-                done = revisions.apply(given, release_id, commit, dsn, target_revision)
+                done = revisions.apply(given, release_id, commit, dsn, target_revision, point=point)
             except MigrationError as error:
                 raise MigrationFailed(str(error), transient=error.transient) from error
         entry.result(revisions.as_json(done))
@@ -80,12 +80,12 @@ def contract_production(release_id: str, commit: Commit, target_revision: str) -
     Raises:
         ContractFailed: a revision did not go through; those before it stand, and the new build serves.
     """
-    given = connections.settings()
+    given, point = connections.settings(), restore_point(release_id)
     dsn = connections.owner_dsn(given, connections.production_branch(given))
     with recorded_step(release_id, "contract production", target_revision=target_revision) as entry:
         with catalogue.recording_catalog(given, release_id, "production", dsn, connections.history(given, commit)):
             try:
-                done = revisions.apply(given, release_id, commit, dsn, target_revision)
+                done = revisions.apply(given, release_id, commit, dsn, target_revision, point=point)
             except MigrationError as error:
                 raise ContractFailed(str(error), transient=error.transient) from error
         entry.result(revisions.as_json(done))

@@ -133,7 +133,9 @@ def receipt_text(receipt: Receipt, *, since: datetime, elsewhere: Sequence[str] 
     by_revisions = f", and {receipt.by_revisions} by the revisions" if receipt.by_revisions else ""
     if receipt.unclear:
         by_revisions += f", and {receipt.unclear} by the revisions or by users, which cannot be told"
-    more = f"; not counted is what other restores have taken since: see {', '.join(elsewhere)}" if elsewhere else ""
+    notes = [*(f"{t.table}: {t.note}" for t in receipt.tables if t.note), *([receipt.note] if receipt.note else [])]
+    more = "".join(f"; {one}" for one in notes)
+    more += f"; not counted is what other restores have taken since: see {', '.join(elsewhere)}" if elsewhere else ""
     return (
         f"since {since:%Y-%m-%d %H:%M} UTC {receipt.inserted} rows inserted, {receipt.updated} updated, "
         f"{receipt.deleted} deleted{by_revisions}"

@@ -97,6 +97,7 @@ def test_a_target_database_keeps_its_tables_in_the_schema_pilotage() -> None:
     assert PRODUCT_SCHEMA == "pilotage"
     assert {table: " ".join(names) for table, names in columns.items()} == {
         "pilotage.overwritten_additions": "relation attribute revision noted_at",
+        "pilotage.overwritten_rows": "relation kind revision overwritten_by written_by key noted_at",
         "pilotage.applied_revisions": (
             "revision checksum applied_at release_id applied_by duration_ms xid attempts waited_ms blocked_ms"
         ),

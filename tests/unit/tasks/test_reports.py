@@ -84,6 +84,8 @@ def test_the_receipt_names_each_table_and_tells_users_rows_from_the_revisions() 
         "1 rows inserted, 0 updated, 0 deleted, and 7 by the revisions or by users, which cannot be told"
         ": messages +1 ~0 -0"
     )
+    untold = Receipt((TableReceipt("tags", 0, 0, 0, 0, (), note="it is gone"),), note="r2 is not told")
+    assert receipt_text(untold, since=BEGAN).endswith("deleted: tags +0 ~0 -0; tags: it is gone; r2 is not told")
     nothing = "since 2026-11-23 03:04 UTC 0 rows inserted, 0 updated, 0 deleted"
     assert receipt_text(Receipt(()), since=BEGAN) == nothing
     assert receipt_text(Receipt(()), since=BEGAN, elsewhere=["before-rollback-v3"]) == (

@@ -116,7 +116,10 @@ def test_a_rewrite_marks_rows_that_nobody_wrote_and_they_are_left_out(
     run(
         database.owner_dsn,
         f"""
+        BEGIN;
         ALTER TABLE users ADD COLUMN "made" uuid DEFAULT gen_random_uuid();
+        INSERT INTO pilotage.applied_revisions (revision, checksum, release_id, duration_ms) VALUES ('r9', 'c', 'r', 1);
+        COMMIT;
         UPDATE users SET name = 'x' WHERE id = '{user(9)}';
         """,
     )
@@ -156,7 +159,8 @@ def test_tables_that_came_went_or_have_no_key_are_told_in_words(
     made = receipt(restored_dsn, database.owner_dsn, point)
     assert {t.table: t.note for t in made.tables} == {
         "fresh": "the table was made since the point, with 1 rows",
-        "tokens": "the table was dropped since the point, with 3 rows",
+        "tokens": "the table was dropped since the point, with 3 rows as of the point; "
+        "what was written to it between them cannot be told",
         "log": "the table has no key: a row that was updated counts as inserted, "
         "and 1 rows were either deleted or updated",
     }
