@@ -12,8 +12,8 @@ from typing import Final, LiteralString
 from migrations.catalog._privileges import NAMESPACE as _NAMESPACE
 from migrations.catalog._privileges import NOT_OF_AN_EXTENSION as _NOT_OF_AN_EXTENSION
 from migrations.catalog._privileges import OURS as _OURS
-from migrations.catalog._privileges import RELATIONS as _RELATIONS
 from migrations.catalog._privileges import PRIVILEGES
+from migrations.catalog._privileges import RELATIONS as _RELATIONS
 from migrations.catalog._privileges import SCHEMA as _SCHEMA
 
 _SCHEMAS: Final = f"""
