@@ -17,7 +17,7 @@ from tasks import connections
 Environment = Literal["staging", "production"]
 
 
-def build(given: Settings, release_id: str, commit: Commit, *, environment: Environment) -> Deployment:
+def build(settings: Settings, release_id: str, commit: Commit, *, environment: Environment) -> Deployment:
     """Write the environment's pooled DSN into the build's variables, then build the commit without domains.
 
     Args:
@@ -27,36 +27,40 @@ def build(given: Settings, release_id: str, commit: Commit, *, environment: Envi
         WrongDatabase: the DSN does not lead to the environment; nothing was built.
         BuildFailed: the build ended in an error.
     """
-    client = connections.vercel(given)
+    client = connections.vercel(settings)
     target: Literal["production", "preview"] = "production" if environment == "production" else "preview"
-    client.set_environment("DATABASE_URL_POOLED", application_dsn(given, environment), targets=(target,))
+    client.set_environment("DATABASE_URL_POOLED", application_dsn(settings, environment), targets=(target,))
     return client.build(commit.sha, commit.ref, target=target, meta={"releaseId": release_id})
 
 
-def application_dsn(given: Settings, environment: Environment) -> SecretStr:
+def application_dsn(settings: Settings, environment: Environment) -> SecretStr:
     """The application's pooled DSN, proven to lead to the environment: the secret given for it, or what Neon knows.
 
     Raises:
         WrongDatabase: it leads elsewhere, where it leads cannot be told, or it is the owner's; nothing was sent there.
     """
-    client, branch = connections.neon(given), connections.environment_branch(given, environment)
-    setting, secret = _given(given, environment)
+    client, branch = connections.neon(settings), connections.environment_branch(settings, environment)
+    setting, secret = _given(settings, environment)
     if secret is None:
-        secret = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_app_role, pooled=True)
+        secret = client.connection_uri(
+            branch.id, database=settings.neon_database, role=settings.neon_app_role, pooled=True
+        )
     if (why := why_ambiguous(secret.get_secret_value())) is not None:
         raise WrongDatabase(setting, environment, why)
-    if unquote(urlsplit(secret.get_secret_value()).username or "") == given.neon_owner_role:
-        why = f"it is {given.neon_owner_role}'s, who owns the database: an application with its rights sees every row"
+    if unquote(urlsplit(secret.get_secret_value()).username or "") == settings.neon_owner_role:
+        why = (
+            f"it is {settings.neon_owner_role}'s, who owns the database: an application with its rights sees every row"
+        )
         raise WrongDatabase(setting, environment, f"{why} and may change the schema")
     dsn = encrypted(secret.get_secret_value())
     try:
-        refuse_another_database(dsn, connections.owner_dsn(given, branch))
+        refuse_another_database(dsn, connections.owner_dsn(settings, branch))
     except MigrationError as error:
         raise WrongDatabase(setting, environment, str(error), transient=error.transient) from error
     return SecretStr(dsn)
 
 
-def rejected_application_dsns(given: Settings, *, reset_staging: bool) -> list[str]:
+def rejected_application_dsns(settings: Settings, *, reset_staging: bool) -> list[str]:
     """Why the connection strings that were given for the application are not used, before anything is touched.
 
     Args:
@@ -64,20 +68,20 @@ def rejected_application_dsns(given: Settings, *, reset_staging: bool) -> list[s
     """
     found: list[str] = []
     for environment in ("production", "staging"):
-        if _given(given, environment)[1] is None:
+        if _given(settings, environment)[1] is None:
             continue
         try:
-            application_dsn(given, environment)
+            application_dsn(settings, environment)
         except WrongDatabase as error:
             if not (error.transient and environment == "staging" and reset_staging):
                 found.append(str(error))
     return found
 
 
-def _given(given: Settings, environment: Environment) -> tuple[str, SecretStr | None]:
+def _given(settings: Settings, environment: Environment) -> tuple[str, SecretStr | None]:
     """The setting that says how the application comes to its database, and the secret that it gives, if any."""
     if environment == "production":
-        setting, secret = "APP_DATABASE_URL", given.app_database_url
+        setting, secret = "APP_DATABASE_URL", settings.app_database_url
     else:
-        setting, secret = "APP_STAGING_DATABASE_URL", given.app_staging_database_url
+        setting, secret = "APP_STAGING_DATABASE_URL", settings.app_staging_database_url
     return ("NEON_APP_ROLE", None) if secret is None else (setting, secret)

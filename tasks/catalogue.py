@@ -70,7 +70,7 @@ class ExpectedCatalog:
     advice: str = ""
 
 
-def expected_for(given: Settings, environment: str, history: History, live: LiveSchema) -> ExpectedCatalog:
+def expected_for(settings: Settings, environment: str, history: History, live: LiveSchema) -> ExpectedCatalog:
     """What an environment must be: the catalogue recorded last, and what the revisions since have made of it.
 
     Args:
@@ -78,15 +78,15 @@ def expected_for(given: Settings, environment: str, history: History, live: Live
         history: of the commit whose revisions stand there.
         live: what stands there; its revisions count, and what it grants by itself.
     """
-    with connections.ledger(given) as ledger:
-        kept = ledger.recorded_catalog(given.target, environment)
-        same = ledger.recorded_catalog(given.target, environment, revision=_text(live.revisions))
+    with connections.ledger(settings) as ledger:
+        kept = ledger.recorded_catalog(settings.target, environment)
+        same = ledger.recorded_catalog(settings.target, environment, revision=_text(live.revisions))
     unknown = [revision for revision in live.revisions if revision not in history]
     if kept is None:
         if unknown:
             return ExpectedCatalog(None)
         # Built beside staging, never beside production. The revisions promise no grants: roles got them otherwise.
-        staging = connections.owner_dsn(given, connections.staging_branch(given))
+        staging = connections.owner_dsn(settings, connections.staging_branch(settings))
         return ExpectedCatalog(expected_catalog(staging, history, live.revisions).without("grant"), grants=False)
     recorded = Catalog.from_json(kept.catalog_json)
     if _revisions(kept) == set(live.revisions):
@@ -94,7 +94,7 @@ def expected_for(given: Settings, environment: str, history: History, live: Live
     why = f"it was recorded at {kept.revision}, {_text(live.revisions)} stands now, and "
     try:
         change = change_between(
-            given, history, tuple(sorted(_revisions(kept))), live.revisions, live.default_privileges
+            settings, history, tuple(sorted(_revisions(kept))), live.revisions, live.default_privileges
         )
     except MigrationError as error:
         if error.transient:
@@ -114,7 +114,7 @@ _KEEP = "look at what stands there; if it shall stay, `pilotage release keep` th
 
 @contextmanager
 def recording_catalog(
-    given: Settings, release_id: str, environment: str, dsn: str, history: History
+    settings: Settings, release_id: str, environment: str, dsn: str, history: History
 ) -> Generator[None]:
     """Keep what stands once the block has applied its revisions.
 
@@ -127,11 +127,17 @@ def recording_catalog(
     with reader(dsn) as connection:
         before = LiveSchema.read(connection, history)
     yield
-    record_catalog(given, release_id, environment, dsn, history, before=before)
+    record_catalog(settings, release_id, environment, dsn, history, before=before)
 
 
 def record_catalog(
-    given: Settings, release_id: str, environment: str, dsn: str, history: History, *, before: LiveSchema | None = None
+    settings: Settings,
+    release_id: str,
+    environment: str,
+    dsn: str,
+    history: History,
+    *,
+    before: LiveSchema | None = None,
 ) -> None:
     """Keep what an environment must be from now on, at the revisions that stand there.
 
@@ -141,25 +147,25 @@ def record_catalog(
     """
     with reader(dsn) as connection:
         live = LiveSchema.read(connection, history)
-    found = expected_for(given, environment, history, live)
+    found = expected_for(settings, environment, history, live)
     if found.catalog is None:
         note(release_id, f"catalogue of {environment}", revision=_text(live.revisions), cannot_tell=found.why)
         return
-    grants = _grants_to_record(given, environment, found, live, before)
+    grants = _grants_to_record(settings, environment, found, live, before)
     catalog = Catalog.of((*found.catalog.without("grant").objects, *grants.objects))
-    _record(given, release_id, environment, live.revisions, catalog)
+    _record(settings, release_id, environment, live.revisions, catalog)
 
 
 def _grants_to_record(
-    given: Settings, environment: str, found: ExpectedCatalog, live: LiveSchema, before: LiveSchema | None
+    settings: Settings, environment: str, found: ExpectedCatalog, live: LiveSchema, before: LiveSchema | None
 ) -> Catalog:
     """The grants: those recorded last and what revisions changed of them just now, else those that are known.
 
     What revisions took over was there before them, and is known by what they promise.
     """
     known = found.catalog if found.grants and found.catalog is not None else live.catalog
-    with connections.ledger(given) as ledger:
-        kept = ledger.recorded_catalog(given.target, environment)
+    with connections.ledger(settings) as ledger:
+        kept = ledger.recorded_catalog(settings.target, environment)
     if before is None or before.revisions == live.revisions:
         return _grants(known)
     if kept is None or _revisions(kept) != set(before.revisions):
@@ -182,9 +188,9 @@ def record_production_catalog(release_id: str, commit: Commit) -> None:
         release_id: the release that left it so.
         commit: its commit.
     """
-    given = connections.settings()
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
-    record_catalog(given, release_id, "production", dsn, connections.history(given, commit))
+    settings = connections.settings()
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
+    record_catalog(settings, release_id, "production", dsn, connections.history(settings, commit))
 
 
 @step("keep catalogue", timeout_s=600)
@@ -196,12 +202,12 @@ def record_restored_catalog(release_id: str, undone_id: str, point: RestorePoint
         undone_id: the release that was taken back.
         point: the restore point that it had sealed.
     """
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        kept = ledger.catalog_before(given.target, "production", undone_id)
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
+        kept = ledger.catalog_before(settings.target, "production", undone_id)
     there = kept is not None and _revisions(kept) == set(point.revisions)
     catalog = Catalog.from_json(kept.catalog_json if kept is not None and there else point.catalog_json)
-    _record(given, release_id, "production", point.revisions, catalog)
+    _record(settings, release_id, "production", point.revisions, catalog)
 
 
 def record_live_production(release_id: str, live: LiveSchema) -> None:
@@ -214,10 +220,10 @@ def record_live_production(release_id: str, live: LiveSchema) -> None:
     _record(connections.settings(), release_id, "production", live.revisions, live.catalog)
 
 
-def _record(given: Settings, release_id: str, environment: str, revisions: Sequence[str], catalog: Catalog) -> None:
-    with connections.ledger(given) as ledger:
+def _record(settings: Settings, release_id: str, environment: str, revisions: Sequence[str], catalog: Catalog) -> None:
+    with connections.ledger(settings) as ledger:
         ledger.record_catalog(
-            given.target,
+            settings.target,
             environment,
             release_id=release_id,
             revision=_text(revisions),
@@ -228,7 +234,7 @@ def _record(given: Settings, release_id: str, environment: str, revisions: Seque
 
 
 def changes_taken_over(
-    given: Settings, history: History, must: Catalog, live: LiveSchema, target: str
+    settings: Settings, history: History, must: Catalog, live: LiveSchema, target: str
 ) -> tuple[Difference, ...]:
     """What was changed by hand just as the pending revisions promise it.
 
@@ -240,12 +246,12 @@ def changes_taken_over(
     found = difference(must, live.catalog)
     if not found:
         return ()
-    coming = change_between(given, history, live.revisions, (target,), live.default_privileges)
+    coming = change_between(settings, history, live.revisions, (target,), live.default_privileges)
     return takeover.changes_taken_over(found, coming.differences) if coming is not None else ()
 
 
 def change_between(
-    given: Settings,
+    settings: Settings,
     history: History,
     before: tuple[str, ...],
     after: tuple[str, ...],
@@ -261,7 +267,7 @@ def change_between(
     Raises:
         MigrationError: the revisions cannot be built.
     """
-    server = connections.owner_dsn(given, connections.staging_branch(given))
+    server = connections.owner_dsn(settings, connections.staging_branch(settings))
     return _cached_expected_change(server, history, before, after, default_privileges)
 
 

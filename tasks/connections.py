@@ -19,64 +19,66 @@ def settings() -> Settings:
     return load_settings()
 
 
-def neon(given: Settings) -> NeonClient:
+def neon(settings: Settings) -> NeonClient:
     """The client of Neon's API for the target's project."""
-    return NeonClient(given.neon_api_url, given.neon_api_key, given.neon_project_id)
+    return NeonClient(settings.neon_api_url, settings.neon_api_key, settings.neon_project_id)
 
 
-def vercel(given: Settings) -> VercelClient:
+def vercel(settings: Settings) -> VercelClient:
     """The client of Vercel's API for the target's project."""
-    return VercelClient(given.vercel_api_url, given.vercel_token, given.vercel_team_id, given.vercel_project_id)
+    return VercelClient(
+        settings.vercel_api_url, settings.vercel_token, settings.vercel_team_id, settings.vercel_project_id
+    )
 
 
-def slack(given: Settings) -> Slack:
+def slack(settings: Settings) -> Slack:
     """The channel that is told."""
-    return Slack(given.slack_webhook_url)
+    return Slack(settings.slack_webhook_url)
 
 
-def repository(given: Settings) -> ReleaseRepository:
+def repository(settings: Settings) -> ReleaseRepository:
     """The git repository that is released."""
-    return ReleaseRepository(given.release_repository, given.cache_folder / "repository")
+    return ReleaseRepository(settings.release_repository, settings.cache_folder / "repository")
 
 
 @contextmanager
-def ledger(given: Settings) -> Generator[Ledger]:
+def ledger(settings: Settings) -> Generator[Ledger]:
     """The ledger of releases, closed afterwards."""
-    opened = Ledger.open(given.ledger_url)
+    opened = Ledger.open(settings.ledger_url)
     try:
         yield opened
     finally:
         opened.close()
 
 
-def production_url(given: Settings) -> str:
+def production_url(settings: Settings) -> str:
     """Where users reach the application, without a slash at its end."""
-    return str(given.production_url).rstrip("/")
+    return str(settings.production_url).rstrip("/")
 
 
-def production_branch(given: Settings) -> Branch:
+def production_branch(settings: Settings) -> Branch:
     """Production's branch, by its name."""
-    return neon(given).branch(given.neon_production_branch)
+    return neon(settings).branch(settings.neon_production_branch)
 
 
-def staging_branch(given: Settings) -> Branch:
+def staging_branch(settings: Settings) -> Branch:
     """Staging's branch, by its name."""
-    return neon(given).branch(given.neon_staging_branch)
+    return neon(settings).branch(settings.neon_staging_branch)
 
 
-def environment_branch(given: Settings, environment: Literal["staging", "production"]) -> Branch:
+def environment_branch(settings: Settings, environment: Literal["staging", "production"]) -> Branch:
     """The branch of an environment, by its name."""
-    return production_branch(given) if environment == "production" else staging_branch(given)
+    return production_branch(settings) if environment == "production" else staging_branch(settings)
 
 
-def owner_dsn(given: Settings, branch: Branch) -> str:
+def owner_dsn(settings: Settings, branch: Branch) -> str:
     """A direct connection string for the role that migrates; a secret, never to be logged or returned from a task."""
-    client = neon(given)
-    uri = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_owner_role, pooled=False)
+    client = neon(settings)
+    uri = client.connection_uri(branch.id, database=settings.neon_database, role=settings.neon_owner_role, pooled=False)
     return uri.get_secret_value()
 
 
-def history(given: Settings, commit: Commit) -> History:
+def history(settings: Settings, commit: Commit) -> History:
     """The revisions of a commit, taken from the commit itself and not from the worker's own tree."""
-    folder: Path = given.cache_folder / "revisions" / commit.sha
-    return History.load(repository(given).extract(commit.sha, given.release_revisions_path, folder))
+    folder: Path = settings.cache_folder / "revisions" / commit.sha
+    return History.load(repository(settings).extract(commit.sha, settings.release_revisions_path, folder))

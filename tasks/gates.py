@@ -34,9 +34,9 @@ def rollback_target(release_id: str, way: Literal["application", "data"]) -> Rol
         ReleaseNotFound: there is none of that id.
         ReleaseRunning: a release or rollback runs, or died and was not closed.
     """
-    given = connections.settings()
-    release, history = _release_and_history(given, release_id)
-    in_effect = ReleasesInEffect.read(given)
+    settings = connections.settings()
+    release, history = _release_and_history(settings, release_id)
+    in_effect = ReleasesInEffect.read(settings)
     if (undone := record.release_undone_by(release)) is not None:
         raise NotReady(_why_rollback_is_not_undone(release, undone))
     later = [each for each in history.later(release) if in_effect.has(history, each)]
@@ -56,13 +56,15 @@ def rollback_target(release_id: str, way: Literal["application", "data"]) -> Rol
             f"release {release_id} is not the newest that stands in production: {later[0].id} came after it, and would "
             f"be torn away. Roll that back first: `pilotage rollback {later[0].id}`."
         )
-    nothing_to_do = "" if _unfinished(given, history, release) else _why_nothing_to_do(history, in_effect, release, way)
+    nothing_to_do = (
+        "" if _unfinished(settings, history, release) else _why_nothing_to_do(history, in_effect, release, way)
+    )
     return RollbackTarget(release, point, nothing_to_do)
 
 
-def _release_and_history(given: Settings, release_id: str) -> tuple[Release, ReleaseHistory]:
+def _release_and_history(settings: Settings, release_id: str) -> tuple[Release, ReleaseHistory]:
     """A release that is asked about, and what the releases of its target did, once none of them runs."""
-    with connections.ledger(given) as ledger:
+    with connections.ledger(settings) as ledger:
         release = ledger.release(release_id)
         ledger.refuse_running(release.target)
         return release, ReleaseHistory.read(ledger, release.target)
@@ -90,13 +92,15 @@ def _newest_in_effect(history: ReleaseHistory, in_effect: ReleasesInEffect) -> s
     return "There is no release to roll back."
 
 
-def _unfinished(given: Settings, history: ReleaseHistory, release: Release) -> bool:
+def _unfinished(settings: Settings, history: ReleaseHistory, release: Release) -> bool:
     """Whether a way back that is told as done has left something for the next try: see what the rollback warns of."""
     tries = (release, *history.rollbacks(release))
     restored = any(history.done(each, "restore production") for each in tries)
     unlisted = restored and not any(history.done(each, RECEIPT) for each in tries)
     return (
-        unlisted or protection.branch_to_protect_again(given) is not None or bool(production_state.maintenance(given))
+        unlisted
+        or protection.branch_to_protect_again(settings) is not None
+        or bool(production_state.maintenance(settings))
     )
 
 
@@ -122,9 +126,9 @@ def _why_nothing_to_do(
 
 def kept_since(release_id: str) -> tuple[str, ...]:
     """The branches that keep rows written since a release's point, and that later releases' restores have taken."""
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        return ReleaseHistory.read(ledger, given.target).kept_since(ledger.release(release_id))
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
+        return ReleaseHistory.read(ledger, settings.target).kept_since(ledger.release(release_id))
 
 
 @dataclass(frozen=True)
@@ -150,9 +154,9 @@ def serving_build(deployment_id: str | None) -> ServingBuild:
     Args:
         deployment_id: its deployment.
     """
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        history = ReleaseHistory.read(ledger, given.target)
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
+        history = ReleaseHistory.read(ledger, settings.target)
     is_validated = deployment_id is not None and history.was_validated(deployment_id)
     by = next((each for each in history.releases if history.promoted(each) == deployment_id), None)
     if deployment_id is None or by is None:

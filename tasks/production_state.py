@@ -57,40 +57,42 @@ _PROTECTED = {True: "", False: "its branch is unprotected", None: "whether its b
 
 def read() -> ProductionState:
     """Ask for everything that stands; never raises."""
-    given = ask_or_none("the settings", connections.settings)
-    if given is None:
+    settings = ask_or_none("the settings", connections.settings)
+    if settings is None:
         return ProductionState(None, None, None, None)
     return ProductionState(
-        deployment_id=serving_deployment_id(given),
-        revisions=ask_or_none("the revisions of production", lambda: _revisions(given)),
-        maintenance=maintenance(given),
-        protected=protected(given),
+        deployment_id=serving_deployment_id(settings),
+        revisions=ask_or_none("the revisions of production", lambda: _revisions(settings)),
+        maintenance=maintenance(settings),
+        protected=protected(settings),
     )
 
 
-def serving_deployment_id(given: Settings) -> str | None:
+def serving_deployment_id(settings: Settings) -> str | None:
     """The deployment that production's address serves; empty where it serves none, None where it cannot be told."""
 
     def ask() -> str:
-        found = connections.vercel(given).production_deployment()
+        found = connections.vercel(settings).production_deployment()
         return found.id if found else ""
 
     return ask_or_none("the serving deployment", ask)
 
 
-def maintenance(given: Settings) -> bool | None:
+def maintenance(settings: Settings) -> bool | None:
     """Whether the application says that it refuses writes; None where it cannot be told."""
-    found = endpoints.health(connections.production_url(given), bypass=None)
+    found = endpoints.health(connections.production_url(settings), bypass=None)
     return None if found.status == "no answer" else found.maintenance
 
 
-def protected(given: Settings) -> bool | None:
+def protected(settings: Settings) -> bool | None:
     """Whether Neon says that production's branch is protected; None where it cannot be told."""
-    return ask_or_none("the protection of production's branch", lambda: connections.production_branch(given).protected)
+    return ask_or_none(
+        "the protection of production's branch", lambda: connections.production_branch(settings).protected
+    )
 
 
-def _revisions(given: Settings) -> tuple[str, ...]:
-    with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+def _revisions(settings: Settings) -> tuple[str, ...]:
+    with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
         return current_revisions(connection)
 
 

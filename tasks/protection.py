@@ -36,11 +36,11 @@ def restore_protection(release_id: str) -> str:
     Returns:
         What a person has to do, where it could not be protected; empty where all is as it was found.
     """
-    given = connections.settings()
-    branch_id = branch_to_protect_again(given)
+    settings = connections.settings()
+    branch_id = branch_to_protect_again(settings)
     if branch_id is None:
         return ""
-    client = connections.neon(given)
+    client = connections.neon(settings)
     try:
         with recorded_step(release_id, _GIVEN_BACK, branch_id=branch_id) as entry:
             for attempt in stamina.retry_context(on=_is_retriable, attempts=TRIES, timeout=None, wait_initial=0.5):
@@ -50,9 +50,9 @@ def restore_protection(release_id: str) -> str:
     except DeploymentError as error:
         log.warning("production's branch could not be protected again: %s", error)
         return (
-            f"production's branch {given.neon_production_branch} ({branch_id}) was protected before the restore and is "
-            f"not now: {sentence(str(error))} Protect it in Neon's console, or send "
-            f"PATCH /projects/{given.neon_project_id}/branches/"
+            f"production's branch {settings.neon_production_branch} ({branch_id}) was protected before the restore and "
+            f"is not now: {sentence(str(error))} Protect it in Neon's console, or send "
+            f"PATCH /projects/{settings.neon_project_id}/branches/"
             f'{branch_id} with {{"branch": {{"protected": true}}}} to Neon\'s API; where the plan has no slot left, '
             f"unprotect another branch first."
         )
@@ -63,10 +63,10 @@ def _is_retriable(error: Exception) -> bool:
     return isinstance(error, DeploymentError) and not (isinstance(error, ServiceRefused) and error.code == NO_SLOT)
 
 
-def branch_to_protect_again(given: Settings) -> str | None:
+def branch_to_protect_again(settings: Settings) -> str | None:
     """The branch whose protection was lifted and not given back, by the last word of the newest row that has one."""
-    with connections.ledger(given) as ledger:
-        for release in ledger.releases(target=given.target, limit=ROWS):
+    with connections.ledger(settings) as ledger:
+        for release in ledger.releases(target=settings.target, limit=ROWS):
             for entry in reversed(ledger.steps(release.id)):
                 if entry.step == _GIVEN_BACK and entry.event in {"done", "noted"}:
                     return None

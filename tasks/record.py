@@ -25,47 +25,47 @@ def open_release(request: ReleaseRequest, commit: Commit, *, requested_by: str) 
     Raises:
         ReleaseRunning: another release of this target runs, or died and was not closed.
     """
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         return ledger.begin_release(
-            target=given.target,
+            target=settings.target,
             ref=request.ref,
             commit_sha=commit.sha,
             target_revision=request.target_revision,
             requested_by=requested_by,
             flow_run_id=flow_run.get_id(),
-            lease_s=given.lease_s,
+            lease_s=settings.lease_s,
         )
 
 
 @step("close release", timeout_s=60)
 def close_release(release_id: str, state: EndState, summary: str) -> Release:
     """Write the end of the release into the ledger; the target is free for the next one."""
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         return ledger.end_release(release_id, state, summary)
 
 
 @contextmanager
 def lease(release_id: str) -> Generator[None]:
     """Keep the release's lease while the block runs, so that others see that its process lives."""
-    given = connections.settings()
-    with connections.ledger(given) as ledger, ledger.lease_kept(release_id, given.lease_s):
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger, ledger.lease_kept(release_id, settings.lease_s):
         yield
 
 
 @contextmanager
 def recorded_step(release_id: str, name: str, **details: JsonValue) -> Generator[StepHandle]:
     """Write a step into the ledger before and after the block, and its failure too."""
-    given = connections.settings()
-    with connections.ledger(given) as ledger, ledger.step(release_id, name, details) as handle:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger, ledger.step(release_id, name, details) as handle:
         yield handle
 
 
 def note(release_id: str, name: str, **details: JsonValue) -> None:
     """Write a fact into the ledger that no single act stands for."""
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         ledger.note(release_id, name, details)
 
 
@@ -76,8 +76,8 @@ def restore_point_json(point: RestorePoint) -> Mapping[str, Any]:
 
 def restore_point(release_id: str) -> RestorePoint | None:
     """The restore point that a release sealed; None when it never came to that."""
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         return point_of(ledger, release_id)
 
 
@@ -95,8 +95,8 @@ def find_release(release_id: str) -> Release:
     Raises:
         ReleaseNotFound: there is none of that id.
     """
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         return ledger.release(release_id)
 
 

@@ -95,11 +95,11 @@ class ReleasesInEffect:
     serving_deployment_id: str | None
 
     @classmethod
-    def read(cls, given: Settings) -> "ReleasesInEffect":
+    def read(cls, settings: Settings) -> "ReleasesInEffect":
         """Ask production, both its database and its address; where it cannot be told, what the ledger tells counts."""
         return cls(
-            production_state.ask_or_none("the releases that stand in production", lambda: _appliers(given)),
-            production_state.serving_deployment_id(given),
+            production_state.ask_or_none("the releases that stand in production", lambda: _appliers(settings)),
+            production_state.serving_deployment_id(settings),
         )
 
     def schema_of(self, history: ReleaseHistory, release: Release) -> bool:
@@ -124,8 +124,8 @@ class ReleasesInEffect:
         return self.schema_of(history, release) or self.build_of(history, release)
 
 
-def _appliers(given: Settings) -> frozenset[str] | None:
-    with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+def _appliers(settings: Settings) -> frozenset[str] | None:
+    with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
         return (
             frozenset(applied_revisions.release_ids(connection).values())
             if applied_revisions.has_records(connection)

@@ -17,7 +17,7 @@ LONGEST = 5
 
 
 def apply(
-    given: Settings,
+    settings: Settings,
     release_id: str,
     commit: Commit,
     dsn: str,
@@ -40,14 +40,14 @@ def apply(
     with shown_in_prefect():
         return upgrade(
             dsn,
-            connections.history(given, commit),
+            connections.history(settings, commit),
             target=target_revision,
             release_id=release_id,
-            lock_timeout_ms=given.lock_timeout_ms,
-            budget_s=given.migration_budget_s,
-            policy=given.migration_policy,
-            end_idle_after_s=given.end_idle_after_s,
-            statement_timeout_s=given.statement_timeout_s,
+            lock_timeout_ms=settings.lock_timeout_ms,
+            budget_s=settings.migration_budget_s,
+            policy=settings.migration_policy,
+            end_idle_after_s=settings.end_idle_after_s,
+            statement_timeout_s=settings.statement_timeout_s,
             since_xid=None if point is None else point.seal.oldest_open_xid,
             on_event=_noted(release_id),
         )

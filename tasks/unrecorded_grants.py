@@ -15,7 +15,7 @@ from tasks.step import step
 
 
 def unrecorded_grants(
-    given: Settings, history: History, expected: catalogue.ExpectedCatalog, live: catalogue.LiveSchema
+    settings: Settings, history: History, expected: catalogue.ExpectedCatalog, live: catalogue.LiveSchema
 ) -> tuple[Difference, ...]:
     """The grants that stand just as the revisions that stand make them, and differ from what was recorded.
 
@@ -30,7 +30,7 @@ def unrecorded_grants(
     if not grants:
         return ()
     try:
-        made = catalogue.change_between(given, history, (), live.revisions, live.default_privileges)
+        made = catalogue.change_between(settings, history, (), live.revisions, live.default_privileges)
     except MigrationError as error:
         if error.transient:
             raise
@@ -47,25 +47,25 @@ def record_unrecorded_grants(release_id: str, commit: Commit, environments: Sequ
         commit: its commit.
         environments: `production`, `staging`, or both.
     """
-    given = connections.settings()
+    settings = connections.settings()
     for environment in environments:
         branch = connections.production_branch if environment == "production" else connections.staging_branch
-        _record(given, release_id, environment, connections.owner_dsn(given, branch(given)), commit)
+        _record(settings, release_id, environment, connections.owner_dsn(settings, branch(settings)), commit)
 
 
-def _record(given: Settings, release_id: str, environment: str, dsn: str, commit: Commit) -> None:
-    history = connections.history(given, commit)
+def _record(settings: Settings, release_id: str, environment: str, dsn: str, commit: Commit) -> None:
+    history = connections.history(settings, commit)
     with reader(dsn) as connection:
         live = catalogue.LiveSchema.read(connection, history)
-    found = unrecorded_grants(given, history, catalogue.expected_for(given, environment, history, live), live)
-    with connections.ledger(given) as ledger:
-        kept = ledger.recorded_catalog(given.target, environment)
+    found = unrecorded_grants(settings, history, catalogue.expected_for(settings, environment, history, live), live)
+    with connections.ledger(settings) as ledger:
+        kept = ledger.recorded_catalog(settings.target, environment)
         if kept is None or not found:
             return
         catalog = Catalog.from_json(kept.catalog_json).with_changes(found)
         # In the name of the release that left it so: taking this release back must not lose it again.
         ledger.record_catalog(
-            given.target,
+            settings.target,
             environment,
             release_id=kept.release_id,
             revision=kept.revision,

@@ -69,24 +69,26 @@ def health(found: Health, commit_sha: str | None) -> Verdict:
     )
 
 
-def latency(given: Settings, observed: Observation) -> Verdict:
+def latency(settings: Settings, observed: Observation) -> Verdict:
     """Answers come soon enough, as probes from outside see it."""
     p95 = observed.p95_ms
     return Verdict(
         check=LATENCY,
         subject=Subject.APPLICATION,
         measured="cannot tell" if p95 is None else f"{p95:.0f} ms",
-        threshold=f"{given.p95_limit_ms:.0f} ms",
-        passed=None if p95 is None else p95 < given.p95_limit_ms,
+        threshold=f"{settings.p95_limit_ms:.0f} ms",
+        passed=None if p95 is None else p95 < settings.p95_limit_ms,
         detail=f"{observed.requests} probes",
     )
 
 
-def errors(given: Settings, observed: Observation, counted: RequestCounts | None, *, expect_traffic: bool) -> Verdict:
+def errors(
+    settings: Settings, observed: Observation, counted: RequestCounts | None, *, expect_traffic: bool
+) -> Verdict:
     """Few requests fail; our own probes are among those that the platform's log tells of, and are no users.
 
     Args:
-        given: the limits.
+        settings: the limits.
         observed: what the probes saw.
         counted: what the platform's log tells; None where it could not be read.
         expect_traffic: whether users must have been there to judge at all.
@@ -94,29 +96,29 @@ def errors(given: Settings, observed: Observation, counted: RequestCounts | None
     requests = observed.requests if counted is None else max(counted.requests, observed.requests)
     failed = observed.errors if counted is None else max(counted.errors, observed.errors)
     of_users = 0 if counted is None else max(0, counted.requests - observed.requests)
-    too_thin = expect_traffic and of_users < given.minimum_requests
-    too_many = failed > requests * given.error_rate_limit
+    too_thin = expect_traffic and of_users < settings.minimum_requests
+    too_many = failed > requests * settings.error_rate_limit
     known = "the platform's log could not be read" if counted is None else f"{of_users} requests of users"
-    thin = f"{known}: at least {given.minimum_requests} are needed to judge" if too_thin else ""
+    thin = f"{known}: at least {settings.minimum_requests} are needed to judge" if too_thin else ""
     named = observed.failures or (() if counted is None else counted.failures)
     return Verdict(
         check="error rate",
         subject=Subject.APPLICATION,
         measured=f"{failed} of {requests} requests ({failed / requests:.2%})" if requests else "no requests",
-        threshold=f"{given.error_rate_limit:.2%}",
+        threshold=f"{settings.error_rate_limit:.2%}",
         passed=False if too_many else None if too_thin or not requests else True,
         detail="; ".join((*named[:3], thin)).strip("; "),
     )
 
 
-def users_seen(given: Settings, users: int | None) -> Verdict:
+def users_seen(settings: Settings, users: int | None) -> Verdict:
     """Enough people used the new build; too few say nothing against it, and nothing for it."""
-    enough = users is not None and users >= given.minimum_users
+    enough = users is not None and users >= settings.minimum_users
     return Verdict(
         check="users seen",
         subject=Subject.APPLICATION,
         measured="cannot tell" if users is None else f"{users} users",
-        threshold=f"at least {given.minimum_users}",
+        threshold=f"at least {settings.minimum_users}",
         passed=True if enough else None,
         detail="" if enough else "traffic is too thin to judge the release",
     )

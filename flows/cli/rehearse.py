@@ -101,9 +101,9 @@ def branch_of_production() -> Generator[tuple[str, str, str]]:
     """A branch of production of one's own: its DSN, production's to read the statistics from, and the role."""
     from tasks import connections
 
-    given = connections.settings()
-    client = connections.neon(given)
-    production = connections.production_branch(given)
+    settings = connections.settings()
+    client = connections.neon(settings)
+    production = connections.production_branch(settings)
     branch = client.create_branch(
         f"rehearsal-{getpass.getuser()}-{int(time.time())}",
         parent_id=production.id,
@@ -111,6 +111,10 @@ def branch_of_production() -> Generator[tuple[str, str, str]]:
         expires_at=datetime.now(UTC) + timedelta(hours=BRANCH_HOURS),
     )
     try:
-        yield connections.owner_dsn(given, branch), connections.owner_dsn(given, production), given.neon_app_role
+        yield (
+            connections.owner_dsn(settings, branch),
+            connections.owner_dsn(settings, production),
+            settings.neon_app_role,
+        )
     finally:
         client.delete_branch(branch.id)

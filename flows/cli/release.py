@@ -148,14 +148,14 @@ def current_state_rows(left: ReleaseLeftovers) -> list[tuple[str, Text]]:
     Args:
         left: What the ledger tells of the release.
     """
-    given, rows = load_settings(), list[tuple[str, Text]]()
+    settings, rows = load_settings(), list[tuple[str, Text]]()
     if left.maintenance:
         on = {
             True: Text("on: writes are refused until it is taken off", style="bold red"),
             False: Text("was switched on, and is off now"),
             None: Text("was switched on; cannot tell whether it still is", style="bold"),
         }
-        rows.append(("Maintenance mode", on[production_state.maintenance(given)]))
+        rows.append(("Maintenance mode", on[production_state.maintenance(settings)]))
     if left.protection_lifted:
         protected = {
             True: Text("was lifted; production's branch is protected now"),
@@ -167,7 +167,7 @@ def current_state_rows(left: ReleaseLeftovers) -> list[tuple[str, Text]]:
                 "was lifted; cannot tell whether production's branch is protected: Neon does not say", style="bold"
             ),
         }
-        rows.append(("Protection", protected[production_state.protected(given)]))
+        rows.append(("Protection", protected[production_state.protected(settings)]))
     return rows
 
 

@@ -43,37 +43,39 @@ def check_environment(environment: str) -> DriftReport:
     Args:
         environment: `production` or `staging`.
     """
-    given = connections.settings()
-    commit = _commit(given, environment)
+    settings = connections.settings()
+    commit = _commit(settings, environment)
     if commit is None:
         return DriftReport(environment, released=False, findings=(), new=False)
-    history = connections.history(given, connections.repository(given).resolve(commit))
-    found = read_environment(given, _branch(given, environment), environment, history, history.resolve("head")).drift
-    return DriftReport(environment, released=True, findings=found, new=_is_new(given, environment, found))
+    history = connections.history(settings, connections.repository(settings).resolve(commit))
+    found = read_environment(
+        settings, _branch(settings, environment), environment, history, history.resolve("head")
+    ).drift
+    return DriftReport(environment, released=True, findings=found, new=_is_new(settings, environment, found))
 
 
-def _commit(given: Settings, environment: str) -> str | None:
+def _commit(settings: Settings, environment: str) -> str | None:
     """The commit whose revisions stand: of the release that recorded them, else of the one that applied them."""
-    branch = connections.neon(given).branch(_branch(given, environment))
-    with reader(connections.owner_dsn(given, branch)) as connection:
+    branch = connections.neon(settings).branch(_branch(settings, environment))
+    with reader(connections.owner_dsn(settings, branch)) as connection:
         stands, appliers = current_revisions(connection), applied_revisions.release_ids(connection)
-    with connections.ledger(given) as ledger:
-        kept = ledger.recorded_catalog(given.target, environment)
-        ours = {each.id: each.commit_sha for each in ledger.releases(target=given.target, limit=None)}
+    with connections.ledger(settings) as ledger:
+        kept = ledger.recorded_catalog(settings.target, environment)
+        ours = {each.id: each.commit_sha for each in ledger.releases(target=settings.target, limit=None)}
     recorder = kept.release_id if kept is not None else None
     if kept is None or kept.revision != ", ".join(stands):
         recorder = next((by for by in map(appliers.get, stands) if by in ours), recorder)
     return ours.get(recorder or "")
 
 
-def _branch(given: Settings, environment: str) -> str:
-    return given.neon_production_branch if environment == "production" else given.neon_staging_branch
+def _branch(settings: Settings, environment: str) -> str:
+    return settings.neon_production_branch if environment == "production" else settings.neon_staging_branch
 
 
-def _is_new(given: Settings, environment: str, found: tuple[DriftFinding, ...]) -> bool:
+def _is_new(settings: Settings, environment: str, found: tuple[DriftFinding, ...]) -> bool:
     """Whether Slack has not heard of exactly this; drift that went away is news again when it returns."""
-    with connections.ledger(given) as ledger:
+    with connections.ledger(settings) as ledger:
         if not found:
-            ledger.forget_announcements(given.target, environment)
+            ledger.forget_announcements(settings.target, environment)
             return False
-        return ledger.announce_once(given.target, environment, drift_digest(found))
+        return ledger.announce_once(settings.target, environment, drift_digest(found))

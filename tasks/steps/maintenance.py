@@ -24,23 +24,23 @@ def set_maintenance(release_id: str, *, on: bool) -> None:
     Raises:
         RollbackFailed: the application did not take it within a minute.
     """
-    given = connections.settings()
+    settings = connections.settings()
     with recorded_step(release_id, f"maintenance mode {'on' if on else 'off'}", maintenance=on):
-        connections.vercel(given).set_config(given.vercel_config_id, KEY, value=on)
-        _wait_for(given, on=on)
+        connections.vercel(settings).set_config(settings.vercel_config_id, KEY, value=on)
+        _wait_for(settings, on=on)
 
 
-def _wait_for(given: Settings, *, on: bool) -> None:
+def _wait_for(settings: Settings, *, on: bool) -> None:
     try:
         for attempt in stamina.retry_context(on=_NotYet, attempts=None, timeout=PROPAGATION_S, wait_max=1.0):
             with attempt:
-                found = endpoints.health(connections.production_url(given), bypass=None)
+                found = endpoints.health(connections.production_url(settings), bypass=None)
                 if found.maintenance is not on:
                     raise _NotYet(found.detail)
     except _NotYet as error:
         raise RollbackFailed(
             f"maintenance mode is switched {'on' if on else 'off'}, but the application at "
-            f"{connections.production_url(given)} did not follow within {PROPAGATION_S:.0f} s: {error}"
+            f"{connections.production_url(settings)} did not follow within {PROPAGATION_S:.0f} s: {error}"
         ) from error
 
 

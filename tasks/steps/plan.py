@@ -29,9 +29,9 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
     Raises:
         NotReady: the plan would contract before it expands, or has a hazard that no waiver names.
     """
-    given = connections.settings()
-    history = connections.history(given, commit)
-    server = connections.owner_dsn(given, connections.staging_branch(given))
+    settings = connections.settings()
+    history = connections.history(settings, commit)
+    server = connections.owner_dsn(settings, connections.staging_branch(settings))
     with recorded_step(release_id, "plan", target_revision=survey.target_revision) as entry:
         try:
             plan = make_plan(
@@ -43,7 +43,7 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
             )
         except ContractBelowExpand as error:
             raise NotReady.of("release", str(error)) from error
-        findings = lint_plan(plan, history, connections.owner_dsn(given, connections.production_branch(given)))
+        findings = lint_plan(plan, history, connections.owner_dsn(settings, connections.production_branch(settings)))
         hazards = [f"{one.revision}: {one.hazard}: {one.message}" for one in unwaived(findings)]
         entry.result(
             {
@@ -69,12 +69,12 @@ def plan_rehearsal(commit: Commit, target_revision: str) -> Plan:
     Raises:
         NotReady: the plan would contract before it expands.
     """
-    given = connections.settings()
-    production = connections.owner_dsn(given, connections.production_branch(given))
-    history = with_version_table(production, connections.history(given, commit))
+    settings = connections.settings()
+    production = connections.owner_dsn(settings, connections.production_branch(settings))
+    history = with_version_table(production, connections.history(settings, commit))
     with reader(production) as connection:
         current = current_revisions(connection, history.version_table)
-    server = connections.owner_dsn(given, connections.staging_branch(given))
+    server = connections.owner_dsn(settings, connections.staging_branch(settings))
     try:
         plan = make_plan(server, history, current=current, target=target_revision, commit=commit.sha)
     except ContractBelowExpand as error:

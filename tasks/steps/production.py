@@ -26,9 +26,9 @@ def seal_restore_point(release_id: str, snapshot_branch_id: str, survey: Survey)
     Returns:
         The restore point, which the ledger keeps too: a rollback by hand reads it there.
     """
-    given = connections.settings()
-    production = connections.production_branch(given)
-    dsn = connections.owner_dsn(given, production)
+    settings = connections.settings()
+    production = connections.production_branch(settings)
+    dsn = connections.owner_dsn(settings, production)
     with recorded_step(release_id, RESTORE_POINT) as entry:
         with reader(dsn) as connection:
             catalog = read_catalog(connection)
@@ -58,12 +58,14 @@ def migrate_production(release_id: str, commit: Commit, target_revision: str) ->
     Raises:
         MigrationFailed: a revision did not go through; those before it stand.
     """
-    given, point = connections.settings(), restore_point(release_id)
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    settings, point = connections.settings(), restore_point(release_id)
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with recorded_step(release_id, "migrate production", target_revision=target_revision) as entry:
-        with catalogue.recording_catalog(given, release_id, "production", dsn, connections.history(given, commit)):
+        with catalogue.recording_catalog(
+            settings, release_id, "production", dsn, connections.history(settings, commit)
+        ):
             try:
-                done = revisions.apply(given, release_id, commit, dsn, target_revision, point=point)
+                done = revisions.apply(settings, release_id, commit, dsn, target_revision, point=point)
             except MigrationError as error:
                 raise MigrationFailed(str(error), transient=error.transient) from error
         entry.result(revisions.as_json(done))
@@ -80,12 +82,14 @@ def contract_production(release_id: str, commit: Commit, target_revision: str) -
     Raises:
         ContractFailed: a revision did not go through; those before it stand, and the new build serves.
     """
-    given, point = connections.settings(), restore_point(release_id)
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    settings, point = connections.settings(), restore_point(release_id)
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with recorded_step(release_id, "contract production", target_revision=target_revision) as entry:
-        with catalogue.recording_catalog(given, release_id, "production", dsn, connections.history(given, commit)):
+        with catalogue.recording_catalog(
+            settings, release_id, "production", dsn, connections.history(settings, commit)
+        ):
             try:
-                done = revisions.apply(given, release_id, commit, dsn, target_revision, point=point)
+                done = revisions.apply(settings, release_id, commit, dsn, target_revision, point=point)
             except MigrationError as error:
                 raise ContractFailed(str(error), transient=error.transient) from error
         entry.result(revisions.as_json(done))
@@ -99,10 +103,10 @@ def build_production(release_id: str, commit: Commit) -> Deployment:
     Raises:
         ApplicationFailed: the build did not become ready.
     """
-    given = connections.settings()
+    settings = connections.settings()
     with recorded_step(release_id, "build production", commit=commit.sha) as entry:
         try:
-            built = builds.build(given, release_id, commit, environment="production")
+            built = builds.build(settings, release_id, commit, environment="production")
         except DeploymentError as error:
             raise ApplicationFailed(f"build: {error}", transient=error.transient) from error
         entry.result({"deployment": built.id, "url": built.url})
@@ -116,10 +120,10 @@ def check_build(release_id: str, deployment: Deployment, commit: Commit) -> None
     Raises:
         ApplicationFailed: a probe was not answered as it must be.
     """
-    given = connections.settings()
+    settings = connections.settings()
     with recorded_step(release_id, "check build", deployment=deployment.id) as entry:
         probes = endpoints.probe_reads(
-            deployment.url, bypass=given.vercel_automation_bypass_secret, commit_sha=commit.sha
+            deployment.url, bypass=settings.vercel_automation_bypass_secret, commit_sha=commit.sha
         )
         failed = [f"{probe.method} {probe.path}: {probe.detail}" for probe in probes if not probe.ok]
         if failed:
@@ -130,8 +134,8 @@ def check_build(release_id: str, deployment: Deployment, commit: Commit) -> None
 @step("read production's clock", timeout_s=60)
 def read_clock() -> datetime:
     """What production's database calls now: a worker's clock may be another, and users are counted by this one."""
-    given = connections.settings()
-    with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+    settings = connections.settings()
+    with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
         return clock(connection)
 
 
@@ -142,9 +146,9 @@ def promote(release_id: str, deployment: Deployment) -> None:
     Raises:
         ApplicationFailed: Vercel did not move it.
     """
-    given = connections.settings()
+    settings = connections.settings()
     with recorded_step(release_id, "promote", deployment=deployment.id):
         try:
-            connections.vercel(given).promote(deployment.id)
+            connections.vercel(settings).promote(deployment.id)
         except DeploymentError as error:
             raise ApplicationFailed(f"promote: {error}", transient=error.transient) from error

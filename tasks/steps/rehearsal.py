@@ -41,14 +41,14 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
         RehearsalFailed: a revision does not go through on production's rows, a client would wait for longer than the
             budget, or the application that runs now would break. Production was not touched.
     """
-    given = connections.settings()
+    settings = connections.settings()
     name = branch_name(release_id)
     with recorded_step(release_id, "rehearsal", branch=name, plan=plan.digest) as entry:
         evidence = _rehearse_on_branch(
-            given, name, commit, plan, on_deleted=lambda: entry.result({"branch_deleted": name})
+            settings, name, commit, plan, on_deleted=lambda: entry.result({"branch_deleted": name})
         )
-        keep_evidence(given, release_id, evidence)
-        problems = evidence.problems(blocking_budget_ms=given.blocking_budget_ms)
+        keep_evidence(settings, release_id, evidence)
+        problems = evidence.problems(blocking_budget_ms=settings.blocking_budget_ms)
         entry.result(
             {
                 "plan": plan.digest,
@@ -86,25 +86,25 @@ def rehearse_plan(commit: Commit, plan: Plan) -> RehearsalResult:
     Raises:
         RehearsalFailed: a revision does not go through on production's rows.
     """
-    given = connections.settings()
-    evidence = _rehearse_on_branch(given, branch_name(f"{commit.sha[:12]}-{secrets.token_hex(3)}"), commit, plan)
-    keep_evidence(given, None, evidence)
+    settings = connections.settings()
+    evidence = _rehearse_on_branch(settings, branch_name(f"{commit.sha[:12]}-{secrets.token_hex(3)}"), commit, plan)
+    keep_evidence(settings, None, evidence)
     return RehearsalResult(
         f"plan {plan.digest}, evidence {evidence.digest}: downtime: {downtime(evidence)};"
         f" way back: {downgrades(evidence.way_back)}",
-        evidence.problems(blocking_budget_ms=given.blocking_budget_ms),
+        evidence.problems(blocking_budget_ms=settings.blocking_budget_ms),
     )
 
 
 def _rehearse_on_branch(
-    given: Settings, name: str, commit: Commit, plan: Plan, *, on_deleted: Callable[[], None] = lambda: None
+    settings: Settings, name: str, commit: Commit, plan: Plan, *, on_deleted: Callable[[], None] = lambda: None
 ) -> Evidence:
-    production = connections.production_branch(given)
-    with reader(connections.owner_dsn(given, production)) as connection:
-        sent = running_application(connection, given.neon_app_role)
-    with _branch(given, name, production.id, on_deleted) as dsn:
+    production = connections.production_branch(settings)
+    with reader(connections.owner_dsn(settings, production)) as connection:
+        sent = running_application(connection, settings.neon_app_role)
+    with _branch(settings, name, production.id, on_deleted) as dsn:
         try:
-            return rehearse(dsn, connections.history(given, commit), plan, sent)
+            return rehearse(dsn, connections.history(settings, commit), plan, sent)
         except MigrationError as error:
             raise RehearsalFailed(
                 f"on a branch of production: {sentence(str(error))} Production was not touched.",
@@ -113,32 +113,32 @@ def _rehearse_on_branch(
 
 
 @contextmanager
-def _branch(given: Settings, name: str, production_id: str, on_deleted: Callable[[], None]) -> Generator[str]:
+def _branch(settings: Settings, name: str, production_id: str, on_deleted: Callable[[], None]) -> Generator[str]:
     """A branch of production for as long as the block runs; its owner's DSN.
 
     Neon deletes it by itself where this process is killed before it can.
     """
-    client = connections.neon(given)
+    client = connections.neon(settings)
     expires_at = datetime.now(UTC) + timedelta(hours=BRANCH_HOURS)
     branch = client.create_branch(name, parent_id=production_id, compute=True, expires_at=expires_at)
     try:
-        yield connections.owner_dsn(given, branch)
+        yield connections.owner_dsn(settings, branch)
     finally:
         client.delete_branch(branch.id)
         on_deleted()
 
 
-def keep_evidence(given: Settings, release_id: str | None, evidence: Evidence) -> None:
+def keep_evidence(settings: Settings, release_id: str | None, evidence: Evidence) -> None:
     """Keep evidence in the ledger under its digest, and show it in the Prefect UI."""
-    with connections.ledger(given) as ledger:
+    with connections.ledger(settings) as ledger:
         ledger.record_evidence(evidence.digest, evidence.plan_digest, evidence.to_json(), release_id=release_id)
     trouble = "the rehearsal could not be shown in Prefect"
-    best_effort.attempt(release_id, trouble, lambda: _show(given, release_id, evidence))
+    best_effort.attempt(release_id, trouble, lambda: _show(settings, release_id, evidence))
 
 
-def _show(given: Settings, release_id: str | None, evidence: Evidence) -> None:
+def _show(settings: Settings, release_id: str | None, evidence: Evidence) -> None:
     create_markdown_artifact(
-        redacted(render(evidence, blocking_budget_ms=given.blocking_budget_ms)),
+        redacted(render(evidence, blocking_budget_ms=settings.blocking_budget_ms)),
         key="rehearsal",
         description=f"Rehearsal of release {release_id}" if release_id else "Rehearsal without a release",
     )

@@ -40,13 +40,13 @@ def read_state_to_keep(release_id: str) -> StateToKeep:
         ReleaseRunning: a release or rollback runs, or died and was not closed.
     """
     release = gates.release_to_keep(release_id)
-    given = connections.settings()
-    history = connections.history(given, resolve_ref.fn(release.commit_sha))
-    with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+    settings = connections.settings()
+    history = connections.history(settings, resolve_ref.fn(release.commit_sha))
+    with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
         live = catalogue.LiveSchema.read(connection, history)
-    expected = catalogue.expected_for(given, "production", history, live)
-    serving = connections.vercel(given).production_deployment()
-    with connections.ledger(given) as ledger:
+    expected = catalogue.expected_for(settings, "production", history, live)
+    serving = connections.vercel(settings).production_deployment()
+    with connections.ledger(settings) as ledger:
         left = ledger.leftovers(release_id)
     by_hand = None if expected.catalog is None else _difference(expected.catalog, live.catalog, grants=expected.grants)
     return StateToKeep(release, live, serving.id if serving else None, by_hand, expected.why, left)

@@ -28,8 +28,8 @@ def publish(release_id: str, summary: str, verdicts: Sequence[Verdict], *, next_
         verdicts: what was measured.
         next_step: what the reader should do; empty where there is nothing to do.
     """
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         release, steps = ledger.release(release_id), ledger.steps(release_id)
     markdown = redacted(render(release, steps, summary, verdicts, next_step))
     create_markdown_artifact(markdown, key="release-report", description=redacted(summary))
@@ -89,8 +89,8 @@ def affected(failed_release_id: str, rollback_id: str, stands: ProductionState) 
         rollback_id: the ledger's row of the rollback; the same one where the release rolled itself back.
         stands: production as it is now: whoever is served by the failed build still is.
     """
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         failed = ledger.steps(failed_release_id)
         ended = [*failed, *(() if rollback_id == failed_release_id else ledger.steps(rollback_id))]
     return affected_words(failed, ended, stands)

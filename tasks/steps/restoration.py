@@ -43,8 +43,8 @@ def verify_unchanged(release_id: str, point: RestorePoint) -> None:
     Raises:
         RollbackFailed: something differs; it is named.
     """
-    given = connections.settings()
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    settings = connections.settings()
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with recorded_step(release_id, "verify that nothing changed") as entry:
         with reader(dsn) as connection:
             live = read_catalog(connection)
@@ -59,8 +59,8 @@ def verify_unchanged(release_id: str, point: RestorePoint) -> None:
 def rows_written_since(point: RestorePoint) -> tuple[str, ...] | None:
     """What users have written to what the release added; None where that could not be told."""
     try:
-        given = connections.settings()
-        with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+        settings = connections.settings()
+        with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
             return written_to_additions(connection, Catalog.from_json(point.catalog_json))
     except (DeploymentError, MigrationError):
         log.exception("what was written since the restore point cannot be told")
@@ -74,8 +74,8 @@ def downgrade_revisions(release_id: str, commit: Commit, point: RestorePoint) ->
     Raises:
         RollbackFailed: something was written meanwhile to what they drop, or one of them failed.
     """
-    given = connections.settings()
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    settings = connections.settings()
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with recorded_step(release_id, "take back revisions", revisions=list(point.revisions)) as entry:
         written = rows_written_since(point)
         if written is None or written:
@@ -84,11 +84,11 @@ def downgrade_revisions(release_id: str, commit: Commit, point: RestorePoint) ->
         try:
             gone = downgrade(
                 dsn,
-                connections.history(given, commit),
+                connections.history(settings, commit),
                 target,
                 release_id=release_id,
-                lock_timeout_ms=given.lock_timeout_ms,
-                budget_s=given.migration_budget_s,
+                lock_timeout_ms=settings.lock_timeout_ms,
+                budget_s=settings.migration_budget_s,
             )
         except MigrationError as error:
             raise RollbackFailed(f"a revision could not be taken back: {error}") from error
@@ -105,8 +105,8 @@ def roll_back_application(release_id: str, deployment_id: str) -> bool:
     Returns:
         Whether anything had to be moved.
     """
-    given = connections.settings()
-    client = connections.vercel(given)
+    settings = connections.settings()
+    client = connections.vercel(settings)
     serving = client.production_deployment()
     if serving is not None and serving.id == deployment_id:
         return False
@@ -129,13 +129,13 @@ def find_restore(undone_id: str, point: RestorePoint) -> Restoration | None:
         BranchNameTaken: a branch of the kept name exists, and no restore made it.
         OperationFailed: Neon is at work for longer than is waited for, so that it cannot be told yet.
     """
-    given = connections.settings()
+    settings = connections.settings()
     name = kept_branch_name(undone_id)
-    kept = connections.neon(given).kept_by_restore(point.production_branch_id, name)
+    kept = connections.neon(settings).kept_by_restore(point.production_branch_id, name)
     if kept is not None:
         return Restoration(name, kept.id, point.seal.lsn, kept.created_at, before=True)
-    with connections.ledger(given) as ledger:
-        for row in ledger.releases(target=given.target, limit=ROWS):
+    with connections.ledger(settings) as ledger:
+        for row in ledger.releases(target=settings.target, limit=ROWS):
             for entry in ledger.steps(row.id):
                 if entry.step == RESTORE and entry.event == "done" and entry.details.get("branch") == name:
                     gone = str(entry.details.get("branch_id"))
@@ -151,37 +151,37 @@ def refuse_unrestorable(undone_id: str, point: RestorePoint) -> None:
         RollbackFailed: production is not the branch that was sealed, or there is no room for its state before.
         ServiceRefused: the build to go back to is gone.
     """
-    given = connections.settings()
-    client = connections.neon(given)
-    production = client.branch(given.neon_production_branch)
+    settings = connections.settings()
+    client = connections.neon(settings)
+    production = client.branch(settings.neon_production_branch)
     if production.id != point.production_branch_id:
         raise RollbackFailed(
             f"production's branch {production.name} is {production.id} now, "
             f"but {point.production_branch_id} was sealed: restore by hand"
         )
     if point.serving_deployment_id is not None:
-        connections.vercel(given).deployment(point.serving_deployment_id)
-    if lacking := _lacking(given, client.branches(), production):
+        connections.vercel(settings).deployment(point.serving_deployment_id)
+    if lacking := _lacking(settings, client.branches(), production):
         raise RollbackFailed(
             f"production cannot be restored: {lacking}, then run `pilotage rollback {undone_id} --way data`. "
             "Its data were not touched."
         )
 
 
-def _lacking(given: Settings, branches: Sequence[Branch], production: Branch) -> str:
+def _lacking(settings: Settings, branches: Sequence[Branch], production: Branch) -> str:
     """The room that the state before a restore needs and that the plan has not; empty where there is enough."""
     roots = [branch.name for branch in branches if branch.parent_id is None]
-    if production.parent_id is None and len(roots) >= given.neon_root_branch_limit:
+    if production.parent_id is None and len(roots) >= settings.neon_root_branch_limit:
         return (
-            f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
+            f"Neon has {len(roots)} root branches of {settings.neon_root_branch_limit}, and a restore leaves one more: "
             "delete a kept state that is no longer needed with `pilotage branch delete` "
             f"({', '.join(sorted({*roots} - {production.name}))}), or set PILOTAGE_NEON_ROOT_BRANCH_LIMIT where the "
             "plan has more"
         )
-    if len(branches) >= given.neon_branch_limit:
-        names = {branch.name for branch in branches} - {production.name, given.neon_staging_branch}
+    if len(branches) >= settings.neon_branch_limit:
+        names = {branch.name for branch in branches} - {production.name, settings.neon_staging_branch}
         return (
-            f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a restore leaves one more: "
+            f"Neon has {len(branches)} branches of {settings.neon_branch_limit}, and a restore leaves one more: "
             f"delete one that is no longer needed ({', '.join(sorted(names))}), or set "
             "PILOTAGE_NEON_BRANCH_LIMIT where the plan has more"
         )
@@ -204,15 +204,15 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
         LeaseLost: the release was closed meanwhile; nothing was restored.
         BranchNameTaken: a branch of the kept name exists, and no restore made it.
     """
-    given = connections.settings()
-    client = connections.neon(given)
+    settings = connections.settings()
+    client = connections.neon(settings)
     production = client.branch_by_id(point.production_branch_id)
     kept = kept_branch_name(undone_id)
     with recorded_step(release_id, RESTORE, branch=kept, lsn=point.seal.lsn) as entry:
         protection.lift_protection(release_id, client, production)
-        with connections.ledger(given) as ledger:
+        with connections.ledger(settings) as ledger:
             # A process that was stopped for long may have been given up: then production is no longer its own.
-            ledger.renew_lease(release_id, given.lease_s)
+            ledger.renew_lease(release_id, settings.lease_s)
         client.restore(
             production.id, source_branch_id=production.id, source_lsn=point.seal.lsn, preserve_under_name=kept
         )
@@ -227,14 +227,14 @@ def make_receipt(release_id: str, point: RestorePoint, restoration: Restoration)
 
     The kept branch gets a compute for as long as it is read.
     """
-    given = connections.settings()
-    client = connections.neon(given)
-    folder = given.cache_folder / "receipts"
+    settings = connections.settings()
+    client = connections.neon(settings)
+    folder = settings.cache_folder / "receipts"
     folder.mkdir(parents=True, exist_ok=True)
     file: Path = folder / f"{release_id}.jsonl"
     with recorded_step(release_id, "receipt", file=str(file)) as entry:
-        restored = connections.owner_dsn(given, client.branch(given.neon_production_branch))
+        restored = connections.owner_dsn(settings, client.branch(settings.neon_production_branch))
         with client.compute(restoration.kept_branch_id) as branch:
-            made = receipt(restored, connections.owner_dsn(given, branch), point.seal, to=file)
+            made = receipt(restored, connections.owner_dsn(settings, branch), point.seal, to=file)
         entry.result({"inserted": made.inserted, "updated": made.updated, "deleted": made.deleted, "file": str(file)})
     return made

@@ -56,9 +56,9 @@ def give_roles(dsn: str, roles: Roles, *, environment: str | None) -> tuple[Role
 
 
 def _refuse_while_released(environment: str) -> None:
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        running = ledger.running(given.target)
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
+        running = ledger.running(settings.target)
     if running is not None:
         raise RolesRefused(
             f"release {running.id} is under way, and would take what is granted in {environment} for a change by hand: "
@@ -73,14 +73,14 @@ def _catalog(dsn: str) -> Catalog:
 
 def _keep(environment: str, changes: tuple[Difference, ...]) -> None:
     """Let the catalogue that drift is measured against have these changes, and no other."""
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        kept = ledger.recorded_catalog(given.target, environment)
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
+        kept = ledger.recorded_catalog(settings.target, environment)
         if kept is None:
             return
         catalog = Catalog.from_json(kept.catalog_json).with_changes(changes)
         ledger.record_catalog(
-            given.target,
+            settings.target,
             environment,
             release_id=kept.release_id,
             revision=kept.revision,

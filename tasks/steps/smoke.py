@@ -16,9 +16,9 @@ def smoke_test(release_id: str, deployment: Deployment, commit: Commit) -> None:
     Raises:
         StagingFailed: a probe was not answered as it must be.
     """
-    given = connections.settings()
+    settings = connections.settings()
     with recorded_step(release_id, "smoke tests", deployment=deployment.id) as entry:
-        probes = endpoints.smoke(deployment.url, bypass=given.vercel_automation_bypass_secret, commit_sha=commit.sha)
+        probes = endpoints.smoke(deployment.url, bypass=settings.vercel_automation_bypass_secret, commit_sha=commit.sha)
         failed = [f"{probe.method} {probe.path}: {probe.detail}" for probe in probes if not probe.ok]
         if failed:
             raise StagingFailed(f"smoke tests of {deployment.url}: {'; '.join(failed)}")

@@ -35,13 +35,13 @@ def take_snapshot(release_id: str) -> str:
     Returns:
         The id of the branch.
     """
-    given = connections.settings()
-    production = connections.production_branch(given)
+    settings = connections.settings()
+    production = connections.production_branch(settings)
     name = snapshot_name(release_id)
-    expires_at = datetime.now(UTC) + timedelta(hours=given.snapshot_hours)
-    client = connections.neon(given)
+    expires_at = datetime.now(UTC) + timedelta(hours=settings.snapshot_hours)
+    client = connections.neon(settings)
     if name not in {branch.name for branch in client.branches()}:
-        for branch in snapshots_to_delete(given, client.branches()) or ():
+        for branch in snapshots_to_delete(settings, client.branches()) or ():
             client.delete_branch(branch.id)
             note(release_id, "old snapshot deleted", branch_name=branch.name)
     with recorded_step(
@@ -55,12 +55,12 @@ def take_snapshot(release_id: str) -> str:
 @step("drop snapshot", timeout_s=300)
 def drop_snapshot(release_id: str) -> None:
     """Delete the snapshot of a release that never touched production; one that cannot be deleted expires by itself."""
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         taken = [entry for entry in ledger.steps(release_id) if entry.step == "snapshot" and entry.event == "done"]
     name = snapshot_name(release_id)
     try:
-        client = connections.neon(given)
+        client = connections.neon(settings)
         for branch in client.branches() if taken else ():
             if branch.name == name:
                 client.delete_branch(branch.id)
@@ -69,19 +69,19 @@ def drop_snapshot(release_id: str) -> None:
         log.warning("%s could not be deleted, and expires by itself: %s", name, error)
 
 
-def snapshots_to_delete(given: Settings, branches: Sequence[Branch]) -> tuple[Branch, ...] | None:
+def snapshots_to_delete(settings: Settings, branches: Sequence[Branch]) -> tuple[Branch, ...] | None:
     """The snapshots that have to go so that a release has room, oldest first.
 
     Returns:
         The branches; none where there is room; None where there is too little room even without the old snapshots.
     """
-    missing = len(branches) + BRANCHES_NEEDED - given.neon_branch_limit
+    missing = len(branches) + BRANCHES_NEEDED - settings.neon_branch_limit
     if missing <= 0:
         return ()
-    with connections.ledger(given) as ledger:
-        over = _releases_past_rollback(ReleaseHistory.read(ledger, given.target))
+    with connections.ledger(settings) as ledger:
+        over = _releases_past_rollback(ReleaseHistory.read(ledger, settings.target))
     named = {branch.name: branch for branch in branches}
-    old = [named[snapshot_name(each)] for each in over if snapshot_name(each) in named][given.snapshots_kept :]
+    old = [named[snapshot_name(each)] for each in over if snapshot_name(each) in named][settings.snapshots_kept :]
     return tuple(reversed(old))[:missing] if len(old) >= missing else None
 
 

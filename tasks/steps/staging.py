@@ -14,20 +14,20 @@ from tasks.step import step
 @step("reset staging", timeout_s=900)
 def reset_staging(release_id: str) -> None:
     """Make staging a fresh copy of production. What was in staging is lost."""
-    given = connections.settings()
-    with recorded_step(release_id, "reset staging", branch_name=given.neon_staging_branch):
-        _reset(given)
+    settings = connections.settings()
+    with recorded_step(release_id, "reset staging", branch_name=settings.neon_staging_branch):
+        _reset(settings)
 
 
-def _reset(given: Settings) -> None:
-    production = connections.production_branch(given)
-    staging = connections.staging_branch(given)
-    connections.neon(given).restore(staging.id, source_branch_id=production.id)
-    with connections.ledger(given) as ledger:
-        kept = ledger.recorded_catalog(given.target, "production")
+def _reset(settings: Settings) -> None:
+    production = connections.production_branch(settings)
+    staging = connections.staging_branch(settings)
+    connections.neon(settings).restore(staging.id, source_branch_id=production.id)
+    with connections.ledger(settings) as ledger:
+        kept = ledger.recorded_catalog(settings.target, "production")
         if kept is not None:
             ledger.record_catalog(
-                given.target,
+                settings.target,
                 "staging",
                 release_id=kept.release_id,
                 revision=kept.revision,
@@ -46,12 +46,12 @@ def migrate_staging(release_id: str, commit: Commit, target_revision: str) -> tu
     Raises:
         StagingFailed: a revision did not go through.
     """
-    given = connections.settings()
-    dsn = connections.owner_dsn(given, connections.staging_branch(given))
+    settings = connections.settings()
+    dsn = connections.owner_dsn(settings, connections.staging_branch(settings))
     with recorded_step(release_id, "migrate staging", target_revision=target_revision) as entry:
-        with catalogue.recording_catalog(given, release_id, "staging", dsn, connections.history(given, commit)):
+        with catalogue.recording_catalog(settings, release_id, "staging", dsn, connections.history(settings, commit)):
             try:
-                done = revisions.apply(given, release_id, commit, dsn, target_revision)
+                done = revisions.apply(settings, release_id, commit, dsn, target_revision)
             except MigrationError as error:
                 raise StagingFailed(f"staging: {error}", transient=error.transient) from error
         entry.result(revisions.as_json(done))
@@ -65,10 +65,10 @@ def deploy_staging(release_id: str, commit: Commit) -> Deployment:
     Raises:
         StagingFailed: the build did not become ready.
     """
-    given = connections.settings()
+    settings = connections.settings()
     with recorded_step(release_id, "deploy staging", commit=commit.sha) as entry:
         try:
-            built = builds.build(given, release_id, commit, environment="staging")
+            built = builds.build(settings, release_id, commit, environment="staging")
         except DeploymentError as error:
             raise StagingFailed(f"staging: {error}", transient=error.transient) from error
         entry.result({"deployment": built.id, "url": built.url})
@@ -78,6 +78,6 @@ def deploy_staging(release_id: str, commit: Commit) -> Deployment:
 @step("roll back staging", timeout_s=900)
 def roll_back_staging(release_id: str) -> None:
     """Bring staging back to what production is; production itself is not touched."""
-    given = connections.settings()
-    with recorded_step(release_id, "roll back staging", branch_name=given.neon_staging_branch):
-        _reset(given)
+    settings = connections.settings()
+    with recorded_step(release_id, "roll back staging", branch_name=settings.neon_staging_branch):
+        _reset(settings)

@@ -47,12 +47,14 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
             string that leads elsewhere.
         UnknownRevision: the commit has no such revision.
     """
-    given = connections.settings()
-    history = connections.history(given, commit)
+    settings = connections.settings()
+    history = connections.history(settings, commit)
     target = history.resolve(target_revision)
-    production = read_environment(given, given.neon_production_branch, "production", history, target, takes_over=True)
-    staging = read_environment(given, given.neon_staging_branch, "staging", history, target, takes_over=True)
-    serving = connections.vercel(given).production_deployment()
+    production = read_environment(
+        settings, settings.neon_production_branch, "production", history, target, takes_over=True
+    )
+    staging = read_environment(settings, settings.neon_staging_branch, "staging", history, target, takes_over=True)
+    serving = connections.vercel(settings).production_deployment()
     findings = list(_blocking_findings(production))
     if not reset_staging:
         findings += [f"{text} (or start the release with reset_staging)" for text in _blocking_findings(staging)]
@@ -60,11 +62,11 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         findings.append(f"production stands at {', '.join(production.revisions)}, beyond the target {target}")
     if production.branch_id == staging.branch_id:
         findings.append("NEON_PRODUCTION_BRANCH and NEON_STAGING_BRANCH name one branch")
-    findings += builds.rejected_application_dsns(given, reset_staging=reset_staging)
+    findings += builds.rejected_application_dsns(settings, reset_staging=reset_staging)
     served = serving is not None and serving.commit_sha == commit.sha
     # What serves already is at most validated again: that needs no branch.
-    findings += () if served and not production.pending else _missing_branch_room(given)
-    health = endpoints.health(connections.production_url(given), bypass=None) if serving else None
+    findings += () if served and not production.pending else _missing_branch_room(settings)
+    health = endpoints.health(connections.production_url(settings), bypass=None) if serving else None
     if health is not None and health.maintenance:
         findings.append("production is in maintenance mode: finish what it is for, then switch it off")
     if findings:
@@ -101,9 +103,9 @@ def serving_deployment_id() -> str | None:
 def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None:
     """Revisions that stand in production and did not at the restore point, oldest first; None where it is unknown."""
     try:
-        given = connections.settings()
-        history = connections.history(given, commit)
-        with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+        settings = connections.settings()
+        history = connections.history(settings, commit)
+        with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
             stands = history_state(connection, history).current
     except (DeploymentError, MigrationError):
         log.exception("the revisions of production cannot be read")
@@ -113,7 +115,7 @@ def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None
 
 
 def read_environment(
-    given: Settings, branch_name: str, name: str, history: History, target: str, *, takes_over: bool = False
+    settings: Settings, branch_name: str, name: str, history: History, target: str, *, takes_over: bool = False
 ) -> EnvironmentStatus:
     """Read the state of one environment against a history.
 
@@ -124,16 +126,16 @@ def read_environment(
         target: revision up to which pending ones are counted.
         takes_over: whether these are about to be released: a change by hand that they promise too is no drift then.
     """
-    branch = connections.neon(given).branch(branch_name)
-    dsn = connections.owner_dsn(given, branch)
+    branch = connections.neon(settings).branch(branch_name)
+    dsn = connections.owner_dsn(settings, branch)
     with reader(dsn) as connection:
         stands = history_state(connection, history, target=target)
         live = catalogue.LiveSchema.read(connection, history)
-    must = catalogue.expected_for(given, name, history, live)
+    must = catalogue.expected_for(settings, name, history, live)
     known = () if must.grants else ("grant",)
     expected = must.catalog and must.catalog.without(*known)
-    over = catalogue.changes_taken_over(given, history, expected, live, target) if takes_over and expected else ()
-    unrecorded = unrecorded_grants(given, history, must, live)
+    over = catalogue.changes_taken_over(settings, history, expected, live, target) if takes_over and expected else ()
+    unrecorded = unrecorded_grants(settings, history, must, live)
     drift = find_drift(
         live.catalog.without(*known),
         expected and expected.with_changes((*over, *unrecorded) if takes_over else over),
@@ -156,25 +158,25 @@ def _blocking_findings(environment: EnvironmentStatus) -> list[str]:
     return [f"{environment.name}: {finding}" for finding in environment.drift if finding.blocks_release]
 
 
-def _missing_branch_room(given: Settings) -> list[str]:
-    branches = connections.neon(given).branches()
+def _missing_branch_room(settings: Settings) -> list[str]:
+    branches = connections.neon(settings).branches()
     roots = [branch for branch in branches if branch.parent_id is None]
     found: list[str] = []
-    if snapshots_to_delete(given, branches) is None:
+    if snapshots_to_delete(settings, branches) is None:
         found.append(
-            f"Neon has {len(branches)} branches of {given.neon_branch_limit}, and a release with its way back needs 2: "
-            f"delete some with `pilotage branch delete` ({_deletable_branches(given, branches)})"
+            f"Neon has {len(branches)} branches of {settings.neon_branch_limit}, and a release with its way back needs "
+            f"2: delete some with `pilotage branch delete` ({_deletable_branches(settings, branches)})"
         )
-    if len(roots) + 1 > given.neon_root_branch_limit:
+    if len(roots) + 1 > settings.neon_root_branch_limit:
         found.append(
-            f"Neon has {len(roots)} root branches of {given.neon_root_branch_limit}, and a restore leaves one more: "
+            f"Neon has {len(roots)} root branches of {settings.neon_root_branch_limit}, and a restore leaves one more: "
             "delete a kept state that is no longer needed with `pilotage branch delete` "
-            f"({_deletable_branches(given, roots)})"
+            f"({_deletable_branches(settings, roots)})"
         )
     return found
 
 
-def _deletable_branches(given: Settings, branches: Iterable[Branch]) -> str:
+def _deletable_branches(settings: Settings, branches: Iterable[Branch]) -> str:
     """The branches that somebody may delete: neither environment's, nor protected."""
-    stay = {given.neon_production_branch, given.neon_staging_branch}
+    stay = {settings.neon_production_branch, settings.neon_staging_branch}
     return ", ".join(branch.name for branch in branches if branch.name not in stay and not branch.protected) or "none"

@@ -36,19 +36,19 @@ def validate_database(
         unchanged: compare with the catalogue of the restore point, instead of with the one that was recorded or kept
             last and what the revisions since have made of it.
     """
-    given = connections.settings()
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    settings = connections.settings()
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with recorded_step(release_id, "validate database", revisions=list(revisions)) as entry:
         with reader(dsn) as connection:
             live = read_catalog(connection)
         must = (
             catalogue.ExpectedCatalog(Catalog.from_json(point.catalog_json))
             if unchanged
-            else _expected(given, dsn, commit, revisions)
+            else _expected(settings, dsn, commit, revisions)
         )
         # A check needs to know what there is; where that cannot be told, the catalogue's verdict says so.
         promised = must.catalog or live
-        found = run_checks(dsn, promised=promised, row_counts=point.seal.row_counts, loss_limit=given.row_loss_limit)
+        found = run_checks(dsn, promised=promised, row_counts=point.seal.row_counts, loss_limit=settings.row_loss_limit)
         # Roles are given their grants outside of releases, so these are compared only where nothing may have changed.
         ignored = () if unchanged else ("grant",)
         judged = (
@@ -59,11 +59,11 @@ def validate_database(
     return judged
 
 
-def _expected(given: Settings, dsn: str, commit: Commit, revisions: tuple[str, ...]) -> catalogue.ExpectedCatalog:
-    history = connections.history(given, commit)
+def _expected(settings: Settings, dsn: str, commit: Commit, revisions: tuple[str, ...]) -> catalogue.ExpectedCatalog:
+    history = connections.history(settings, commit)
     with reader(dsn) as connection:
         live = catalogue.LiveSchema.read(connection, history)
-    return catalogue.expected_for(given, "production", history, replace(live, revisions=revisions))
+    return catalogue.expected_for(settings, "production", history, replace(live, revisions=revisions))
 
 
 @dataclass(frozen=True)
@@ -87,48 +87,48 @@ class WatchWindow:
 @step("watch production", timeout_s=4000, retries=0)
 def watch_production(release_id: str, window: WatchWindow) -> tuple[Verdict, ...]:
     """Watch production until the window closes, or until it is plain that the build is not fit."""
-    given = connections.settings()
+    settings = connections.settings()
     with recorded_step(
         release_id, "watch production", seconds=window.seconds, deployment=window.deployment_id
     ) as entry:
-        health = endpoints.health(connections.production_url(given), bypass=None)
-        observed, counted = _observe(given, window)
-        users = _users(given, window) if window.expect_users else None
+        health = endpoints.health(connections.production_url(settings), bypass=None)
+        observed, counted = _observe(settings, window)
+        users = _users(settings, window) if window.expect_users else None
         judged = (
             verdicts.health(health, window.commit_sha),
-            verdicts.latency(given, observed),
-            verdicts.errors(given, observed, counted, expect_traffic=window.expect_users),
-            *((verdicts.users_seen(given, users),) if window.expect_users else ()),
+            verdicts.latency(settings, observed),
+            verdicts.errors(settings, observed, counted, expect_traffic=window.expect_users),
+            *((verdicts.users_seen(settings, users),) if window.expect_users else ()),
         )
         entry.result({"verdicts": [verdicts.as_json(v) for v in judged]})
     return judged
 
 
-def _observe(given: Settings, window: WatchWindow) -> tuple[Observation, RequestCounts | None]:
+def _observe(settings: Settings, window: WatchWindow) -> tuple[Observation, RequestCounts | None]:
     """Probe from outside in slices while the platform's log of real requests is read beside it."""
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=1) as pool:
         counting = pool.submit(
-            connections.vercel(given).runtime_requests, window.deployment_id, seconds=window.seconds + 1, stop=stop
+            connections.vercel(settings).runtime_requests, window.deployment_id, seconds=window.seconds + 1, stop=stop
         )
         try:
             observed = Observation()
             ends = time.monotonic() + window.seconds
-            while (left := ends - time.monotonic()) > 0 and not _cannot_recover(given, observed):
+            while (left := ends - time.monotonic()) > 0 and not _cannot_recover(settings, observed):
                 observed = observed.plus(
-                    watch(connections.production_url(given), seconds=min(SLICE_S, left), rate=given.watch_rate)
+                    watch(connections.production_url(settings), seconds=min(SLICE_S, left), rate=settings.watch_rate)
                 )
         finally:
             stop.set()
         return observed, counting.result()
 
 
-def _cannot_recover(given: Settings, observed: Observation) -> bool:
+def _cannot_recover(settings: Settings, observed: Observation) -> bool:
     """A build whose errors can no longer come under the limit within the window is not watched to its end."""
-    return observed.errors >= 10 and observed.errors > observed.requests * given.error_rate_limit * 10
+    return observed.errors >= 10 and observed.errors > observed.requests * settings.error_rate_limit * 10
 
 
-def _users(given: Settings, window: WatchWindow) -> int | None:
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
+def _users(settings: Settings, window: WatchWindow) -> int | None:
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with reader(dsn) as connection:
         return users_seen(connection, window.since)

@@ -54,17 +54,17 @@ def release_once(ref: str) -> tuple[float, float]:
     run = flow_runs.trigger("release/release", {"request": {"ref": ref, "watch_seconds": 5}})
     flow_runs.follow(run, console, deadline_s=300)
     total = time.monotonic() - began
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        steps = ledger.steps(ledger.releases(target=given.target, limit=1)[0].id)
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
+        steps = ledger.steps(ledger.releases(target=settings.target, limit=1)[0].id)
     work = sum(float(took.split()[0]) for _, _, took, _ in report.timeline(steps) if took)
     return total, work
 
 
 def fill() -> None:
     """Give production some weight: rows as a real database has them."""
-    given = connections.settings()
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    settings = connections.settings()
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with psycopg.connect(dsn) as connection:
         connection.execute(
             """INSERT INTO users (email, name, "updatedAt")
@@ -75,21 +75,21 @@ def fill() -> None:
 
 def branch() -> None:
     """Branch production with a compute, query it, delete it."""
-    given = connections.settings()
-    client = connections.neon(given)
-    production = connections.production_branch(given)
+    settings = connections.settings()
+    client = connections.neon(settings)
+    production = connections.production_branch(settings)
     made = client.create_branch(f"bench-{time.monotonic_ns()}", parent_id=production.id, compute=True)
-    with psycopg.connect(connections.owner_dsn(given, made)) as connection:
+    with psycopg.connect(connections.owner_dsn(settings, made)) as connection:
         connection.execute("SELECT count(*) FROM users")
     client.delete_branch(made.id)
 
 
 def restore() -> None:
     """Restore production to a moment ago, and delete the state that was kept."""
-    given = connections.settings()
-    client = connections.neon(given)
-    production = connections.production_branch(given)
-    dsn = connections.owner_dsn(given, production)
+    settings = connections.settings()
+    client = connections.neon(settings)
+    production = connections.production_branch(settings)
+    dsn = connections.owner_dsn(settings, production)
     with psycopg.connect(dsn, autocommit=True) as connection:
         lsn = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
         connection.execute("SELECT pg_logical_emit_message(true, 'bench', 'restore point', true)")
@@ -106,11 +106,11 @@ def restore() -> None:
 
 def discard(kept_id: str) -> None:
     """Delete the kept state; children that moved under it go back first."""
-    given = connections.settings()
-    client = connections.neon(given)
+    settings = connections.settings()
+    client = connections.neon(settings)
     for child in client.branches():
-        if child.parent_id == kept_id and child.name == given.neon_staging_branch:
-            client.restore(child.id, source_branch_id=connections.production_branch(given).id)
+        if child.parent_id == kept_id and child.name == settings.neon_staging_branch:
+            client.restore(child.id, source_branch_id=connections.production_branch(settings).id)
         elif child.parent_id == kept_id:
             client.delete_branch(child.id)
     client.delete_branch(kept_id)

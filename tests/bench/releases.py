@@ -136,8 +136,8 @@ def release(ref: str, target: str) -> str:
 
 def fill(state: Path) -> int:
     """Give every table of production that has none its generated rows, as the product itself never would."""
-    given = connections.settings()
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    settings = connections.settings()
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with reader(dsn) as connection:
         found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     tables = {str(row[0]) for row in found}
@@ -150,8 +150,8 @@ def fill(state: Path) -> int:
 
 def lost(acknowledged: Path) -> int:
     """How many acknowledged writes production does not have."""
-    given = connections.settings()
-    with reader(connections.owner_dsn(given, connections.production_branch(given))) as connection:
+    settings = connections.settings()
+    with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
         there = {str(row[0]) for row in connection.execute("SELECT id FROM messages")}
     return len({one.id for one in read_acknowledged(acknowledged)} - there)
 

@@ -24,16 +24,16 @@ WATCH_S = 6
 
 
 @dataclass(frozen=True)
-class LiveSchema:
+class LivePlatform:
     """A target with v1 in production.
 
     Attributes:
         platform: the platform that it runs on.
-        given: its settings.
+        settings: its settings.
     """
 
     platform: RunningPlatform
-    given: Settings
+    settings: Settings
 
     def told(self) -> list[str]:
         """What Slack was sent, oldest first."""
@@ -41,12 +41,12 @@ class LiveSchema:
 
     def newest(self) -> Release:
         """The newest release in the ledger."""
-        with connections.ledger(self.given) as ledger:
-            return ledger.releases(target=self.given.target, limit=1)[0]
+        with connections.ledger(self.settings) as ledger:
+            return ledger.releases(target=self.settings.target, limit=1)[0]
 
     def branches(self) -> set[str]:
         """The names of all branches."""
-        return {branch.name for branch in connections.neon(self.given).branches()}
+        return {branch.name for branch in connections.neon(self.settings).branches()}
 
     @staticmethod
     def release(ref: str, *, reset_staging: bool = False, target_revision: str = "head", rehearse: bool = True) -> str:
@@ -81,7 +81,7 @@ def live(
     bring_up: Callable[[], AbstractContextManager[RunningPlatform]],
     prefect: None,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[LiveSchema]:
+) -> Iterator[LivePlatform]:
     """A platform of its own, with v1 released into its empty production."""
     with bring_up() as platform, pytest.MonkeyPatch.context() as patch:
         for name, value in platform.env.items():
@@ -92,8 +92,8 @@ def live(
         patch.setenv("PILOTAGE_BLOCKING_BUDGET_MS", "10000")
         # Of the 180 or so that users send while a release is watched.
         patch.setenv("PILOTAGE_MINIMUM_REQUESTS", "50")
-        assert LiveSchema.release("v1").startswith("release succeeded")
-        yield LiveSchema(platform, connections.settings())
+        assert LivePlatform.release("v1").startswith("release succeeded")
+        yield LivePlatform(platform, connections.settings())
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Users:
 
 
 @pytest.fixture
-def users(live: LiveSchema, tmp_path: Path) -> Callable[[], AbstractContextManager[Users]]:
+def users(live: LivePlatform, tmp_path: Path) -> Callable[[], AbstractContextManager[Users]]:
     """Users at work while a block runs; it begins when all of them have written."""
 
     @contextmanager
@@ -129,7 +129,7 @@ def users(live: LiveSchema, tmp_path: Path) -> Callable[[], AbstractContextManag
         with ThreadPoolExecutor(max_workers=1) as pool:
             running = pool.submit(
                 run_traffic,
-                connections.production_url(live.given),
+                connections.production_url(live.settings),
                 users=12,
                 rate=30.0,
                 # A bound for a test that hangs; on a busy machine releases take minutes.

@@ -28,12 +28,12 @@ def alter(dsn: str, statement: str) -> None:
 
 
 def releases(live: Any) -> tuple[Release, ...]:
-    with connections.ledger(live.given) as ledger:
-        return ledger.releases(target=live.given.target, limit=None)
+    with connections.ledger(live.settings) as ledger:
+        return ledger.releases(target=live.settings.target, limit=None)
 
 
 def commit_of(live: Any, ref: str) -> Commit:
-    return connections.repository(live.given).resolve(ref)
+    return connections.repository(live.settings).resolve(ref)
 
 
 def test_the_first_release_of_an_empty_production_succeeds_without_users(live: Any) -> None:
@@ -58,7 +58,7 @@ def test_what_cannot_start_is_a_clear_error_before_anything_is_touched(
         with pytest.raises(RolledBack, match="check NEON_API_URL"):
             live.release("v2")
     with monkeypatch.context() as patch:
-        production_s = builds.application_dsn(live.given, "production").get_secret_value()
+        production_s = builds.application_dsn(live.settings, "production").get_secret_value()
         patch.setenv("APP_STAGING_DATABASE_URL", production_s)
         with pytest.raises(RolledBack, match="APP_STAGING_DATABASE_URL is not used as staging's database"):
             live.release("v2")
@@ -67,9 +67,9 @@ def test_what_cannot_start_is_a_clear_error_before_anything_is_touched(
 
 
 def test_a_second_release_meanwhile_is_refused_with_the_name_of_the_first(live: Any) -> None:
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         first = ledger.begin_release(
-            target=live.given.target,
+            target=live.settings.target,
             ref="v2",
             commit_sha="0" * 40,
             target_revision="head",
@@ -106,7 +106,7 @@ def test_a_rehearsal_stops_a_revision_that_would_fail_on_production_s_rows(live:
     assert (after.commit_sha, after.revisions, after.catalog) == (before.commit_sha, before.revisions, before.catalog)
     assert (at_work.report.errors, at_work.report.failures) == (0, ())
     assert not [name for name in live.branches() if name.startswith("rehearsal-")]
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         release_id = live.newest().id
         assert "migrate staging" not in {step.step for step in ledger.steps(release_id)}
         assert ledger.leftovers(release_id).branches == ()
@@ -116,7 +116,7 @@ def test_a_rehearsal_stops_a_revision_that_would_fail_on_production_s_rows(live:
 def test_a_revision_that_fails_on_staging_never_reaches_production(live: Any) -> None:
     summary = live.failed_release("v2-bad-migration", reset_staging=True, rehearse=False)
     assert summary == "rolled back: staging rolled back, production was not touched"
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         steps = {step.step for step in ledger.steps(live.newest().id)}
     assert "migrate production" not in steps
 
@@ -173,7 +173,7 @@ def test_a_held_release_is_released_again_once_there_are_users(live: Any, users:
     assert "no drift" in str(drift_check())
     with users():
         assert live.release("v2") == "release succeeded: v2 serves at 20251101_0900"
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         assert "promote" not in {step.step for step in ledger.steps(live.newest().id)}
     with pytest.raises(NotReady, match=f"`pilotage rollback {held}`"):
         rollback(live.newest().id, way="application", reason="a test")
@@ -185,7 +185,7 @@ def test_a_release_of_what_serves_already_is_a_success_that_says_so_and_bars_no_
     assert live.newest().state == "succeeded"
     assert gates.rollback_target(held.id, "application").nothing_to_do == ""
     live.release("v2", reset_staging=True)
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         assert "reset staging" in {step.step for step in ledger.steps(live.newest().id)}
 
 
@@ -194,7 +194,7 @@ def test_a_commit_that_lacks_what_production_has_is_refused(live: Any) -> None:
 
 
 def test_drift_is_told_once_and_stops_a_release_with_its_name(live: Any) -> None:
-    dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
+    dsn = connections.owner_dsn(live.settings, connections.production_branch(live.settings))
     alter(dsn, 'ALTER TABLE users ADD COLUMN "byHand" text')
     before = len(live.told())
     for _ in range(2):

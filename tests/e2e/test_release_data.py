@@ -48,7 +48,7 @@ def test_revisions_are_taken_back_where_compatibility_is_unknown_and_the_way_bac
     assert (after.commit_sha, after.revisions) == (before.commit_sha, before.revisions)
     assert difference(before.catalog, after.catalog) == ()
     assert {written for _, written in at_work.acknowledged} <= after.message_ids
-    assert not demo_checks.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
+    assert not demo_checks.endpoints.health(connections.production_url(live.settings), bypass=None).maintenance
 
 
 def test_release_restores_production_when_validation_finds_corrupt_rows(
@@ -72,8 +72,8 @@ def test_release_restores_production_when_validation_finds_corrupt_rows(
     assert (after.commit_sha, after.revisions) == (before.commit_sha, before.revisions)
     assert {written for at, written in at_work.acknowledged if at < point.seal.sealed_at} <= after.message_ids
     assert {name for name in live.branches() if not name.startswith("release-")} == {"main", "staging", kept}
-    assert connections.production_branch(live.given).protected
-    assert not demo_checks.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
+    assert connections.production_branch(live.settings).protected
+    assert not demo_checks.endpoints.health(connections.production_url(live.settings), bypass=None).maintenance
     assert [text for text in live.told() if "v2-corrupts" in text][-2:] == [
         "Release of v2-corrupts failed",
         "Release of v2-corrupts was rolled back",
@@ -83,9 +83,9 @@ def test_release_restores_production_when_validation_finds_corrupt_rows(
 
 def test_what_was_written_after_the_restore_point_stays_on_the_kept_branch_and_in_the_receipt(live: Any) -> None:
     done = live.newest()
-    client = connections.neon(live.given)
+    client = connections.neon(live.settings)
     kept = client.branch(f"before-rollback-{done.id}")
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         receipt = [step for step in ledger.steps(done.id) if step.step == "receipt" and step.event == "done"]
     assert len(receipt) == 1
     assert receipt[0].details["updated"] or receipt[0].details["inserted"]

@@ -29,7 +29,7 @@ Working = Callable[[], AbstractContextManager[Any]]
 
 
 def seeded(live: Any) -> Seeded:
-    dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
+    dsn = connections.owner_dsn(live.settings, connections.production_branch(live.settings))
     return seed(dsn, super_admin=SuperAdminIdentity(), size="small", keys=KeyRing([("k", bytes(KEY_BYTES))]))
 
 
@@ -40,7 +40,7 @@ def test_a_rehearsal_without_a_release_keeps_its_evidence_and_leaves_no_branch(
     live.platform.fault("neon", Fault(method="POST", path="/branches$", when="after", cut=True))
     summary = str(rehearse("v2"))
     plan_digest, evidence_digest = re.findall(r"[0-9a-f]{64}", summary)
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         kept = Evidence.from_json(str(ledger.evidence(evidence_digest)))
     assert (kept.plan_digest, kept.digest) == (plan_digest, evidence_digest)
     assert (live.branches(), live.newest().id) == (before, newest)
@@ -72,7 +72,7 @@ def test_the_whole_history_is_released_under_traffic_without_a_failed_request(li
     assert len(after.catalog.of_kind("table")) == 41
     assert len(after.catalog.of_kind("enum")) == 15
 
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         steps = [step.step for step in ledger.steps(live.newest().id) if step.event == "done"]
     assert steps.index("promote") < steps.index("contract production")
     evidence = rehearsal.evidence_of_release(live.newest().id)
@@ -89,12 +89,12 @@ def test_the_whole_history_is_released_under_traffic_without_a_failed_request(li
 
 def test_the_released_application_sees_the_rows_of_the_user_that_it_names_alone(live: Any) -> None:
     assert seeded(live).left_out == ()
-    branch = connections.production_branch(live.given)
+    branch = connections.production_branch(live.settings)
     tables = protected_tables()
     assert len(tables) == 15
     with (
-        psycopg.connect(connections.owner_dsn(live.given, branch)) as owner,
-        psycopg.connect(application_dsn(live.given, "production").get_secret_value()) as application,
+        psycopg.connect(connections.owner_dsn(live.settings, branch)) as owner,
+        psycopg.connect(application_dsn(live.settings, "production").get_secret_value()) as application,
     ):
         for table in tables:
             name = sql.Identifier(table)

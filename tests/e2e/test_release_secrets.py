@@ -98,17 +98,17 @@ def held(dsn: str) -> Generator[None]:
         yield
 
 
-def secrets_of(given: Settings) -> set[str]:
+def secrets_of(settings: Settings) -> set[str]:
     """What opens anything of a platform."""
     dsns = [
-        application_dsn(given, "production").get_secret_value(),
-        application_dsn(given, "staging").get_secret_value(),
-        connections.owner_dsn(given, connections.production_branch(given)),
-        connections.owner_dsn(given, connections.staging_branch(given)),
+        application_dsn(settings, "production").get_secret_value(),
+        application_dsn(settings, "staging").get_secret_value(),
+        connections.owner_dsn(settings, connections.production_branch(settings)),
+        connections.owner_dsn(settings, connections.staging_branch(settings)),
     ]
     passwords = {unquote(str(urlsplit(dsn).password)) for dsn in dsns}
-    tokens = (given.neon_api_key, given.vercel_token, given.vercel_automation_bypass_secret)
-    hook = urlsplit(given.slack_webhook_url.get_secret_value()).path.rpartition("/")[2]
+    tokens = (settings.neon_api_key, settings.vercel_token, settings.vercel_automation_bypass_secret)
+    hook = urlsplit(settings.slack_webhook_url.get_secret_value()).path.rpartition("/")[2]
     return {*passwords, *(token.get_secret_value() for token in tokens), hook}
 
 
@@ -129,12 +129,12 @@ class Doors:
     def __init__(self, live: Any, folder: Path) -> None:
         self.live = live
         self.folder = folder
-        self.canaries = {*ROWS, *WRITTEN, *secrets_of(live.given)}
+        self.canaries = {*ROWS, *WRITTEN, *secrets_of(live.settings)}
 
     def commit(self, changed: dict[str, str]) -> str:
         """Make a ref of the first version with other files."""
         name = f"canary-{secrets.token_hex(4)}"
-        with Repo(self.live.given.release_repository.removeprefix("file://")) as repo:
+        with Repo(self.live.settings.release_repository.removeprefix("file://")) as repo:
             parent = repo[repo.refs[Ref(b"refs/heads/v1")]]
             assert isinstance(parent, Commit)
             made = Commit()
@@ -188,10 +188,10 @@ class Doors:
 
     def _kept(self) -> Iterator[str]:
         yield rows_of(self._prefect_s())
-        yield rows_of(Path(self.live.given.ledger_url.get_secret_value().removeprefix("sqlite:///")))
+        yield rows_of(Path(self.live.settings.ledger_url.get_secret_value().removeprefix("sqlite:///")))
         yield str(self.live.platform.slack_messages())
         # The revisions of a commit are its author's words.
-        for folder in (self.folder, self.live.given.cache_folder):
+        for folder in (self.folder, self.live.settings.cache_folder):
             for file in folder.rglob("*"):
                 if file.is_file() and not {"revisions", "repository"} & {*file.parts}:
                     yield file.read_bytes().decode(errors="replace")
@@ -259,7 +259,7 @@ def test_a_build_that_prints_its_variables_is_told_without_them(doors: Doors) ->
 def test_a_session_in_the_way_is_told_by_the_shape_of_its_statement(doors: Doors) -> None:
     upgrade = '    op.execute("ALTER TABLE messages ADD COLUMN turn int")'
     ref = doors.commit({FILE: revision(upgrade, 'op.execute("ALTER TABLE messages DROP COLUMN turn")')})
-    with held(application_dsn(doors.live.given, "production").get_secret_value()):
+    with held(application_dsn(doors.live.settings, "production").get_secret_value()):
         said = doors.release(ref, rehearse=False, PILOTAGE_MIGRATION_BUDGET_S="3")
     assert doors.leaked(said) == []
     assert "SELECT $1, $2 FROM messages WHERE content = $3" in said

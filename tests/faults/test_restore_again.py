@@ -26,27 +26,27 @@ from tasks.steps import maintenance, production, restoration, status, validation
 from tasks.values import ReleaseRequest
 
 
-class LiveSchema:
+class LivePlatform:
     """A target with v1 in production.
 
     Args:
         platform: the platform that it runs on.
-        given: its settings.
+        settings: its settings.
     """
 
-    def __init__(self, platform: RunningPlatform, given: Settings) -> None:
+    def __init__(self, platform: RunningPlatform, settings: Settings) -> None:
         self.platform = platform
-        self.given = given
+        self.settings = settings
         self.first_build = status.serving_deployment_id() or ""
 
     def newest(self) -> Release:
         """The newest release in the ledger."""
-        with connections.ledger(self.given) as ledger:
-            return ledger.releases(target=self.given.target, limit=1)[0]
+        with connections.ledger(self.settings) as ledger:
+            return ledger.releases(target=self.settings.target, limit=1)[0]
 
     def branches(self) -> set[str]:
         """The names of all branches."""
-        return {branch.name for branch in connections.neon(self.given).branches()}
+        return {branch.name for branch in connections.neon(self.settings).branches()}
 
 
 def called(task: Any, *given: Any, **named: Any) -> Any:
@@ -57,7 +57,7 @@ def called(task: Any, *given: Any, **named: Any) -> Any:
 @pytest.fixture(scope="module")
 def live(
     bring_up: Callable[[], AbstractContextManager[RunningPlatform]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LiveSchema]:
+) -> Iterator[LivePlatform]:
     """A platform of its own, with v1 released into its empty production; there is no Prefect, and none is needed."""
     nowhere = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"})
     with bring_up() as platform, pytest.MonkeyPatch.context() as patch, nowhere:
@@ -69,7 +69,7 @@ def live(
         patch.setattr(Task, "__call__", called)
         patch.setattr(rollback_flow, "ROLLBACK_WATCH_S", 3.0)
         assert "release succeeded" in str(release.fn(ReleaseRequest(ref="v1", watch_seconds=5)))
-        yield LiveSchema(platform, connections.settings())
+        yield LivePlatform(platform, connections.settings())
 
 
 class KilledError(BaseException):
@@ -77,40 +77,40 @@ class KilledError(BaseException):
 
 
 @pytest.fixture(scope="module")
-def new_build(live: LiveSchema) -> Deployment:
+def new_build(live: LivePlatform) -> Deployment:
     """A build of v2, ready and not promoted."""
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         row = opened(live, ledger, "v2")
-        build = production.build_production.fn(row.id, connections.repository(live.given).resolve("v2"))
+        build = production.build_production.fn(row.id, connections.repository(live.settings).resolve("v2"))
         ledger.end_release(row.id, "failed", "a build for the tests")
     return build
 
 
 @pytest.fixture(autouse=True)
-def room(live: LiveSchema) -> Iterator[None]:
+def room(live: LivePlatform) -> Iterator[None]:
     """Leave nothing to the next test but its production: no kept state, no protection that was taken away."""
     yield
     live.platform.clear_faults()
-    client, branch = connections.neon(live.given), connections.production_branch(live.given)
-    client.restore(connections.staging_branch(live.given).id, source_branch_id=branch.id)
+    client, branch = connections.neon(live.settings), connections.production_branch(live.settings)
+    client.restore(connections.staging_branch(live.settings).id, source_branch_id=branch.id)
     for prefixes in ("release-",), ("before-rollback-", "in-the-way"):
         for kept in client.branches():
             if kept.name.startswith(prefixes):
                 client.delete_branch(kept.id)
     client.set_protected(branch.id, protected=True)
-    vercel = connections.vercel(live.given)
+    vercel = connections.vercel(live.settings)
     vercel.rollback(live.first_build)
-    vercel.set_config(live.given.vercel_config_id, maintenance.KEY, value=False)
-    with connections.ledger(live.given) as ledger:
-        if (left := ledger.running(live.given.target)) is not None:
+    vercel.set_config(live.settings.vercel_config_id, maintenance.KEY, value=False)
+    with connections.ledger(live.settings) as ledger:
+        if (left := ledger.running(live.settings.target)) is not None:
             ledger.end_release(left.id, "failed", "left by a test")
 
 
-def opened(live: LiveSchema, ledger: Ledger, ref: str) -> Release:
+def opened(live: LivePlatform, ledger: Ledger, ref: str) -> Release:
     return ledger.begin_release(
-        target=live.given.target,
+        target=live.settings.target,
         ref=ref,
-        commit_sha=connections.repository(live.given).resolve(ref).sha,
+        commit_sha=connections.repository(live.settings).resolve(ref).sha,
         target_revision="20250122_1030",
         requested_by="a test",
         flow_run_id=None,
@@ -119,32 +119,34 @@ def opened(live: LiveSchema, ledger: Ledger, ref: str) -> Release:
 
 
 @pytest.fixture
-def done(live: LiveSchema, new_build: Deployment) -> Release:
+def done(live: LivePlatform, new_build: Deployment) -> Release:
     """A release that has sealed its restore point and serves its build, with a row of a user's written since."""
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         row = opened(live, ledger, "v2")
-        found = status.survey.fn(connections.repository(live.given).resolve("v1"), "20250122_1030", reset_staging=True)
+        found = status.survey.fn(
+            connections.repository(live.settings).resolve("v1"), "20250122_1030", reset_staging=True
+        )
         production.seal_restore_point.fn(row.id, "none", found)
         production.promote.fn(row.id, new_build)
         write(live, f"{row.id}@lost.example")
         return ledger.end_release(row.id, "undecided", "a test")
 
 
-def write(live: LiveSchema, name: str) -> None:
-    dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
+def write(live: LivePlatform, name: str) -> None:
+    dsn = connections.owner_dsn(live.settings, connections.production_branch(live.settings))
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute('INSERT INTO users (email, name, "updatedAt") VALUES (%s, %s, now())', (name, name))
 
 
-def emails(live: LiveSchema) -> set[str]:
-    dsn = connections.owner_dsn(live.given, connections.production_branch(live.given))
+def emails(live: LivePlatform) -> set[str]:
+    dsn = connections.owner_dsn(live.settings, connections.production_branch(live.settings))
     with psycopg.connect(dsn) as connection:
         return {str(row[0]) for row in connection.execute("SELECT email FROM users")}
 
 
-def receipt_of(live: LiveSchema, row: Release) -> list[tuple[str, str]]:
+def receipt_of(live: LivePlatform, row: Release) -> list[tuple[str, str]]:
     """Table and change of every row in the receipt of a rollback."""
-    file = live.given.cache_folder / "receipts" / f"{row.id}.jsonl"
+    file = live.settings.cache_folder / "receipts" / f"{row.id}.jsonl"
     return [(line["table"], line["change"]) for line in map(json.loads, file.read_text().splitlines())]
 
 
@@ -153,23 +155,23 @@ def back(done: Release) -> str:
     return str(rollback_flow.rollback.fn(done.id, way="data", reason="a test").message)
 
 
-def in_maintenance(live: LiveSchema) -> bool:
-    return demo_checks.endpoints.health(connections.production_url(live.given), bypass=None).maintenance
+def in_maintenance(live: LivePlatform) -> bool:
+    return demo_checks.endpoints.health(connections.production_url(live.settings), bypass=None).maintenance
 
 
-def abandon(live: LiveSchema, row: Release) -> None:
-    with connections.ledger(live.given) as ledger:
+def abandon(live: LivePlatform, row: Release) -> None:
+    with connections.ledger(live.settings) as ledger:
         assert isinstance(ledger, Ledger)
         if ledger.release(row.id).state == "running":
             ledger.end_release(row.id, "failed", "cut off by a test")
 
 
-def kept(live: LiveSchema) -> set[str]:
+def kept(live: LivePlatform) -> set[str]:
     return {name for name in live.branches() if name.startswith("before-rollback-")}
 
 
-def serves_v1(live: LiveSchema) -> bool:
-    return demo_checks.read_production().commit_sha == connections.repository(live.given).resolve("v1").sha
+def serves_v1(live: LivePlatform) -> bool:
+    return demo_checks.read_production().commit_sha == connections.repository(live.settings).resolve("v1").sha
 
 
 def no_slot(times: int = 9) -> Fault:
@@ -185,7 +187,7 @@ def killed(*_: object, **__: object) -> None:
     raise KilledError
 
 
-def cut_off(live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch, place: ModuleType, act: str) -> None:
+def cut_off(live: LivePlatform, done: Release, monkeypatch: pytest.MonkeyPatch, place: ModuleType, act: str) -> None:
     """Let a rollback die as it comes to an act, and close what it left."""
     with monkeypatch.context() as patch:
         patch.setattr(place, act, killed)
@@ -194,19 +196,21 @@ def cut_off(live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch, pl
     abandon(live, live.newest())
 
 
-def test_a_production_that_was_never_protected_stays_so_where_no_slot_is_free(live: LiveSchema, done: Release) -> None:
-    connections.neon(live.given).set_protected(connections.production_branch(live.given).id, protected=False)
+def test_a_production_that_was_never_protected_stays_so_where_no_slot_is_free(
+    live: LivePlatform, done: Release
+) -> None:
+    connections.neon(live.settings).set_protected(connections.production_branch(live.settings).id, protected=False)
     live.platform.fault("neon", no_slot())
     summary = back(done)
     assert summary.startswith("rolled back: production restored to the sealed point")
     assert "to mend" not in summary
     assert serves_v1(live)
-    assert not connections.production_branch(live.given).protected
+    assert not connections.production_branch(live.settings).protected
     assert receipt_of(live, live.newest()) == [("users", "inserted")]
     assert not in_maintenance(live)
 
 
-def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: LiveSchema, done: Release) -> None:
+def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: LivePlatform, done: Release) -> None:
     # The first call lifts the protection; then somebody takes the slot before it is asked for again.
     live.platform.fault("neon", let_through("PATCH", "/branches/br-"))
     live.platform.fault("neon", no_slot())
@@ -219,12 +223,12 @@ def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: Li
     assert receipt_of(live, live.newest()) == [("users", "inserted")]
     assert serves_v1(live)
     assert not in_maintenance(live)
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         assert ledger.leftovers(live.newest().id).protection_lifted
     # Whoever asks again, once there is a slot, gives it back.
     live.platform.clear_faults()
     assert "had been restored to the sealed point" in back(done)
-    assert connections.production_branch(live.given).protected
+    assert connections.production_branch(live.settings).protected
     assert back(done).startswith("nothing to do")
 
 
@@ -240,7 +244,7 @@ def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: Li
     ids=["protection", "application", "validation", "receipt", "maintenance"],
 )
 def test_a_rollback_cut_off_is_run_again_and_restores_nothing_twice(
-    live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch, place: ModuleType, act: str
+    live: LivePlatform, done: Release, monkeypatch: pytest.MonkeyPatch, place: ModuleType, act: str
 ) -> None:
     cut_off(live, done, monkeypatch, place, act)
     restored = act != "_wait_for"
@@ -253,12 +257,12 @@ def test_a_rollback_cut_off_is_run_again_and_restores_nothing_twice(
     assert f"{done.id}@lost.example" not in emails(live)
     assert receipt_of(live, live.newest()) == [("users", "inserted")] * (1 if restored else 2)
     assert serves_v1(live)
-    assert connections.production_branch(live.given).protected
+    assert connections.production_branch(live.settings).protected
     assert not in_maintenance(live)
 
 
 def test_a_restore_whose_reply_came_too_late_is_finished_where_the_plan_has_no_room(
-    live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch
+    live: LivePlatform, done: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut_off(live, done, monkeypatch, restoration, "roll_back_application")
     fill_roots(live)
@@ -269,22 +273,22 @@ def test_a_restore_whose_reply_came_too_late_is_finished_where_the_plan_has_no_r
     assert not in_maintenance(live)
 
 
-def fill_roots(live: LiveSchema) -> None:
+def fill_roots(live: LivePlatform) -> None:
     """Take what root branches the plan has left, as restores of others do."""
-    client = connections.neon(live.given)
-    branch = connections.production_branch(live.given)
+    client = connections.neon(live.settings)
+    branch = connections.production_branch(live.settings)
     client.set_protected(branch.id, protected=False)
-    point = psycopg.connect(connections.owner_dsn(live.given, branch), autocommit=True)
+    point = psycopg.connect(connections.owner_dsn(live.settings, branch), autocommit=True)
     with point as connection:
         row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
     assert row is not None
-    while sum(one.parent_id is None for one in client.branches()) < live.given.neon_root_branch_limit:
+    while sum(one.parent_id is None for one in client.branches()) < live.settings.neon_root_branch_limit:
         name = f"in-the-way-{len(client.branches())}"
         client.restore(branch.id, source_branch_id=branch.id, source_lsn=row[0], preserve_under_name=name)
     client.set_protected(branch.id, protected=True)
 
 
-def test_a_rollback_asked_for_twice_takes_nothing_that_was_written_since(live: LiveSchema, done: Release) -> None:
+def test_a_rollback_asked_for_twice_takes_nothing_that_was_written_since(live: LivePlatform, done: Release) -> None:
     back(done)
     write(live, f"{done.id}@since.example")
     rows = live.newest()
@@ -294,11 +298,11 @@ def test_a_rollback_asked_for_twice_takes_nothing_that_was_written_since(live: L
     assert not in_maintenance(live)
 
 
-def test_a_restore_whose_kept_state_somebody_deleted_is_known_by_the_ledger(live: LiveSchema, done: Release) -> None:
+def test_a_restore_whose_kept_state_somebody_deleted_is_known_by_the_ledger(live: LivePlatform, done: Release) -> None:
     back(done)
-    client = connections.neon(live.given)
-    branch = connections.production_branch(live.given)
-    client.restore(connections.staging_branch(live.given).id, source_branch_id=branch.id)
+    client = connections.neon(live.settings)
+    branch = connections.production_branch(live.settings)
+    client.restore(connections.staging_branch(live.settings).id, source_branch_id=branch.id)
     for name in sorted(live.branches(), reverse=True):
         if name.startswith(("release-", "before-rollback-")):
             client.delete_branch(client.branch(name).id)
@@ -309,29 +313,31 @@ def test_a_restore_whose_kept_state_somebody_deleted_is_known_by_the_ledger(live
     assert (found.kept_branch, found.before) == (f"before-rollback-{done.id}", True)
 
 
-def test_a_restore_without_room_refuses_no_write_and_says_what_is_missing(live: LiveSchema, done: Release) -> None:
+def test_a_restore_without_room_refuses_no_write_and_says_what_is_missing(live: LivePlatform, done: Release) -> None:
     fill_roots(live)
     with pytest.raises(RollbackFailed, match=r"root branches of 3.*delete a kept state.*in-the-way"):
         back(done)
-    with connections.ledger(live.given) as ledger:
+    with connections.ledger(live.settings) as ledger:
         assert not [s for s in ledger.steps(live.newest().id) if s.step.startswith("maintenance mode")]
     assert not in_maintenance(live)
     assert not kept(live)
 
 
-def test_a_restore_that_neon_refuses_after_all_lets_writes_in_again(live: LiveSchema, done: Release) -> None:
+def test_a_restore_that_neon_refuses_after_all_lets_writes_in_again(live: LivePlatform, done: Release) -> None:
     body = json.dumps({"code": "ROOT_BRANCHES_LIMIT_EXCEEDED", "message": "root branches limit exceeded"})
     live.platform.fault("neon", Fault(method="POST", path="/restore$", status=422, body=body))
     with pytest.raises(RollbackFailed, match=r"root branches limit exceeded.*done before that: nothing was moved"):
         back(done)
     assert not in_maintenance(live)
-    assert connections.production_branch(live.given).protected
+    assert connections.production_branch(live.settings).protected
     assert f"pilotage rollback {done.id} --way data" in json.dumps(live.platform.slack_messages()[-1])
 
 
 @pytest.mark.parametrize("effect", [True, False], ids=["took effect", "truly failed"])
-def test_a_restore_that_is_told_failed_is_judged_by_what_stands(live: LiveSchema, done: Release, effect: bool) -> None:
-    branch = connections.production_branch(live.given)
+def test_a_restore_that_is_told_failed_is_judged_by_what_stands(
+    live: LivePlatform, done: Release, effect: bool
+) -> None:
+    branch = connections.production_branch(live.settings)
     failed = {
         "id": "00000000-0000-4000-8000-000000000000",
         "action": "apply_config",
@@ -352,12 +358,12 @@ def test_a_restore_that_is_told_failed_is_judged_by_what_stands(live: LiveSchema
             back(done)
         assert not kept(live)
         assert not serves_v1(live)
-    assert connections.production_branch(live.given).protected
+    assert connections.production_branch(live.settings).protected
     assert not in_maintenance(live)
 
 
 def test_a_watch_that_cannot_be_done_hides_no_restore(
-    live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch
+    live: LivePlatform, done: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:
         raise ServiceRefused("Vercel", "GET /v1/logs", "401 Not authorized", status=401)
@@ -373,7 +379,7 @@ def test_a_watch_that_cannot_be_done_hides_no_restore(
 
 
 def test_a_receipt_that_cannot_be_made_keeps_no_write_out_and_is_made_by_the_next_try(
-    live: LiveSchema, done: Release, monkeypatch: pytest.MonkeyPatch
+    live: LivePlatform, done: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

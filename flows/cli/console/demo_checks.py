@@ -36,9 +36,9 @@ class ProductionSnapshot:
 
 def read_production() -> ProductionSnapshot:
     """Read production's build through its address and its database through Neon."""
-    given = connections.settings()
-    health = endpoints.health(connections.production_url(given), bypass=None)
-    dsn = connections.owner_dsn(given, connections.production_branch(given))
+    settings = connections.settings()
+    health = endpoints.health(connections.production_url(settings), bypass=None)
+    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with reader(dsn) as connection:
         ids = frozenset(str(row[0]) for row in connection.execute("SELECT id FROM messages"))
         revisions = tuple(str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version"))
@@ -73,9 +73,9 @@ class DemoResult:
     @property
     def release(self) -> record.Release:
         """The release in the ledger."""
-        given = connections.settings()
-        with connections.ledger(given) as ledger:
-            return ledger.releases(target=given.target, limit=1)[0]
+        settings = connections.settings()
+        with connections.ledger(settings) as ledger:
+            return ledger.releases(target=settings.target, limit=1)[0]
 
     @property
     def succeeded(self) -> bool:
@@ -145,13 +145,13 @@ def _slack_expectations(result: DemoResult) -> list[str]:
 
 
 def _branch_expectations() -> list[str]:
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
-        running = ledger.running(given.target)
-    owned = {given.neon_production_branch, given.neon_staging_branch}
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
+        running = ledger.running(settings.target)
+    owned = {settings.neon_production_branch, settings.neon_staging_branch}
     stray = [
         branch.name
-        for branch in connections.neon(given).branches()
+        for branch in connections.neon(settings).branches()
         if branch.name not in owned and not branch.name.startswith(("release-", "before-rollback-"))
     ]
     return [
@@ -181,8 +181,8 @@ def summary(result: DemoResult) -> Table:
 
 def _known_beforehand(release_id: str) -> list[tuple[str, str]]:
     """What the plan, the lint and the rehearsal said before anything was touched."""
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         done = {step.step: step.details for step in ledger.steps(release_id) if step.event in {"done", "failed"}}
     plan, tried = done.get("plan"), done.get("rehearsal")
     rows: list[tuple[str, str]] = []

@@ -52,8 +52,8 @@ def test_what_a_held_release_left_is_kept_with_what_was_made_by_hand_once_somebo
     assert code == 0, said
     assert "the column is wanted" in said
     assert target.drift("production") == []
-    with connections.ledger(target.given) as ledger:
-        kept = ledger.recorded_catalog(target.given.target, "production")
+    with connections.ledger(target.settings) as ledger:
+        kept = ledger.recorded_catalog(target.settings.target, "production")
         noted = [step for step in ledger.steps(release.id) if step.step == "kept"]
     assert kept is not None
     assert (kept.release_id, kept.revision) == (release.id, V2)

@@ -33,13 +33,13 @@ class Target:
     """A target whose production stands at v1, as a release recorded it."""
 
     def __init__(self) -> None:
-        self.given: Settings = connections.settings()
-        self.commits = {ref: connections.repository(self.given).resolve(ref) for ref in ("v1", "v2", "v3")}
+        self.settings: Settings = connections.settings()
+        self.commits = {ref: connections.repository(self.settings).resolve(ref) for ref in ("v1", "v2", "v3")}
 
     def begin(self, ref: str) -> Release:
-        with connections.ledger(self.given) as ledger:
+        with connections.ledger(self.settings) as ledger:
             return ledger.begin_release(
-                target=self.given.target,
+                target=self.settings.target,
                 ref=ref,
                 commit_sha=self.commits[ref].sha,
                 target_revision="head",
@@ -49,12 +49,12 @@ class Target:
             )
 
     def end(self, release_id: str) -> None:
-        with connections.ledger(self.given) as ledger:
+        with connections.ledger(self.settings) as ledger:
             ledger.end_release(release_id, "undecided", "a test")
 
     def dsn(self, environment: str) -> str:
         branch = connections.production_branch if environment == "production" else connections.staging_branch
-        return connections.owner_dsn(self.given, branch(self.given))
+        return connections.owner_dsn(self.settings, branch(self.settings))
 
     def migrate(self, environment: str, release_id: str, ref: str, revision: str) -> None:
         step = production.migrate_production if environment == "production" else staging.migrate_staging
@@ -62,7 +62,7 @@ class Target:
 
     def apply_and_die(self, environment: str, release_id: str, ref: str, revision: str) -> None:
         """Apply revisions as a release does whose process ends before it can write down what stands."""
-        history = connections.history(self.given, self.commits[ref])
+        history = connections.history(self.settings, self.commits[ref])
         upgrade(self.dsn(environment), history, target=revision, release_id=release_id)
 
     def execute(self, environment: str, statement: str) -> None:
@@ -77,18 +77,18 @@ class Target:
         return RestorePoint("br_1", "br_2", seal, "", sealed, revisions, "dpl_1", (), NEXT)
 
     def recorded(self, environment: str) -> Catalog:
-        with connections.ledger(self.given) as ledger:
-            kept = ledger.recorded_catalog(self.given.target, environment)
+        with connections.ledger(self.settings) as ledger:
+            kept = ledger.recorded_catalog(self.settings.target, environment)
         assert kept is not None
         return Catalog.from_json(kept.catalog_json)
 
     def record(self, environment: str, catalog: Catalog) -> None:
         """Replace what was recorded last, in the name of the same release."""
-        with connections.ledger(self.given) as ledger:
-            kept = ledger.recorded_catalog(self.given.target, environment)
+        with connections.ledger(self.settings) as ledger:
+            kept = ledger.recorded_catalog(self.settings.target, environment)
             assert kept is not None
             ledger.record_catalog(
-                self.given.target,
+                self.settings.target,
                 environment,
                 release_id=kept.release_id,
                 revision=kept.revision,
@@ -146,7 +146,7 @@ def test_what_was_taken_back_is_no_drift_before_it_is_recorded_and_after(target:
     release = target.begin("v3")
     target.migrate("production", release.id, "v3", NEXT)
     target.end(release.id)
-    history = connections.history(target.given, target.commits["v3"])
+    history = connections.history(target.settings, target.commits["v3"])
     target.execute("production", 'ALTER TABLE users ADD COLUMN "byHand" text')
     by_hand = ['catalogue column users."byHand"']
     downgrade(target.dsn("production"), history, STANDS, release_id=release.id)
@@ -154,8 +154,8 @@ def test_what_was_taken_back_is_no_drift_before_it_is_recorded_and_after(target:
     rollback = target.begin("v3")
     catalogue.record_restored_catalog.fn(rollback.id, release.id, point)
     target.end(rollback.id)
-    with connections.ledger(target.given) as ledger:
-        kept = ledger.recorded_catalog(target.given.target, "production")
+    with connections.ledger(target.settings) as ledger:
+        kept = ledger.recorded_catalog(target.settings.target, "production")
     assert kept is not None
     assert (kept.revision, kept.release_id) == (STANDS, rollback.id)
     assert target.drift("production") == by_hand
@@ -167,7 +167,7 @@ def test_what_was_taken_back_is_no_drift_before_it_is_recorded_and_after(target:
 def test_grants_that_a_take_over_did_not_record_are_told_with_the_release_that_records_them(
     target: Target, environment: Literal["production", "staging"]
 ) -> None:
-    history = connections.history(target.given, target.commits["v3"])
+    history = connections.history(target.settings, target.commits["v3"])
     whole = target.recorded(environment)
     # As releases recorded a table that a revision found there already: with all but its grants.
     grants = {one.name for one in whole.of_kind("grant") if one.name.startswith("users to ")}
@@ -178,8 +178,10 @@ def test_grants_that_a_take_over_did_not_record_are_told_with_the_release_that_r
     assert set(told) == {f"grant {name}" for name in (*grants, "users to public")}
     assert "undo it" in told.pop("grant users to public")
     assert [advice for advice in told.values() if "`pilotage release start`" not in advice] == []
-    branch = target.given.neon_production_branch if environment == "production" else target.given.neon_staging_branch
-    found = read_environment(target.given, branch, environment, history, STANDS, takes_over=True)
+    branch = (
+        target.settings.neon_production_branch if environment == "production" else target.settings.neon_staging_branch
+    )
+    found = read_environment(target.settings, branch, environment, history, STANDS, takes_over=True)
     assert [one.subject for one in found.drift] == ["grant users to public"]
     assert set(found.unrecorded_grants) == grants
     release = target.begin("v3")
@@ -220,7 +222,7 @@ DROP FUNCTION IF EXISTS by_hand(); DROP TABLE IF EXISTS beside
 
 def taking_over(target: Target, folder: Path) -> History:
     """The history whose last revision makes all of it where it is missing."""
-    old = connections.history(target.given, target.commits["v3"])
+    old = connections.history(target.settings, target.commits["v3"])
     for one in old.revisions:
         if one.id <= STANDS:
             shutil.copy(one.path, folder)
@@ -241,7 +243,7 @@ def test_what_a_pending_revision_would_not_make_identically_is_drift(
     history = taking_over(target, tmp_path)
     target.execute("production", OTHERWISE[otherwise])
     try:
-        found = read_environment(target.given, "main", "production", history, "20991231_0000", takes_over=True)
+        found = read_environment(target.settings, "main", "production", history, "20991231_0000", takes_over=True)
     finally:
         target.execute("production", UNDO)
     assert [one for one in found.drift if one.blocks_release]
@@ -251,10 +253,10 @@ def test_a_change_by_hand_that_a_pending_revision_promises_is_taken_over_by_it(t
     release = target.begin("v3")
     history = taking_over(target, tmp_path)
     # What stands is what was recorded last, as after any release.
-    catalogue.record_catalog(target.given, release.id, "production", target.dsn("production"), history)
+    catalogue.record_catalog(target.settings, release.id, "production", target.dsn("production"), history)
     for statement in BY_HAND.values():
         target.execute("production", statement)
-    found = read_environment(target.given, "main", "production", history, "20991231_0000", takes_over=True)
+    found = read_environment(target.settings, "main", "production", history, "20991231_0000", takes_over=True)
     assert found.drift == ()
     assert {
         "index users_by_hand",
@@ -270,10 +272,10 @@ def test_a_change_by_hand_that_a_pending_revision_promises_is_taken_over_by_it(t
     told = drift.check_environment.fn("production")
     assert "undo it; or release a revision that takes it over" in told.text
     target.execute("production", "GRANT SELECT ON users TO PUBLIC")
-    with catalogue.recording_catalog(target.given, release.id, "production", target.dsn("production"), history):
+    with catalogue.recording_catalog(target.settings, release.id, "production", target.dsn("production"), history):
         upgrade(target.dsn("production"), history, target="20991231_0000", release_id=release.id)
     target.end(release.id)
-    found = read_environment(target.given, "main", "production", history, "20991231_0000")
+    found = read_environment(target.settings, "main", "production", history, "20991231_0000")
     assert [one.subject for one in found.drift] == ["grant users to public"]
     target.execute("production", "REVOKE SELECT ON users FROM PUBLIC")
-    assert read_environment(target.given, "main", "production", history, "20991231_0000").drift == ()
+    assert read_environment(target.settings, "main", "production", history, "20991231_0000").drift == ()

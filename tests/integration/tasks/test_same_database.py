@@ -20,27 +20,27 @@ FIELDS = {"production": "app_database_url", "staging": "app_staging_database_url
 
 
 @pytest.fixture
-def given(platform: RunningPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+def settings(platform: RunningPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     for name, value in platform.env.items():
         monkeypatch.setenv(name, value)
     return connections.settings()
 
 
-def application(given: Settings, environment: Environment) -> str:
-    client, branch = connections.neon(given), connections.environment_branch(given, environment)
-    uri = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_app_role, pooled=True)
+def application(settings: Settings, environment: Environment) -> str:
+    client, branch = connections.neon(settings), connections.environment_branch(settings, environment)
+    uri = client.connection_uri(branch.id, database=settings.neon_database, role=settings.neon_app_role, pooled=True)
     return uri.get_secret_value()
 
 
-def with_dsn(given: Settings, environment: Environment, dsn: str) -> Settings:
-    return given.model_copy(update={FIELDS[environment]: SecretStr(dsn)})
+def with_dsn(settings: Settings, environment: Environment, dsn: str) -> Settings:
+    return settings.model_copy(update={FIELDS[environment]: SecretStr(dsn)})
 
 
 @pytest.mark.parametrize(("environment", "other"), [("staging", "production"), ("production", "staging")])
 def test_the_other_environment_s_string_is_refused_by_the_setting_s_name(
-    given: Settings, environment: Environment, other: Environment
+    settings: Settings, environment: Environment, other: Environment
 ) -> None:
-    wrong = with_dsn(given, environment, application(given, other))
+    wrong = with_dsn(settings, environment, application(settings, other))
     setting = FIELDS[environment].upper()
     with pytest.raises(WrongDatabase, match=rf"{setting} is not used as {environment}'s database: it leads to") as told:
         builds.application_dsn(wrong, environment)
@@ -49,12 +49,12 @@ def test_the_other_environment_s_string_is_refused_by_the_setting_s_name(
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
-def test_the_right_string_is_used_as_it_is_and_so_is_neon_s(given: Settings, environment: Environment) -> None:
-    right = application(given, environment)
-    assert builds.application_dsn(given, environment).get_secret_value() == right
+def test_the_right_string_is_used_as_it_is_and_so_is_neon_s(settings: Settings, environment: Environment) -> None:
+    right = application(settings, environment)
+    assert builds.application_dsn(settings, environment).get_secret_value() == right
     prisma = f"{right}{'&' if '?' in right else '?'}pgbouncer=true&connection_limit=5"
     for dsn in (right, prisma):
-        named = with_dsn(given, environment, dsn)
+        named = with_dsn(settings, environment, dsn)
         assert builds.application_dsn(named, environment).get_secret_value() == dsn
         assert builds.rejected_application_dsns(named, reset_staging=False) == []
 
@@ -77,29 +77,31 @@ UNCLEAR = {
 
 
 @pytest.mark.parametrize("unclear", UNCLEAR)
-def test_a_string_that_may_lead_to_several_places_is_refused_and_not_told(given: Settings, unclear: str) -> None:
+def test_a_string_that_may_lead_to_several_places_is_refused_and_not_told(settings: Settings, unclear: str) -> None:
     dsn, why = UNCLEAR[unclear]
     with pytest.raises(WrongDatabase, match=why) as told:
-        builds.application_dsn(with_dsn(given, "staging", dsn), "staging")
+        builds.application_dsn(with_dsn(settings, "staging", dsn), "staging")
     assert "88aa" not in str(told.value)
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
-def test_the_owner_s_string_is_no_application_s(given: Settings, environment: Environment) -> None:
-    client, branch = connections.neon(given), connections.environment_branch(given, environment)
-    owner = client.connection_uri(branch.id, database=given.neon_database, role=given.neon_owner_role, pooled=True)
-    wrong = with_dsn(given, environment, owner.get_secret_value())
-    with pytest.raises(WrongDatabase, match=f"it is {given.neon_owner_role}'s, who owns the database") as told:
+def test_the_owner_s_string_is_no_application_s(settings: Settings, environment: Environment) -> None:
+    client, branch = connections.neon(settings), connections.environment_branch(settings, environment)
+    owner = client.connection_uri(
+        branch.id, database=settings.neon_database, role=settings.neon_owner_role, pooled=True
+    )
+    wrong = with_dsn(settings, environment, owner.get_secret_value())
+    with pytest.raises(WrongDatabase, match=f"it is {settings.neon_owner_role}'s, who owns the database") as told:
         builds.application_dsn(wrong, environment)
     assert not told.value.transient
     assert len(builds.rejected_application_dsns(wrong, reset_staging=True)) == 1
-    named = given.model_copy(update={"neon_app_role": given.neon_owner_role})
+    named = settings.model_copy(update={"neon_app_role": settings.neon_owner_role})
     with pytest.raises(WrongDatabase, match="NEON_APP_ROLE is not used"):
         builds.application_dsn(named, environment)
 
 
-def test_a_staging_that_is_replaced_need_not_be_reached_yet(given: Settings) -> None:
-    unreached = with_dsn(given, "staging", "postgresql://nobody:pw-88aa@127.0.0.1:1/x")
+def test_a_staging_that_is_replaced_need_not_be_reached_yet(settings: Settings) -> None:
+    unreached = with_dsn(settings, "staging", "postgresql://nobody:pw-88aa@127.0.0.1:1/x")
     assert builds.rejected_application_dsns(unreached, reset_staging=True) == []
     (found,) = builds.rejected_application_dsns(unreached, reset_staging=False)
     assert "does not answer" in found

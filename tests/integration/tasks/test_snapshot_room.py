@@ -12,7 +12,7 @@ from tasks.steps.snapshot import snapshot_name, snapshots_to_delete
 
 
 @pytest.fixture
-def given(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> Settings:
     return Settings.model_construct(
         ledger_url=SecretStr(f"sqlite:///{tmp_path}/ledger.db"),
         target_name="t",
@@ -21,8 +21,8 @@ def given(tmp_path: Path) -> Settings:
     )
 
 
-def release(given: Settings, state: EndState | None) -> str:
-    with Ledger.open(given.ledger_url) as ledger:
+def release(settings: Settings, state: EndState | None) -> str:
+    with Ledger.open(settings.ledger_url) as ledger:
         begun = ledger.begin_release(
             target="t", ref="v", commit_sha="0", target_revision="head", requested_by="", flow_run_id=None, lease_s=60
         )
@@ -31,24 +31,24 @@ def release(given: Settings, state: EndState | None) -> str:
     return begun.id
 
 
-def abandoned(given: Settings, patch: pytest.MonkeyPatch, *acts: str) -> str:
+def abandoned(settings: Settings, patch: pytest.MonkeyPatch, *acts: str) -> str:
     """A release whose process died after some acts."""
 
     def gone(_: str) -> str:
         return "gone"
 
     patch.setattr("deployments.ledger.releases.holder_state", gone)
-    begun = release(given, None)
-    with Ledger.open(given.ledger_url) as ledger:
+    begun = release(settings, None)
+    with Ledger.open(settings.ledger_url) as ledger:
         for act in acts:
             ledger.begin_step(begun, act)
         ledger.abandon(begun, reason="a test", by="ana")
     return begun
 
 
-def promoted(given: Settings) -> str:
-    begun = release(given, None)
-    with Ledger.open(given.ledger_url) as ledger:
+def promoted(settings: Settings) -> str:
+    begun = release(settings, None)
+    with Ledger.open(settings.ledger_url) as ledger:
         ledger.begin_step(begun, "promote")
         ledger.end_release(begun, "succeeded", "")
     return begun
@@ -62,39 +62,39 @@ def names(found: tuple[Branch, ...] | None) -> list[str] | None:
     return None if found is None else [branch.name for branch in found]
 
 
-def test_nothing_is_deleted_while_there_is_room(given: Settings) -> None:
-    over = [snapshot_name(release(given, "succeeded")) for _ in range(6)]
-    assert snapshots_to_delete(given, branches(*over)) == ()
+def test_nothing_is_deleted_while_there_is_room(settings: Settings) -> None:
+    over = [snapshot_name(release(settings, "succeeded")) for _ in range(6)]
+    assert snapshots_to_delete(settings, branches(*over)) == ()
 
 
-def test_the_oldest_snapshots_of_finished_releases_give_way_and_the_newest_stay(given: Settings) -> None:
+def test_the_oldest_snapshots_of_finished_releases_give_way_and_the_newest_stay(settings: Settings) -> None:
     states: list[EndState] = ["succeeded", "failed", "rolled_back", "succeeded", "succeeded", "succeeded", "succeeded"]
-    over = [snapshot_name(release(given, state)) for state in states]
-    assert names(snapshots_to_delete(given, branches(*over))) == over[:1]
-    assert names(snapshots_to_delete(given, branches(*over, "dev-ana"))) == over[:2]
-    assert names(snapshots_to_delete(given, branches(*over, "a", "b", "c"))) == over[:4]
-    assert snapshots_to_delete(given, branches(*over, "a", "b", "c", "d")) is None
+    over = [snapshot_name(release(settings, state)) for state in states]
+    assert names(snapshots_to_delete(settings, branches(*over))) == over[:1]
+    assert names(snapshots_to_delete(settings, branches(*over, "dev-ana"))) == over[:2]
+    assert names(snapshots_to_delete(settings, branches(*over, "a", "b", "c"))) == over[:4]
+    assert snapshots_to_delete(settings, branches(*over, "a", "b", "c", "d")) is None
 
 
-def test_the_snapshot_of_a_release_that_is_held_or_runs_never_gives_way(given: Settings) -> None:
-    held = [snapshot_name(release(given, "undecided")) for _ in range(4)]
-    over = [snapshot_name(release(given, "succeeded")) for _ in range(4)]
-    running = snapshot_name(release(given, None))
-    found = names(snapshots_to_delete(given, branches(*held, *over, running)[:-1]))
+def test_the_snapshot_of_a_release_that_is_held_or_runs_never_gives_way(settings: Settings) -> None:
+    held = [snapshot_name(release(settings, "undecided")) for _ in range(4)]
+    over = [snapshot_name(release(settings, "succeeded")) for _ in range(4)]
+    running = snapshot_name(release(settings, None))
+    found = names(snapshots_to_delete(settings, branches(*held, *over, running)[:-1]))
     assert found is None
-    assert names(snapshots_to_delete(given, branches(*held[:2], *over, running))) == over[:1]
+    assert names(snapshots_to_delete(settings, branches(*held[:2], *over, running))) == over[:1]
 
 
 def test_an_abandoned_release_keeps_its_snapshot_only_while_somebody_may_go_back_to_it(
-    given: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead = [snapshot_name(abandoned(given, monkeypatch, "migrate production")) for _ in range(6)]
-    assert snapshots_to_delete(given, branches(*dead, "dev-ana")) is None
-    untouched = [snapshot_name(abandoned(given, monkeypatch)) for _ in range(4)]
-    assert names(snapshots_to_delete(given, branches(*dead[:3], *untouched))) == untouched[:1]
-    good = snapshot_name(promoted(given))
-    assert names(snapshots_to_delete(given, branches(*dead, good))) == dead[:1]
+    dead = [snapshot_name(abandoned(settings, monkeypatch, "migrate production")) for _ in range(6)]
+    assert snapshots_to_delete(settings, branches(*dead, "dev-ana")) is None
+    untouched = [snapshot_name(abandoned(settings, monkeypatch)) for _ in range(4)]
+    assert names(snapshots_to_delete(settings, branches(*dead[:3], *untouched))) == untouched[:1]
+    good = snapshot_name(promoted(settings))
+    assert names(snapshots_to_delete(settings, branches(*dead, good))) == dead[:1]
 
 
-def test_branches_that_no_release_made_are_left_alone(given: Settings) -> None:
-    assert snapshots_to_delete(given, branches(*(f"release-of-ana-{n}" for n in range(9)))) is None
+def test_branches_that_no_release_made_are_left_alone(settings: Settings) -> None:
+    assert snapshots_to_delete(settings, branches(*(f"release-of-ana-{n}" for n in range(9)))) is None

@@ -259,8 +259,8 @@ def test_nothing_is_granted_while_a_release_is_under_way(
 ) -> None:
     for name, value in platform.env.items():
         monkeypatch.setenv(name, value)
-    given = connections.settings()
-    with connections.ledger(given) as ledger:
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
         monkeypatch.setattr(type(ledger), "running", under_way)
         ran = CliRunner().invoke(app, ["roles", "--environment", "production"])
     assert (ran.exit_code, "20260101-120000-ab12 is under way" in ran.output) == (1, True), ran.output

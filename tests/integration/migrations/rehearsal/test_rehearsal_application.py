@@ -67,25 +67,25 @@ def producing(
         for name, value in platform.env.items():
             patch.setenv(name, value)
         patch.setenv("PILOTAGE_CACHE_FOLDER", str(folder / "cache"))
-        given = connections.settings()
-        commit = connections.repository(given).resolve("v1")
-        history = connections.history(given, commit)
-        production = connections.owner_dsn(given, connections.production_branch(given))
+        settings = connections.settings()
+        commit = connections.repository(settings).resolve("v1")
+        history = connections.history(settings, commit)
+        production = connections.owner_dsn(settings, connections.production_branch(settings))
         upgrade(production, history, release_id="test")
-        client = connections.vercel(given)
-        client.promote(builds.build(given, "test", commit, environment="production").id)
+        client = connections.vercel(settings)
+        client.promote(builds.build(settings, "test", commit, environment="production").id)
         report = run_traffic(
             platform.env["PRODUCTION_URL"], users=6, rate=60, seconds=4, acknowledged=folder / "acknowledged"
         )
         assert report.errors == 0
         with reader(production) as connection:
-            application = running_application(connection, given.neon_app_role)
+            application = running_application(connection, settings.neon_app_role)
         assert application is not None
         assert application.unseen == ()
-        branch = connections.neon(given).create_branch(
-            "copy", parent_id=connections.production_branch(given).id, compute=True, expires_at=None
+        branch = connections.neon(settings).create_branch(
+            "copy", parent_id=connections.production_branch(settings).id, compute=True, expires_at=None
         )
-        dsn = connections.owner_dsn(given, branch)
+        dsn = connections.owner_dsn(settings, branch)
         with connect(dsn, autocommit=True) as connection:
             before = take_baseline(connection, application)
         yield Producing(dsn, make_conninfo(dsn, dbname="postgres"), application, before, history.folders[0])
