@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -42,11 +43,19 @@ def reset(
             if not typer.confirm(f"Drop everything in {describe_database(dsn)}?"):
                 raise CommandFailed("nothing was dropped")
         done = rebuild(there, History.load())
-    told: dict[str, object] = {"database": describe_database(dsn), "applied": [one.revision for one in done]}
+    told: dict[str, object] = {
+        "database": describe_database(dsn),
+        "applied": [one.revision for one in done.applied],
+        "left": [asdict(one) for one in done.left],
+    }
     if not as_json:
         console.print(
-            f"{describe_database(dsn)} was made anew: {len(done)} revisions applied", markup=False, soft_wrap=True
+            f"{describe_database(dsn)} was made anew: {len(done.applied)} revisions applied",
+            markup=False,
+            soft_wrap=True,
         )
+        for one in done.left:
+            console.print(f"left: {one}", markup=False, soft_wrap=True)
     if seed is not None:
         told["seeded"] = _seeded(dsn, seed, as_json=as_json)
     if as_json:

@@ -8,6 +8,7 @@ from psycopg.conninfo import make_conninfo
 
 from migrations.apply.migrate import Applied, upgrade
 from migrations.apply.owner_rights import refuse_without_rights
+from migrations.authoring._left_behind import LeftBehind, left_behind
 from migrations.database.locks import migration_lock
 from migrations.database.session import connect, reader
 from migrations.errors import DatabaseRefused
@@ -27,15 +28,36 @@ _RELEASES = """
 SELECT DISTINCT release_id FROM pilotage.applied_revisions WHERE release_id ~ '^[0-9]{8}-[0-9]{6}' ORDER BY 1
 """
 # What an extension brought stays, and so do rights on the schema public and default privileges: they are the
-# database's, and no revision's.
+# database's, and no revision's. A schema in which somebody else's extension stands is emptied, and not dropped: the
+# extension would go with it, and perhaps only its owner could bring it back.
 _EMPTY = """
 DO $$
 DECLARE
   it record;
+  emptied oid[] := ARRAY(
+    SELECT n.oid FROM pg_namespace n
+    WHERE n.nspname = 'public' OR n.nspname !~ '^pg_' AND EXISTS (
+        SELECT FROM pg_extension x WHERE x.extnamespace = n.oid AND NOT pg_has_role(x.extowner, 'USAGE')));
 BEGIN
+  -- What stands in no schema. Event triggers go first: they would fire at what follows.
+  FOR it IN
+    SELECT format('DROP %s IF EXISTS %I CASCADE', o.kind, o.name) AS statement
+    FROM (SELECT 1, 'EVENT TRIGGER', evtname, evtowner, 'pg_event_trigger'::regclass, oid FROM pg_event_trigger
+          UNION ALL SELECT 2, 'PUBLICATION', pubname, pubowner, 'pg_publication'::regclass, oid FROM pg_publication
+          UNION ALL SELECT 3, 'SERVER', srvname, srvowner, 'pg_foreign_server'::regclass, oid FROM pg_foreign_server
+          UNION ALL SELECT 4, 'FOREIGN DATA WRAPPER', fdwname, fdwowner, 'pg_foreign_data_wrapper'::regclass, oid
+                    FROM pg_foreign_data_wrapper
+          UNION ALL SELECT 5, 'LANGUAGE', lanname, lanowner, 'pg_language'::regclass, oid FROM pg_language
+                    WHERE lanispl) o (place, kind, name, owner, class, oid)
+    WHERE pg_has_role(o.owner, 'USAGE') AND o.oid >= 16384
+      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.class AND e.objid = o.oid AND e.deptype = 'e')
+    ORDER BY o.place
+  LOOP
+    EXECUTE it.statement;
+  END LOOP;
   FOR it IN
     SELECT format('DROP SCHEMA %I CASCADE', n.nspname) AS statement FROM pg_namespace n
-    WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'public')
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.oid <> ALL (emptied)
       AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid
                       AND e.deptype = 'e')
   LOOP
@@ -49,7 +71,7 @@ BEGIN
                   o.identity) AS statement
     INTO it
     FROM pg_depend d CROSS JOIN pg_identify_object(d.classid, d.objid, 0) o
-    WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'public'::regnamespace AND d.deptype = 'n'
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = ANY (emptied) AND d.deptype = 'n'
       AND d.classid <> 'pg_extension'::regclass
       AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid
                       AND e.deptype IN ('e', 'i'))
@@ -59,6 +81,24 @@ BEGIN
   END LOOP;
 END $$
 """
+# Each takes a lock of its own, and a server has room for some thousands.
+_UNLINK_LARGE_OBJECTS = """
+SELECT count(lo_unlink(l.oid))
+FROM (SELECT oid FROM pg_largeobject_metadata WHERE pg_has_role(lomowner, 'USAGE') LIMIT 1000) l
+"""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A database that was emptied and rebuilt.
+
+    Attributes:
+        applied: the revisions that were applied, in order.
+        left: what had not been dropped, and why.
+    """
+
+    applied: tuple[Applied, ...]
+    left: tuple[LeftBehind, ...]
 
 
 @dataclass(frozen=True)
@@ -130,7 +170,7 @@ def _bound_dsn(dsn: str, info: psycopg.ConnectionInfo) -> str:
     return make_conninfo(dsn, **where)
 
 
-def rebuild(dsn: str, history: History) -> tuple[Applied, ...]:
+def rebuild(dsn: str, history: History) -> Rebuilt:
     """Drop everything that revisions or people made in a database, and apply all revisions.
 
     Whether it may be dropped is the caller's to know.
@@ -140,12 +180,12 @@ def rebuild(dsn: str, history: History) -> tuple[Applied, ...]:
         history: the revisions.
 
     Returns:
-        What was applied, in order.
+        What was applied, and what was left.
 
     Raises:
         AdvisoryLockHeld: another session migrates this database; nothing was dropped.
         OwnerLacksRight: the role may not do what the revisions do; nothing was dropped.
-        DatabaseRefused: something could not be dropped; nothing was.
+        DatabaseRefused: something could not be dropped; nothing was, large objects aside.
         MigrationError: a revision could not be applied.
 
     Locks: AccessExclusiveLock on everything, for one transaction.
@@ -155,6 +195,10 @@ def rebuild(dsn: str, history: History) -> tuple[Applied, ...]:
             with connect(dsn, lock_timeout=LOCK_TIMEOUT_MS) as connection:
                 refuse_without_rights(connection, dsn, history.revisions)
                 connection.execute(_EMPTY)
+            with connect(dsn, lock_timeout=LOCK_TIMEOUT_MS, autocommit=True) as connection:
+                while connection.execute(_UNLINK_LARGE_OBJECTS).fetchone() != (0,):
+                    continue
+                left = left_behind(connection)
         except psycopg.Error as error:
             raise DatabaseRefused.of(dsn, "dropping everything", error) from error
-    return upgrade(dsn, history, target="heads", release_id=RELEASE)
+    return Rebuilt(upgrade(dsn, history, target="heads", release_id=RELEASE), left)

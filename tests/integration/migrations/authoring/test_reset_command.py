@@ -157,3 +157,81 @@ def test_rebuilding_waits_for_no_other_migration(
     with migration_lock(database.owner_dsn, wait_s=0), pytest.raises(AdvisoryLockHeld):
         rebuild(database.owner_dsn, History.load())
     assert catalog(database.owner_dsn).of_kind("table")
+
+
+STAYS = ("extension", "default privileges")
+BESIDE_SCHEMAS = """
+CREATE PUBLICATION everything; CREATE TABLE listed (id integer PRIMARY KEY); CREATE PUBLICATION part FOR TABLE listed;
+SELECT lo_create(0) FROM generate_series(1, 1100);
+COMMENT ON SCHEMA public IS 'ours'
+"""
+# Only a superuser makes these; who owns some of them then may drop them.
+BY_SUPERUSER = """
+CREATE FOREIGN DATA WRAPPER far; CREATE SERVER ours FOREIGN DATA WRAPPER far;
+CREATE SERVER theirs FOREIGN DATA WRAPPER far;
+CREATE USER MAPPING FOR PUBLIC SERVER ours; ALTER SERVER ours OWNER TO {owner};
+CREATE FOREIGN TABLE away (id integer) SERVER ours; ALTER TABLE away OWNER TO {owner};
+CREATE PUBLICATION theirs FOR ALL TABLES; SELECT lo_create(0) FROM generate_series(1, 3);
+CREATE SUBSCRIPTION theirs CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false);
+CREATE CAST (bigint AS point) WITH INOUT;
+CREATE SCHEMA kept AUTHORIZATION {owner}; CREATE EXTENSION hstore SCHEMA kept;
+ALTER DATABASE {database} SET application_name = 'a secret'; COMMENT ON DATABASE {database} IS 'ours';
+"""
+
+
+def test_what_stands_in_no_schema_goes_too_and_what_is_left_is_told_with_the_reason(
+    database: ProvisionedDatabase,
+) -> None:
+    run(database.owner_dsn, BESIDE_SCHEMAS)
+    run(database.superuser_dsn, BY_SUPERUSER.format(owner=database.owner, database=database.name))
+    run(database.owner_dsn, "CREATE TABLE kept.mine (id integer)")
+    with psycopg.connect(database.superuser_dsn) as connection:
+        row = connection.execute("SELECT current_user").fetchone()
+        assert row is not None
+        superuser = row[0]
+    try:
+        code, said = reset("--yes", "--json", "--database-url", database.owner_dsn)
+        assert code == 0, said
+        left = {(one["kind"], one["name"]): one["reason"] for one in json.loads(said)["left"]}
+        lines = reset("--yes", "--database-url", database.owner_dsn)[1].splitlines()
+    finally:
+        run(database.superuser_dsn, "ALTER SUBSCRIPTION theirs SET (slot_name = NONE); DROP SUBSCRIPTION theirs")
+    owned, ours = f"{superuser} owns it", "it is the database's, and no revision's"
+    privileges = "they are the database's, and no revision's"
+    assert left == {
+        ("publication", "theirs"): owned,
+        ("server", "theirs"): owned,
+        ("foreign data wrapper", "far"): owned,
+        ("large objects", "3"): f"{superuser} owns them",
+        ("subscription", "theirs"): "it has a slot on another server, which would be left there",
+        ("cast", "(bigint AS point)"): "only the owner of one of its types may drop it",
+        ("schema", "kept"): "it has an extension that is another role's",
+        ("setting", "application_name"): ours,
+        ("comment", "on the database"): ours,
+        ("comment", "on the schema public"): ours,
+        **{one: privileges if one[0] == "default privileges" else ours for one in left if one[0] in STAYS},
+    }
+    assert ("extension", "hstore") in left
+    assert "a secret" not in str(left)
+    assert "left: subscription theirs: it has a slot on another server, which would be left there" in lines
+    with psycopg.connect(database.superuser_dsn) as connection:
+        assert connection.execute("SELECT to_regclass('kept.mine') IS NULL, count(*) FROM pg_extension").fetchone() == (
+            True,
+            len(extensions(database)),
+        )
+
+
+def test_an_event_trigger_that_refuses_every_drop_is_dropped_first_where_it_is_the_owner_s(
+    database: ProvisionedDatabase,
+) -> None:
+    with psycopg.connect(database.superuser_dsn, autocommit=True) as superuser:
+        superuser.execute("CREATE SCHEMA guard")
+        superuser.execute(
+            "CREATE FUNCTION guard.cry() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$"
+        )
+        superuser.execute("CREATE EVENT TRIGGER cry ON sql_drop EXECUTE FUNCTION guard.cry()")
+        code, said = reset("--yes", "--database-url", database.owner_dsn)
+        assert code == 1, said
+        rebuilt = rebuild(database.superuser_dsn, History.load())
+        assert superuser.execute("SELECT count(*) FROM pg_event_trigger").fetchone() == (0,)
+    assert [one for one in rebuilt.left if one.kind == "event trigger"] == []
