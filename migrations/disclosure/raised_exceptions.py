@@ -97,7 +97,8 @@ def _is_spelled(kind: type, files: Sequence[Path]) -> bool:
         return True
     module = getattr(sys.modules.get(str(kind.__module__)), "__file__", None)
     written = re.compile(rf"^\s*class\s+{re.escape(kind.__name__)}\b", re.MULTILINE)
-    return any(written.search(_source(file)) for file in (*files, *([Path(module)] if module else [])))
+    places = (*files, *([Path(module)] if module else []))
+    return any(written.search(_source(file)) or kind.__name__ in _literals(file) for file in places)
 
 
 def _with_place(name: str, text: str, safe: str, where: str, left_out: str) -> str:

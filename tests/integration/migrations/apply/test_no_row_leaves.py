@@ -146,6 +146,7 @@ RAISES = {
     f"{CAUGHT}: raise ValueError('it is old')": "ValueError: it is old, at r2.py:",
     "raise type(row.code, (ValueError,), {})(row)": "failed: ValueError, at r2.py:",
     "raise type(row.code, (ValueError,), {'__module__': 'sqlalchemy.exc'})(row)": "failed: ValueError, at r2.py:",
+    "raise type('Spelled', (ValueError,), {})(row)": "failed: Spelled, at r2.py:",
     "\n    class Old(ValueError): ...\n    raise Old('all are old')": "failed: Old: all are old, at r2.py:",
     "\n    class Stop(BaseException): ...\n    raise Stop(row)": "it ends the program (Stop: at r2.py:",
     "raise type(row.code, (BaseException,), {})(row)": "it ends the program (BaseException: at r2.py:",
