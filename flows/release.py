@@ -246,7 +246,7 @@ def choose_rollback_path(
             reversible=point is not None and lossless and restoration.rows_written_since(point) == (),
         )
     )
-    stands = applied[-1:] if applied else point.revisions if point else ()
+    revisions = applied[-1:] if applied else point.revisions if point else ()
     return RollbackContext(
-        release_id, commit, point, stands, progress.verdicts, failed_release_id=progress.validated_release_id
+        release_id, commit, point, revisions, progress.verdicts, failed_release_id=progress.validated_release_id
     ), path

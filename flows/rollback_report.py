@@ -99,10 +99,10 @@ def hold_for_decision(release_id: str, ref: str, error: Exception, failure: Exce
     Returns:
         The summary, and what leads on.
     """
-    stands = production_state.read().description
+    production = production_state.read().description
     summary = (
         f"undecided: the way back could not be chosen, and nothing was moved: "
-        f"{clauses((str(failure), stands, f'what failed: {error}'))}"
+        f"{clauses((str(failure), production, f'what failed: {error}'))}"
     )
     next_step = (
         f"`pilotage ledger {release_id}` shows every act; where production was touched, "
@@ -118,7 +118,7 @@ def hold_for_decision(release_id: str, ref: str, error: Exception, failure: Exce
     best_effort.notify_slack(
         release_id,
         f"Release of {ref} is held for a person",
-        {"Release": release_id, "What failed": str(error), "What stands": stands, "Ledger": closing},
+        {"Release": release_id, "What failed": str(error), "What stands": production, "Ledger": closing},
         text=f"The way back could not be chosen: {failure}",
         next_step=next_step,
     )
@@ -169,7 +169,7 @@ def interrupted_result(
     context: RollbackContext, ref: str, path: RollbackPath, progress: RollbackProgress, failure: Exception
 ) -> RollbackResult:
     """How far a way back came that could not be walked to its end, and what stands now."""
-    done, stands = progress.summary or "nothing was moved", production_state.read().description
+    done, production = progress.summary or "nothing was moved", production_state.read().description
     again = "data" if path is RollbackPath.RESTORE or progress.kept_branch else "application"
     if context.point is None:
         go_on = (
@@ -184,9 +184,9 @@ def interrupted_result(
         )
     return RollbackResult(
         "undecided",
-        clauses((f"rollback failed: {failure}", f"done before that: {done}", f"now {stands}")),
+        clauses((f"rollback failed: {failure}", f"done before that: {done}", f"now {production}")),
         f"Rollback of {ref} failed: a person is needed",
-        {"Way back": path.value, "Why it ended": str(failure), "Done before that": done, "What stands": stands},
+        {"Way back": path.value, "Why it ended": str(failure), "Done before that": done, "What stands": production},
         f"{go_on}`pilotage ledger {context.release_id}` shows every act; the rollback runbook tells how to go on.",
     )
 

@@ -35,12 +35,12 @@ class ProductionState:
     @property
     def description(self) -> str:
         """All of it in one sentence."""
-        stands = None if self.revisions is None else ", ".join(self.revisions) or "no revision"
+        revisions = None if self.revisions is None else ", ".join(self.revisions) or "no revision"
         said = (
             "what production serves cannot be told"
             if self.deployment_id is None
             else f"production serves {self.deployment_id or 'no deployment'}",
-            "where its schema stands cannot be told" if stands is None else f"the schema stands at {stands}",
+            "where its schema stands cannot be told" if revisions is None else f"the schema stands at {revisions}",
             _MAINTENANCE[self.maintenance],
             _PROTECTED[self.protected],
         )

@@ -69,7 +69,7 @@ def _results(
     *,
     live: bool,
 ) -> tuple[CheckResult, ...]:
-    stands = None if since is None else tuple(history.resolve(one) for one in since if one != "base")
+    current = None if since is None else tuple(history.resolve(one) for one in since if one != "base")
     metadata = Base.metadata if history.environment is None else None
     on_it: tuple[CheckResult, ...] = ()
     with ExitStack() as ends:
@@ -77,8 +77,8 @@ def _results(
         if looked_at is not None:
             history = with_version_table(looked_at, history)
             found, standing = check_live(looked_at, server, history)
-            on_it, stands = (found,), standing.current if stands is None else stands
-        return (*check_revisions(server, history, metadata=metadata, stands=stands), *on_it)
+            on_it, current = (found,), standing.current if current is None else current
+        return (*check_revisions(server, history, metadata=metadata, current=current), *on_it)
 
 
 def as_document(results: Sequence[CheckResult]) -> dict[str, object]:

@@ -74,24 +74,24 @@ def read_status(dsn: str, config: Path | None, script_location: Path | None, url
         return DatabaseStatus(describe_database(dsn), None, parents.findings)
     history = with_version_table(dsn, load_history(config, script_location, url_variable))
     with reader(dsn) as connection:
-        stands = history_state(connection, history)
+        state = history_state(connection, history)
     wrong = [
         Finding(one.subject, one.detail, one.advice)
-        for one in revision_findings(stands)
+        for one in revision_findings(state)
         if one.kind != "pending" and one.subject != CHECKSUMS
     ]
-    return DatabaseStatus(describe_database(dsn), stands, (*check_heads(history).findings, *wrong))
+    return DatabaseStatus(describe_database(dsn), state, (*check_heads(history).findings, *wrong))
 
 
 def as_document(found: DatabaseStatus) -> dict[str, object]:
     """The standing for a machine; `ok` is false as soon as anything is wrong."""
-    stands = found.state
+    state = found.state
     return {
         "database": found.where,
         "ok": not found.findings,
-        "current": list(stands.current) if stands else None,
-        "pending": [one.id for one in stands.pending] if stands and stands.pending is not None else None,
-        "recorded": stands is not None and stands.edited is not None,
+        "current": list(state.current) if state else None,
+        "pending": [one.id for one in state.pending] if state and state.pending is not None else None,
+        "recorded": state is not None and state.edited is not None,
         "findings": [dataclasses.asdict(one) for one in found.findings],
     }
 

@@ -92,8 +92,8 @@ def record_statements(dsn: str, history: History, *, current: Sequence[str], tar
     targets = history.targets(target)
     try:
         with throwaway_database(dsn) as empty:
-            for stands in current:
-                upgrade(empty, history, target=stands, release_id="recording", record=False)
+            for revision in current:
+                upgrade(empty, history, target=revision, release_id="recording", record=False)
             with Trace.of(empty) as up:
                 for one in targets:
                     upgrade(empty, history, target=one, release_id="recording", record=False, trace=up)

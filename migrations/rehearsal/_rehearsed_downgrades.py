@@ -81,7 +81,7 @@ def rehearse_downgrades(
     if len(plan.current) > 1:
         return DowngradeResult(False, "the plan begins at several revisions, and a downgrade can only end at one")
     run = _DowngradeRun(dsn, history, seen, frozenset(one.id for one in plan.revisions))
-    after = seen[run.stands]
+    after = seen[run.applied]
     try:
         target = plan.current[0] if plan.current else "base"
         downgrade(dsn, history, target, release_id=NAME, on_event=run.reverted)
@@ -107,16 +107,16 @@ class _DowngradeRun:
     dsn: str
     history: History
     seen: Seen
-    stands: frozenset[str]
+    applied: frozenset[str]
     findings: list[str] = field(default_factory=list[str])
     # What a later revision left behind shows below it too: it is named once.
     known: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
 
     def reverted(self, event: Progress) -> None:
-        if event.revision not in self.stands or event.kind != "applied":
+        if event.revision not in self.applied or event.kind != "applied":
             return
-        self.stands -= {event.revision}
-        before = self.seen.get(self.stands)
+        self.applied -= {event.revision}
+        before = self.seen.get(self.applied)
         if before is None:
             return
         differences = difference(before, catalogue_of(self.dsn, self.history))

@@ -55,9 +55,9 @@ def rehearse(dsn: str, history: History, plan: Plan, application: Application | 
     seen: Seen = {frozenset(): before}
     baseline = run_checks(dsn, promised=before)
     rows = all_rows(dsn, history)
-    stands = _baseline(dsn, application)
+    application_baseline = _baseline(dsn, application)
     expanded = _apply(dsn, history, plan.expand, seen)
-    compatibility = _compatibility(dsn, stands)
+    compatibility = _compatibility(dsn, application_baseline)
     contracted = _apply(dsn, history, plan.contract, seen)
     checks = run_checks(dsn, promised=seen[frozenset(one.id for one in plan.revisions)])
     way_back = rehearse_downgrades(dsn, history, plan, seen, rows)
@@ -68,7 +68,7 @@ def _apply(
     dsn: str, history: History, revisions: Iterable[PlannedRevision], seen: Seen
 ) -> tuple[RehearsedRevision, ...]:
     done: list[RehearsedRevision] = []
-    stands = max(seen, key=len)
+    applied_revisions = max(seen, key=len)
     with connect(dsn, autocommit=True, application_name="pilotage rehearsal") as looking:
         for one in revisions:
             files, (wal, size) = _files(looking), _size(looking)
@@ -92,8 +92,8 @@ def _apply(
                     size_after - size,
                 )
             )
-            stands |= {one.id}
-            seen[stands] = catalogue_of(dsn, history)
+            applied_revisions |= {one.id}
+            seen[applied_revisions] = catalogue_of(dsn, history)
     return tuple(done)
 
 

@@ -58,13 +58,13 @@ def _commit(settings: Settings, environment: str) -> str | None:
     """The commit whose revisions stand: of the release that recorded them, else of the one that applied them."""
     branch = connections.neon(settings).branch(_branch(settings, environment))
     with reader(connections.owner_dsn(settings, branch)) as connection:
-        stands, appliers = current_revisions(connection), applied_revisions.release_ids(connection)
+        current, appliers = current_revisions(connection), applied_revisions.release_ids(connection)
     with connections.ledger(settings) as ledger:
         kept = ledger.recorded_catalog(settings.target, environment)
         ours = {each.id: each.commit_sha for each in ledger.releases(target=settings.target, limit=None)}
     recorder = kept.release_id if kept is not None else None
-    if kept is None or kept.revision != ", ".join(stands):
-        recorder = next((by for by in map(appliers.get, stands) if by in ours), recorder)
+    if kept is None or kept.revision != ", ".join(current):
+        recorder = next((by for by in map(appliers.get, current) if by in ours), recorder)
     return ours.get(recorder or "")
 
 

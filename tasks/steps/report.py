@@ -81,32 +81,32 @@ def timeline(steps: Iterable[Step]) -> tuple[tuple[str, datetime, str, str], ...
     return tuple(rows)
 
 
-def affected(failed_release_id: str, rollback_id: str, stands: ProductionState) -> str:
+def affected(failed_release_id: str, rollback_id: str, production: ProductionState) -> str:
     """For how long users were served by the failed release, or refused while it was put right.
 
     Args:
         failed_release_id: the release that changed production.
         rollback_id: the ledger's row of the rollback; the same one where the release rolled itself back.
-        stands: production as it is now: whoever is served by the failed build still is.
+        production: production as it is now: whoever is served by the failed build still is.
     """
     settings = connections.settings()
     with connections.ledger(settings) as ledger:
         failed = ledger.steps(failed_release_id)
         ended = [*failed, *(() if rollback_id == failed_release_id else ledger.steps(rollback_id))]
-    return affected_words(failed, ended, stands)
+    return affected_words(failed, ended, production)
 
 
-def affected_words(failed: Sequence[Step], ended: Sequence[Step], stands: ProductionState) -> str:
+def affected_words(failed: Sequence[Step], ended: Sequence[Step], production: ProductionState) -> str:
     """The same, from the steps of the release that failed, and of it with those of what put it right."""
     began = [entry.at for entry in failed if entry.event == "done" and entry.step in AFFECTED_FROM]
     promoted = [entry for entry in failed if entry.step == "promote"]
     refused = [entry.at for entry in ended if entry.step == "maintenance mode on" and entry.event == "begun"]
     still: list[str] = []
-    if promoted and stands.deployment_id is None:
+    if promoted and production.deployment_id is None:
         still.append(f"whether the release's build still serves cannot be told; its promotion began {_at(promoted[0])}")
-    elif promoted and any(stands.deployment_id == entry.details.get("deployment") for entry in promoted):
+    elif promoted and any(production.deployment_id == entry.details.get("deployment") for entry in promoted):
         still.append(f"still: the release's build serves since {_at(promoted[0])}")
-    if stands.maintenance:
+    if production.maintenance:
         still.append(f"still: writes are refused{f' since {refused[-1]:%H:%M:%S} UTC' if refused else ''}")
     if still:
         return "; ".join(still)

@@ -106,12 +106,12 @@ def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None
         settings = connections.settings()
         history = connections.history(settings, commit)
         with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
-            stands = history_state(connection, history).current
+            current = history_state(connection, history).current
     except (DeploymentError, MigrationError):
         log.exception("the revisions of production cannot be read")
         return None
     before = set(history.with_ancestors(point.revisions))
-    return tuple(revision for revision in history.with_ancestors(stands) if revision not in before)
+    return tuple(revision for revision in history.with_ancestors(current) if revision not in before)
 
 
 def read_environment(
@@ -129,7 +129,7 @@ def read_environment(
     branch = connections.neon(settings).branch(branch_name)
     dsn = connections.owner_dsn(settings, branch)
     with reader(dsn) as connection:
-        stands = history_state(connection, history, target=target)
+        state = history_state(connection, history, target=target)
         live = catalogue.LiveSchema.read(connection, history)
     must = catalogue.expected_for(settings, name, history, live)
     known = () if must.grants else ("grant",)
@@ -139,15 +139,15 @@ def read_environment(
     drift = find_drift(
         live.catalog.without(*known),
         expected and expected.with_changes((*over, *unrecorded) if takes_over else over),
-        stands,
+        state,
         unknown=(must.why, must.advice) if must.why else None,
         unrecorded=unrecorded,
     )
     return EnvironmentStatus(
         name=name,
         branch_id=branch.id,
-        revisions=stands.current,
-        pending=tuple(revision.id for revision in stands.pending or ()),
+        revisions=state.current,
+        pending=tuple(revision.id for revision in state.pending or ()),
         drift=tuple(finding for finding in drift if finding.kind != "pending"),
         changes_taken_over=tuple(f"{one.kind} {one.name}" for one in over),
         unrecorded_grants=tuple(one.name for one in unrecorded),

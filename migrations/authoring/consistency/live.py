@@ -38,28 +38,28 @@ def check_live(live: str, server: str, history: History) -> tuple[CheckResult, H
     Locks: AccessShareLock on the system catalogues of the live database.
     """
     with reader(live) as connection:
-        stands, found = history_state(connection, history), read_catalog(connection)
+        state, found = history_state(connection, history), read_catalog(connection)
         default_privileges = read_default_privileges(connection)
     expected, comparable = None, _owner(live) == _owner(server)
-    if not stands.unknown:
-        expected = _expected_catalog(server, history, stands, default_privileges) if comparable else None
+    if not state.unknown:
+        expected = _expected_catalog(server, history, state, default_privileges) if comparable else None
         comparable = expected is not None
-        expected = expected or _expected_catalog(server, history, stands, ())
+        expected = expected or _expected_catalog(server, history, state, ())
     if not comparable:
         expected, found = expected and expected.without("grant"), found.without("grant")
-    drift = find_drift(found, expected, stands)
+    drift = find_drift(found, expected, state)
     findings = tuple(_finding(one) for one in drift if one.kind != "pending" and one.subject != CHECKSUMS)
-    pending = "what is pending cannot be told" if stands.pending is None else f"{len(stands.pending)} pending"
-    notes = [f"{describe_database(live)} at {', '.join(stands.current) or 'base'}, {pending}"]
+    pending = "what is pending cannot be told" if state.pending is None else f"{len(state.pending)} pending"
+    notes = [f"{describe_database(live)} at {', '.join(state.current) or 'base'}, {pending}"]
     if expected is not None and not comparable:
         notes.append("grants were not compared: the server of the throwaway database has other roles")
-    if stands.edited is None:
+    if state.edited is None:
         notes.append("edited and deleted files cannot be told: no record of what was applied is kept there")
-    return CheckResult(CHECK, findings, "; ".join(notes)), stands
+    return CheckResult(CHECK, findings, "; ".join(notes)), state
 
 
 def _expected_catalog(
-    server: str, history: History, stands: HistoryState, default_privileges: tuple[DefaultPrivilege, ...]
+    server: str, history: History, state: HistoryState, default_privileges: tuple[DefaultPrivilege, ...]
 ) -> Catalog | None:
     """What the revisions build under these default privileges; None where those cannot be set."""
     with throwaway_database(server) as empty:
@@ -70,7 +70,7 @@ def _expected_catalog(
             return None
         except psycopg.Error as error:
             raise DatabaseRefused.of(empty, "setting default privileges", error) from error
-        return build_catalog(empty, history, stands.current)
+        return build_catalog(empty, history, state.current)
 
 
 def _owner(dsn: str) -> str:

@@ -22,18 +22,18 @@ def check_heads(history: History) -> CheckResult:
     )
 
 
-def check_order(history: History, stands: Sequence[str] | None) -> CheckResult:
+def check_order(history: History, current: Sequence[str] | None) -> CheckResult:
     """Whether what is pending can be released at once: expand before the application, contract after it.
 
     Args:
         history: the revisions.
-        stands: the revisions that the database stands at; None where none was named.
+        current: the revisions that the database stands at; None where none was named.
     """
-    if stands is None:
+    if current is None:
         return CheckResult.cannot_tell(
             "order of phases", "what is released together is not known: name what stands (--since), or a database"
         )
-    pending = history.path_to("heads", [one for one in stands if one in history])
+    pending = history.path_to("heads", [one for one in current if one in history])
     below: Revision | None = None
     findings: list[Finding] = []
     for one in pending:
@@ -47,4 +47,4 @@ def check_order(history: History, stands: Sequence[str] | None) -> CheckResult:
                     f"release up to {below.id} first, or move {one.id} below it",
                 )
             )
-    return CheckResult.of("order of phases", findings, f"{len(pending)} pending above {', '.join(stands) or 'base'}")
+    return CheckResult.of("order of phases", findings, f"{len(pending)} pending above {', '.join(current) or 'base'}")

@@ -16,7 +16,7 @@ from migrations.recording.throwaway import throwaway_database
 
 
 def check_revisions(
-    dsn: str, history: History, *, metadata: MetaData | None, stands: Sequence[str] | None = None
+    dsn: str, history: History, *, metadata: MetaData | None, current: Sequence[str] | None = None
 ) -> tuple[CheckResult, ...]:
     """Everything that can be told of a history without the database that it is for.
 
@@ -24,7 +24,7 @@ def check_revisions(
         dsn: direct connection string of a server where throwaway databases may be made.
         history: the revisions.
         metadata: the models; None for a project that is not ours, whose env.py knows them.
-        stands: the revisions that are released already; None where that is not known.
+        current: the revisions that are released already; None where that is not known.
 
     Returns:
         What each check found, in a fixed order.
@@ -37,7 +37,7 @@ def check_revisions(
     ours = history.environment is None
     read = [check_parents(history.folders), check_heads(history)]
     read += [check_names(history), check_phases_declared(history)] if ours else []
-    read.append(check_order(history, stands))
+    read.append(check_order(history, current))
     with throwaway_database(dsn) as empty:
         round_trip = run_round_trip(empty, history)
         if round_trip.head is None:
