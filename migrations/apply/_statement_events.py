@@ -11,6 +11,7 @@ import psycopg
 from sqlalchemy import Connection
 
 from migrations.apply._autocommit import NO_EFFECT, AutocommitStatements
+from migrations.apply._exclusive_tables import ExclusiveTables
 from migrations.apply._request import ApplyRequest, Attempt
 from migrations.apply._resending import Pause, send_until_locked
 from migrations.apply.blocking_monitor import BlockingMonitor
@@ -30,12 +31,7 @@ from migrations.database.trace import Trace
 from migrations.errors import is_cut
 from migrations.history.env_runners import Runner
 from migrations.history.overwritten_values import BatchRows
-from migrations.history.revision_transactions import (
-    RevisionTransactions,
-    begins_savepoint,
-    is_commit,
-    is_rollback,
-)
+from migrations.history.revision_transactions import RevisionTransactions, is_commit, is_rollback
 
 Gate = Callable[[RequestedLocks, int, bool], bool]
 
@@ -85,6 +81,7 @@ class StatementEvents:
         self._is_prepared = False
         # Of each session, what its transaction has sent so far.
         self._open: dict[int, list[str]] = {}
+        self._exclusive_tables = ExclusiveTables()
         self._created_tables: set[str] = set()
         self._backends: dict[int, tuple[Any, int]] = {}
         self._driver: Any = None
@@ -104,6 +101,7 @@ class StatementEvents:
         self._backends.clear()
         self._limits.forget()
         self._open.clear()
+        self._exclusive_tables.clear()
 
     def _before(
         self, conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any = None, many: bool = False
@@ -229,6 +227,7 @@ class StatementEvents:
             return self._autocommit.before(session, sent, keeps_own_progress=keeps_own_progress)
         repeatability = repeatability_of(sent)
         if repeatability.commits:
+            self._exclusive_tables.forget(session)
             # It ends its transaction by hand, and perhaps goes on in another.
             self._autocommit.notes.committing(session, self._open.pop(id(session), ()), sent if ";" in sent else None)
         else:
@@ -243,22 +242,11 @@ class StatementEvents:
         elif not in_autocommit and is_commit(statement):
             self._transactions.record_before_commit(session, self._backend(session), self.attempt.revision or "")
         elif not in_autocommit and not self.attempt.version_written:
-            self._look_before_row_writes(session, statement)
-
-    def _look_before_row_writes(self, session: Any, statement: str) -> None:
-        """Look at tables that the transaction has locked against everybody, before it writes to their rows."""
-        earlier = [lock for one in self._open.get(id(session), ()) for lock in locks_requested_by(one).locks]
-        alone = {lock.relation for lock in earlier if lock.stops_reads} - self._created_tables
-        if not alone:
-            return
-        tables = {lock.relation for lock in locks_requested_by(statement).locks if lock.mode == "RowExclusiveLock"}
-        # What is looked at within a savepoint would be gone with it.
-        is_savepoint = begins_savepoint(statement)
-        if is_savepoint or alone & tables:
-            looked_at = None if is_savepoint else tables
-            self._transactions.look_before_row_writes(
-                session, self._backend(session), self.attempt.revision or "", looked_at
-            )
+            tables = self._exclusive_tables.to_look_at(session, statement, self._created_tables)
+            if tables:
+                self._transactions.look_before_row_writes(
+                    session, self._backend(session), self.attempt.revision or "", tables
+                )
 
     def before_batch_commit(self, batch: BatchRows) -> None:
         """A batch of a backfill is about to be committed; its transaction is kept with the batch."""
@@ -335,6 +323,7 @@ class StatementEvents:
             self.attempt.revision or "",
             is_recorded_elsewhere=self.attempt.version_written and self._request.up,
         )
+        self._exclusive_tables.forget(session)
         statements = self._open.pop(id(session), [])
         if not self.attempt.version_written:
             # It goes on after this commit.
@@ -348,6 +337,7 @@ class StatementEvents:
     def _after_rollback(self, session: Any) -> None:
         self._created_tables.clear()
         self._open.pop(id(session), None)
+        self._exclusive_tables.forget(session)
         self._limits.forget()
         if self._trace is not None:
             self._trace.transaction_ended(committed=False)

@@ -17,7 +17,7 @@ from migrations.database.locks import migration_lock, one_migration
 from migrations.database.time_limits import STATEMENT_TIMEOUT_S
 from migrations.database.trace import Trace
 from migrations.errors import DatabaseRefused, HistoryUnreadable, NotKept, OutOfStep, describe_database
-from migrations.history import applied_revisions
+from migrations.history import applied_revisions, overwritten_rows
 from migrations.history.foreign_project import with_version_table
 from migrations.history.revisions import History, current_revisions
 
@@ -196,6 +196,8 @@ def _records(session: psycopg.Connection, dsn: str, *, record: bool) -> bool:
         return False
     try:
         is_recorded = applied_revisions.ensure_tables(session)
+        if is_recorded:
+            overwritten_rows.forget_old(session)
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "making the table of applied revisions", error) from error
     if not is_recorded:

@@ -17,6 +17,7 @@ what its transaction has done.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,7 @@ CREATE INDEX IF NOT EXISTS overwritten_rows_by_transaction ON pilotage.overwritt
 """
 # While everybody waits for it, no larger table is looked at.
 LOOK_BYTES = 128 << 20
+KEPT_DAYS = 60
 # Of more rows of one table it is recorded that they were not looked at.
 MAX_ROWS = 50_000
 # Stands for every table, where it is not known which a statement has written to.
@@ -171,7 +173,7 @@ class OverwrittenRows:
                     (table.relation, revision, xid),
                 )
 
-    def look(self, writing: Any, pid: int, xid: int, revision: str, tables: Set[str] | None) -> None:
+    def look(self, writing: Any, pid: int, xid: int, revision: str, tables: Set[str]) -> None:
         """Record the rows of users in tables that a transaction has for itself, while it has written to none of them.
 
         Args:
@@ -179,7 +181,7 @@ class OverwrittenRows:
             pid: the process id of its backend.
             xid: its id.
             revision: the revision that runs in it.
-            tables: the tables, as SQL names them; None for all that it has for itself.
+            tables: the tables, as SQL names them.
 
         Locks: none that it does not hold; a scan of each table.
         """
@@ -189,7 +191,7 @@ class OverwrittenRows:
         alone = [
             table
             for table in self._written_tables(pid)
-            if table.alone and (tables is None or any(_is_called(one, tables) for one in (table.name, table.root)))
+            if table.alone and any(_is_called(one, tables) for one in (table.name, table.root))
         ]
         work = _own_work(writing, alone)
         for table in alone:
@@ -241,6 +243,20 @@ class OverwrittenRows:
             f" ({self.next_xid} - {age})::text::xid8, jsonb_build_object({parts}) FROM ONLY {rows.relation} {alias}"
             f" WHERE ({rows.condition}) AND {age} <= {self.next_xid - self.since_xid}"
             f" AND {others} LIMIT {MAX_ROWS + 1}"
+        )
+
+
+def forget_old(session: psycopg.Connection) -> None:
+    """Delete what is older than any point that can be restored: it names rows, some of which are gone.
+
+    Args:
+        session: in autocommit.
+
+    Source: Neon keeps at most 30 days of a branch's history.
+    """
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        session.execute(
+            "DELETE FROM pilotage.overwritten_rows WHERE noted_at < now() - make_interval(days => %s)", (KEPT_DAYS,)
         )
 
 

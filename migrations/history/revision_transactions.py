@@ -190,14 +190,14 @@ class RevisionTransactions:
         if ranges:
             execute_raw(session, _INSERT + ", ".join(_row(revision, *one) for one in ranges))
 
-    def look_before_row_writes(self, session: Any, pid: int, revision: str, tables: Set[str] | None) -> None:
+    def look_before_row_writes(self, session: Any, pid: int, revision: str, tables: Set[str]) -> None:
         """Record the rows of users in tables that a transaction has for itself, before it writes to them.
 
         Args:
             session: the driver's connection, in that transaction.
             pid: the process id of its backend.
             revision: whose it is.
-            tables: the tables that it is about to write to, as SQL names them; None for all that it has for itself.
+            tables: the tables, as SQL names them.
         """
         if not self._is_recorded or session.info.transaction_status != TransactionStatus.INTRANS:
             return

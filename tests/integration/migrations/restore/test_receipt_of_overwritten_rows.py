@@ -312,3 +312,18 @@ def test_of_a_revision_that_came_with_a_later_point_it_is_said_what_is_not_liste
         "r2 came with a later restore point, or without one: what was written before that, and overwritten or deleted "
         "by them, is not listed"
     )
+
+
+def test_what_is_older_than_any_point_that_can_be_restored_is_deleted(owner: str, tmp_path: Path) -> None:
+    revisions = history(tmp_path, executed(table("first")), executed("SELECT 1"))
+    upgrade(owner, revisions, target="r1", release_id="before")
+    with psycopg.connect(owner, autocommit=True) as connection:
+        for days in (59, 61):
+            overwritten_rows.record_unseen(connection, f"r{days}", 1000)
+            connection.execute(
+                "UPDATE pilotage.overwritten_rows SET noted_at = now() - make_interval(days => %s) WHERE revision = %s",
+                (days, f"r{days}"),
+            )
+        upgrade(owner, revisions, release_id="after")
+        kept = connection.execute("SELECT revision FROM pilotage.overwritten_rows WHERE kind = 'unseen'").fetchall()
+    assert kept == [("r59",)]
