@@ -286,28 +286,28 @@ class LockBudgetExceeded(MigrationError):
         budget_s: seconds that were tried.
         attempts: how often.
         blockers: who held it.
-        stands: statements of the revision that stand, so that it is half applied and trying again does not help.
+        committed: statements of the revision that stand, so that it is half applied and trying again does not help.
     """
 
     transient = True
 
     def __init__(
-        self, revision: str, budget_s: float, attempts: int, blockers: Sequence[Session], stands: Sequence[str] = ()
+        self, revision: str, budget_s: float, attempts: int, blockers: Sequence[Session], committed: Sequence[str] = ()
     ) -> None:
         self.revision = revision
         self.budget_s = budget_s
         self.attempts = attempts
         self.blockers = tuple(blockers)
-        self.stands = tuple(stands)
-        self.transient = not stands
+        self.committed = tuple(committed)
+        self.transient = not committed
         who = "; ".join(str(one) for one in blockers) or "sessions that had ended when they were looked for"
         super().__init__(
             f"revision {revision} got no lock in {budget_s:g} s and {attempts} tries, and was not applied. "
             f"In its way: {who}. "
             + (
-                f"What it did before, outside a transaction, stands: {'; '.join(self.stands[:10])}. Take that back or"
-                f" do the rest by hand, and say which: pilotage resolve --rolled-back {revision}, or --applied"
-                if stands
+                f"What it did before, outside a transaction, stands: {'; '.join(self.committed[:10])}. Take that back"
+                f" or do the rest by hand, and say which: pilotage resolve --rolled-back {revision}, or --applied"
+                if committed
                 else "End those sessions (pg_terminate_backend), or try when they have ended"
             )
         )

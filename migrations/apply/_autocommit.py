@@ -78,7 +78,7 @@ class AutocommitStatements:
             HalfApplied: an earlier try was cut off in another statement.
         """
         self._running = running = _KEEPS_OWN_PROGRESS if keeps_own_progress else repeatability_of(statement)
-        self._statement, self._is_first = statement, not self.notes.stands
+        self._statement, self._is_first = statement, not self.notes.committed
         self._index = None if keeps_own_progress else concurrent(statement)
         if running.kind == "transactional" and is_idle(session):
             execute_raw(session, "BEGIN")

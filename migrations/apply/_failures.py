@@ -44,7 +44,7 @@ def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> Mi
 
 
 def failed(
-    error: Exception, attempt: Attempt, file: Path, *, stands: Sequence[str], left: Sequence[str]
+    error: Exception, attempt: Attempt, file: Path, *, committed: Sequence[str], left: Sequence[str]
 ) -> MigrationError:
     """What went wrong in a revision.
 
@@ -52,12 +52,12 @@ def failed(
         error: what it raised.
         attempt: what was sent last.
         file: the revision's own.
-        stands: the statements of it that stand, since it works outside a transaction.
+        committed: the statements of it that stand, since it works outside a transaction.
         left: what its last statement left, and what could not be taken away.
     """
     driver = _driver_error(error)
     state = sqlstate_of(driver)
-    left_behind = [*(f"what this did: {normalized(statement)[:200]}" for statement in stands[:10]), *left]
+    left_behind = [*(f"what this did: {normalized(statement)[:200]}" for statement in committed[:10]), *left]
     statement = error.statement if isinstance(error, DBAPIError) else None
     revision = attempt.revision or ""
     if state == _CANCELLED and attempt.was_too_long:

@@ -211,18 +211,18 @@ class ApplyRun:
         if not is_contended(error) or self._autocommit.notes.is_half_applied:
             file = self._request.history.revision(attempt.revision).path
             # What it was raised from may hold a row, and every traceback would show it.
-            raise failed(error, attempt, file, stands=self._autocommit.notes.stands, left=left) from None
+            raise failed(error, attempt, file, committed=self._autocommit.notes.committed, left=left) from None
         self._pause(error)
 
     def _exceeded(self) -> LockBudgetExceeded:
         notes = self._autocommit.notes
-        stands = notes.stands if notes.is_half_applied else ()
+        committed = notes.committed if notes.is_half_applied else ()
         return LockBudgetExceeded(
             self._revision,
             self._retry_policy.budget_s,
             self._attempts,
             self._last_blockers,
-            [normalized(one) for one in stands],
+            [normalized(one) for one in committed],
         )
 
     def _pause(self, error: Exception, pid: int = 0) -> None:

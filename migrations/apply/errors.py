@@ -66,15 +66,15 @@ class HalfApplied(MigrationError):
 
     Attributes:
         revision: the revision.
-        stands: its statements that stand, the first of them where there are many.
+        committed: its statements that stand, the first of them where there are many.
         under_way: the statement that was under way; empty where none was.
     """
 
-    def __init__(self, revision: str, stands: Sequence[str], under_way: str) -> None:
+    def __init__(self, revision: str, committed: Sequence[str], under_way: str) -> None:
         self.revision = revision
-        self.stands = stands = tuple(normalized(one)[:300] for one in stands)
+        self.committed = committed = tuple(normalized(one)[:300] for one in committed)
         self.under_way = under_way = normalized(under_way)[:300]
-        parts = [f"these statements of it stand: {'; '.join(stands)}"] if stands else []
+        parts = [f"these statements of it stand: {'; '.join(committed)}"] if committed else []
         if under_way:
             parts.append(f"this was under way, and whether it was done is not known: {under_way}")
         super().__init__(

@@ -83,16 +83,16 @@ class ResumeNotes:
 
     def _reset(self, revision: str) -> None:
         self._revision = revision
-        self._stands: list[str] = []
+        self._committed: list[str] = []
         self._committing: list[str] = []
         self._is_half_applied = False
         self._is_noted = False
         self.interrupted: InterruptedStatement | None = None
 
     @property
-    def stands(self) -> tuple[str, ...]:
+    def committed(self) -> tuple[str, ...]:
         """The statements of this try that stand whatever comes, without the values that they write."""
-        return (*self._stands, *self._committing)
+        return (*self._committed, *self._committing)
 
     @property
     def is_half_applied(self) -> bool:
@@ -128,9 +128,11 @@ class ResumeNotes:
         found = self._left.get((revision, self._way))
         if found is None:
             return
-        stands, interrupted, indexes = found
-        if stands or interrupted is None or repeatability_of(interrupted).kind != "verifiable":
-            raise HalfApplied(revision, stands, "" if interrupted is None else repeatability_of(interrupted).normalized)
+        committed, interrupted, indexes = found
+        if committed or interrupted is None or repeatability_of(interrupted).kind != "verifiable":
+            raise HalfApplied(
+                revision, committed, "" if interrupted is None else repeatability_of(interrupted).normalized
+            )
         self._is_noted, self.interrupted = True, InterruptedStatement(interrupted, frozenset(indexes))
 
     def match_interrupted(self, statement: str) -> InterruptedStatement | None:
@@ -152,12 +154,12 @@ class ResumeNotes:
             statement: its text.
             indexes: the indexes that its table has.
         """
-        self._is_half_applied = self._is_half_applied or bool(self._stands)
-        self._write(session, self._stands, statement, indexes)
+        self._is_half_applied = self._is_half_applied or bool(self._committed)
+        self._write(session, self._committed, statement, indexes)
 
     def write_committed(self, session: Any, statement: str) -> None:
         """Note a statement that stands and may not be sent again, where it could, in the transaction of it."""
-        self._write(session, [*self._stands, repeatability_of(statement).normalized], None)
+        self._write(session, [*self._committed, repeatability_of(statement).normalized], None)
 
     def add(self, statement: str, *, is_half_applied: bool) -> None:
         """A statement stands.
@@ -166,7 +168,7 @@ class ResumeNotes:
             statement: its text.
             is_half_applied: whether it keeps the revision from being begun again.
         """
-        self._stands.append(repeatability_of(statement).normalized)
+        self._committed.append(repeatability_of(statement).normalized)
         self._is_half_applied = self._is_half_applied or is_half_applied
 
     def committing(self, session: Any, statements: Sequence[str], interrupted: str | None = None) -> None:
@@ -185,19 +187,19 @@ class ResumeNotes:
         if self.interrupted is not None:
             raise HalfApplied(self._revision, (), self.interrupted.statement)
         committing = [repeatability_of(one).normalized for one in statements] or ["a transaction"]
-        self._write(session, [*self._stands, *committing], interrupted)
+        self._write(session, [*self._committed, *committing], interrupted)
         self._committing = committing
 
     def has_committed(self) -> None:
         """What was about to be committed stands: the revision has gone on."""
-        self._stands += self._committing
+        self._committed += self._committing
         self._is_half_applied = self.is_half_applied
         self._committing = []
 
     def failed(self, session: Any) -> None:
         """A statement that was noted has failed and left nothing."""
-        if self._stands:
-            self._write(session, self._stands, None)
+        if self._committed:
+            self._write(session, self._committed, None)
         elif self._is_noted:
             self._forget(session)
 
@@ -221,7 +223,9 @@ class ResumeNotes:
         if self._progress_notes != "permanent" and self._is_ours is not None:
             tidy(session, with_schema=self._is_ours)
 
-    def _write(self, session: Any, stands: Sequence[str], interrupted: str | None, indexes: Sequence[int] = ()) -> None:
+    def _write(
+        self, session: Any, committed: Sequence[str], interrupted: str | None, indexes: Sequence[int] = ()
+    ) -> None:
         if self._progress_notes == "off":
             return
         # Where the role may not write the note, the transaction goes on without it.
@@ -229,7 +233,7 @@ class ResumeNotes:
         if is_guarded:
             execute_raw(session, "SAVEPOINT pilotage_note")
         try:
-            self._send(session, (self._revision, self._way, list(stands[:MOST_KEPT]), interrupted, list(indexes)))
+            self._send(session, (self._revision, self._way, list(committed[:MOST_KEPT]), interrupted, list(indexes)))
         except Exception as error:
             if self._progress_notes == "permanent" or _state_of(error) != _REFUSED:
                 raise

@@ -373,7 +373,7 @@ def test_a_revision_of_several_parts_that_failed_is_half_applied_also_where_it_w
     for again in (broken.replace("c text", "e text"), MIXED):
         with pytest.raises(HalfApplied, match="pilotage resolve --applied r3") as caught:
             upgrade(database.owner_dsn, write(WITH_ROWS, SEVERAL, again), release_id="r")
-        assert caught.value.stands == (
+        assert caught.value.committed == (
             "ALTER TABLE b ADD COLUMN c text",
             "INSERT INTO b VALUES ($1, $2)",
             "CREATE UNIQUE INDEX CONCURRENTLY ON a (n, id)",

@@ -305,7 +305,7 @@ def test_each_statement_is_done_once_or_it_is_said_that_this_is_not_certain(
     assert proxy.has_cut
     # A transaction of the driver's that begins a revision is committed by itself.
     assert any(step.is_outside or step.kind in {*COMMITS, "raw transaction"} for step in steps)
-    assert half.stands or half.under_way
+    assert half.committed or half.under_way
     assert sorted(set(found.rows)) == found.rows
     assert set(found.rows) <= set(rows)
     assert len(found.indexes) <= indexes

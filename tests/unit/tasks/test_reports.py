@@ -155,5 +155,5 @@ def test_who_serves_users_is_never_guessed() -> None:
 
 
 def test_users_of_a_production_that_was_not_touched_are_not_affected() -> None:
-    stands = ProductionState("dpl_old", (), maintenance=False, protected=True)
-    assert affected_words([], steps(("snapshot", "done", 0)), stands) == "not at all"
+    production = ProductionState("dpl_old", (), maintenance=False, protected=True)
+    assert affected_words([], steps(("snapshot", "done", 0)), production) == "not at all"

@@ -161,8 +161,8 @@ def test_its_version_table_may_be_anywhere(database: ProvisionedDatabase, projec
     located = with_version_table(database.owner_dsn, read)
     assert located.version_table == 'meta."Applied"'
     with reader(database.owner_dsn) as connection:
-        stands = history_state(connection, located)
-    assert (stands.current, stands.pending, stands.edited) == (("ddd",), (), None)
+        state = history_state(connection, located)
+    assert (state.current, state.pending, state.edited) == (("ddd",), (), None)
 
 
 def test_an_env_py_that_works_on_another_database_is_found_out_before_anything_runs(
@@ -435,8 +435,8 @@ def test_records_of_our_own_history_are_nothing_to_a_foreign_one(
     upgrade(database.owner_dsn, History.load(tmp_path / "own"), release_id="r")
     located = with_version_table(database.owner_dsn, history(project(FROM_A_VARIABLE), "APP_DB"))
     with reader(database.owner_dsn) as connection:
-        stands = history_state(connection, located)
-    assert (stands.current, stands.deleted) == ((), ())
+        state = history_state(connection, located)
+    assert (state.current, state.deleted) == ((), ())
 
 
 def test_status_names_what_is_wrong_with_what_to_do(

@@ -83,9 +83,9 @@ def test_upgrade_applies_in_order_and_records_the_checksum_of_each_file(
 def test_upgrade_to_a_target_leaves_the_rest_pending(database: ProvisionedDatabase, oldest: History) -> None:
     upgrade(database.owner_dsn, oldest, target=CORE, release_id="r")
     with reader(database.owner_dsn) as connection:
-        stands = history_state(connection, oldest)
-    assert (stands.current, stands.pending) == ((CORE,), (oldest.revision(HEAD),))
-    assert (stands.edited, stands.deleted, stands.unknown, stands.unrecorded) == ((), (), (), ())
+        state = history_state(connection, oldest)
+    assert (state.current, state.pending) == ((CORE,), (oldest.revision(HEAD),))
+    assert (state.edited, state.deleted, state.unknown, state.unrecorded) == ((), (), (), ())
 
 
 def test_downgrade_returns_the_exact_catalogue_and_forgets_the_record(
@@ -230,9 +230,9 @@ def test_state_tells_edited_deleted_unknown_and_unrecorded(
     (tmp_path / "r1.py").write_text((tmp_path / "r1.py").read_text() + "# another line\n")
     history = History.load(tmp_path)
     with reader(database.owner_dsn) as connection:
-        stands = history_state(connection, history)
-    assert [one.id for one in stands.edited or ()] == ["r1"]
-    assert (stands.deleted, stands.unknown, stands.unrecorded, stands.pending) == (("r3",), ("r3",), (), None)
+        state = history_state(connection, history)
+    assert [one.id for one in state.edited or ()] == ["r1"]
+    assert (state.deleted, state.unknown, state.unrecorded, state.pending) == (("r3",), ("r3",), (), None)
     with psycopg.connect(database.owner_dsn) as connection:
         connection.execute("DELETE FROM pilotage.applied_revisions WHERE revision = 'r2'")
         connection.execute("UPDATE alembic_version SET version_num = 'r2'")

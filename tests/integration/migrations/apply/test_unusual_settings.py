@@ -168,8 +168,8 @@ def test_what_is_planned_applied_sealed_and_counted_is_the_same_whatever_is_set(
         owner.execute("INSERT INTO t (id) VALUES (1), (2)")
     assert [(one.table, one.inserted) for one in receipt(database.owner_dsn, database.owner_dsn, point).tables] == []
     with reader(database.owner_dsn) as connection:
-        stands, promised = history_state(connection, history), read_catalog(connection)
-    assert (stands.current, stands.edited, stands.deleted) == (("r3",), (), ())
+        state, promised = history_state(connection, history), read_catalog(connection)
+    assert (state.current, state.edited, state.deleted) == (("r3",), (), ())
     results = run_checks(database.owner_dsn, promised=promised, row_counts=point.row_counts)
     assert [one for one in results if one.violations] == []
     downgrade(database.owner_dsn, history, "base")

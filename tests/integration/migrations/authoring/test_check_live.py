@@ -94,9 +94,9 @@ BY_HAND = {
 
 def test_what_is_changed_by_hand_on_a_database_is_named(database: ProvisionedDatabase, history: History) -> None:
     upgrade(database.owner_dsn, history, target="20250101_0900", release_id="r")
-    untouched, stands = check_live(database.owner_dsn, database.owner_dsn, history)
+    untouched, state = check_live(database.owner_dsn, database.owner_dsn, history)
     assert untouched.passed, untouched
-    assert stands.current == ("20250101_0900",)
+    assert state.current == ("20250101_0900",)
     assert untouched.note.endswith("at 20250101_0900, 1 pending")
     for kind, (statement, expected) in BY_HAND.items():
         with psycopg.connect(database.owner_dsn) as connection:

@@ -37,8 +37,8 @@ def test_our_history_is_clean_on_an_empty_database_too(database: ProvisionedData
 
 def test_only_what_the_database_lacks_is_judged(database: ProvisionedDatabase) -> None:
     history = History.load()
-    stands = history.revisions[1].id
-    upgrade(database.owner_dsn, history, target=stands, release_id="test")
+    current = history.revisions[1].id
+    upgrade(database.owner_dsn, history, target=current, release_id="test")
     code, document, said = lint("--database-url", database.owner_dsn, "--target", history.revisions[2].id)
     assert code == 0, said
     assert document["judged"] == [history.revisions[2].id]

@@ -83,7 +83,7 @@ def test_the_digest_binds_where_a_plan_begins_though_the_same_revisions_are_miss
     revision(tmp_path, 1, "pass")
     (tmp_path / "b1.py").write_text((tmp_path / "r1.py").read_text().replace('"r1"', '"b1"'))
     history = History.load(tmp_path)
-    plans = [make_plan(database.owner_dsn, history, current=stands, target="b1") for stands in ((), ("r1",))]
+    plans = [make_plan(database.owner_dsn, history, current=current, target="b1") for current in ((), ("r1",))]
     assert [[one.id for one in plan.revisions] for plan in plans] == [["b1"], ["b1"]]
     assert plans[0].digest != plans[1].digest
 

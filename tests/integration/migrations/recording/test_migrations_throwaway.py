@@ -53,8 +53,8 @@ def test_the_core_schema_passes_every_check_and_drift_names_what_was_done_by_han
     with psycopg.connect(database.owner_dsn) as connection:
         connection.execute('ALTER TABLE users ADD COLUMN "byHand" text')
     with reader(database.owner_dsn) as connection:
-        stands, live = history_state(connection, history, target=HEAD), read_catalog(connection)
-    drift = find_drift(live, released, stands)
+        state, live = history_state(connection, history, target=HEAD), read_catalog(connection)
+    drift = find_drift(live, released, state)
     assert [(one.kind, one.subject) for one in drift] == [("catalogue", 'column users."byHand"'), ("pending", HEAD)]
     assert drift_digest(drift) == drift_digest(reversed(drift))
 

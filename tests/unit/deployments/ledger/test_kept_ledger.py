@@ -197,11 +197,11 @@ def test_what_the_release_and_its_rollback_did_is_told_from_it(ledger: Ledger) -
     assert done.done(rollback, "roll back application")
     assert done.done(rollback, RECEIPT)
     assert done.kept_since(ledger.release(RELEASE)) == ()
-    stands = ProductionState(
+    production = ProductionState(
         deployment_id="dpl_before", revisions=("20251101_0900",), maintenance=False, protected=True
     )
     failed = ledger.steps(RELEASE)
-    assert affected_words(failed, [*failed, *ledger.steps(ROLLBACK)], stands) == "21.0 s"
+    assert affected_words(failed, [*failed, *ledger.steps(ROLLBACK)], production) == "21.0 s"
 
 
 def test_acts_would_be_written_alike(ledger: Ledger) -> None:

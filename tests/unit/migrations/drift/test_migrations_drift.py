@@ -19,9 +19,9 @@ def test_what_is_as_it_was_released_has_no_findings() -> None:
 
 
 def test_each_kind_has_its_subject() -> None:
-    stands = HistoryState(("a", "z"), (revision("p"),), (revision("e"),), ("d",), ("z",))
+    state = HistoryState(("a", "z"), (revision("p"),), (revision("e"),), ("d",), ("z",))
     live = Catalog.of([CatalogObject("column", "t.x", "text")])
-    found = find_drift(live, NOTHING, stands)
+    found = find_drift(live, NOTHING, state)
     assert [(one.kind, one.subject) for one in found] == [
         ("catalogue", "column t.x"),
         ("deleted", "d"),
@@ -33,8 +33,8 @@ def test_each_kind_has_its_subject() -> None:
 
 
 def test_what_was_not_recorded_cannot_be_told() -> None:
-    stands = HistoryState(("a",), (), None, None, ())
-    assert [(one.kind, one.subject) for one in find_drift(NOTHING, None, stands)] == [
+    state = HistoryState(("a",), (), None, None, ())
+    assert [(one.kind, one.subject) for one in find_drift(NOTHING, None, state)] == [
         ("cannot-tell", "catalogue"),
         ("cannot-tell", "checksums"),
     ]
