@@ -46,6 +46,8 @@ ALONE = (
     "ALTER TABLE relabelled RENAME COLUMN number TO id",
 )
 
+CHILDREN = "CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents ON DELETE CASCADE)"
+
 Line = tuple[str, int | None, str | None, str | None]
 UPDATED: Line = ("updated", 2, None, "r4")
 INSERTED: Line = ("inserted", 9, None, "r4")
@@ -78,6 +80,8 @@ CASES: dict[str, tuple[str, str, set[Line]]] = {
     "Quoted": (UPDATES, LATER, {UPDATED}),
     "keyless": (INSERTS, LATER, {("inserted", None, None, "r4")}),
     "batched": (f"{UPDATES}; {INSERTS}", "", {("updated", 2, None, "r5"), ("inserted", 9, None, "r5")}),
+    # A row that a user has only locked was not written.
+    "parents": ("INSERT INTO children VALUES (9, 2)", "DELETE FROM {0} WHERE id = 2", {DELETED}),
     "untouched": (f"{UPDATES}; {INSERTS}", "SELECT 1", {("updated", 2, None, None), ("inserted", 9, None, None)}),
     # What they wrote stands in a column that the point does not have, or that the release takes away.
     "extended": ("UPDATE {0} SET extra = 'theirs' WHERE id = 2", "SELECT 1", {("updated", 2, None, None)}),
@@ -195,7 +199,7 @@ def test_a_write_of_a_user_is_on_the_receipt_whatever_a_revision_did_to_the_row_
     cases = {name: case for name, case in CASES.items() if between or name != "extended"}
     revisions = history(
         tmp_path,
-        executed(";".join(table(name) for name in cases)),
+        executed(";".join([*(table(name) for name in cases), CHILDREN])),
         executed("ALTER TABLE extended ADD COLUMN extra text" if between else "SELECT 1"),
         # What the release itself has put there before, in a transaction of its own.
         executed(";".join(f"UPDATE {name} SET more = 'first' WHERE id = 3" for name in ("same", "parted", "batched"))),
@@ -218,6 +222,7 @@ def test_a_write_of_a_user_is_on_the_receipt_whatever_a_revision_did_to_the_row_
     found = listed(file)
     expected = {name: case[2] for name, case in cases.items() if case[2]}
     expected["parted_low"] = expected.pop("parted")
+    expected["children"] = {INSERTED}
     expected["renamed_now"] = {("updated", 2, None, None)}
     assert found == expected
     told = notes(made)
