@@ -15,7 +15,7 @@ from flows.cli.console import demo_checks
 from flows.drift_check import DriftFound, drift_check
 from flows.release import RolledBack
 from flows.rollback import rollback
-from migrations.catalog.contents import difference
+from migrations.catalog.contents import Catalog, difference
 from tasks import builds, connections, gates
 from tasks.errors import NotReady
 
@@ -64,6 +64,33 @@ def test_what_cannot_start_is_a_clear_error_before_anything_is_touched(
             live.release("v2")
     assert live.branches() == before
     assert live.newest().state == "failed"
+
+
+def test_what_is_released_is_released_again_to_record_the_grants_that_a_take_over_left_out(live: Any) -> None:
+    whole: dict[str, Catalog] = {}
+    with connections.ledger(live.settings) as ledger:
+        for environment in ("production", "staging"):
+            kept = ledger.recorded_catalog(live.settings.target, environment)
+            assert kept is not None
+            whole[environment] = Catalog.from_json(kept.catalog_json)
+            old = Catalog.of(one for one in whole[environment].objects if not one.name.startswith("users to "))
+            ledger.record_catalog(
+                live.settings.target,
+                environment,
+                release_id=kept.release_id,
+                revision=kept.revision,
+                digest=old.digest,
+                catalog_json=old.to_json(),
+            )
+    with pytest.raises(DriftFound, match="`pilotage release start`"):
+        drift_check()
+    assert live.release("v1") == "nothing to do: production serves v1 already"
+    assert str(drift_check()) == "production: no drift; staging: no drift"
+    with connections.ledger(live.settings) as ledger:
+        for environment, catalog in whole.items():
+            kept = ledger.recorded_catalog(live.settings.target, environment)
+            assert kept is not None
+            assert Catalog.from_json(kept.catalog_json) == catalog
 
 
 def test_a_second_release_meanwhile_is_refused_with_the_name_of_the_first(live: Any) -> None:
