@@ -30,7 +30,7 @@ WITH held AS MATERIALIZED (
            array_agg(DISTINCT c.oid ORDER BY c.oid) AS parts
     FROM held h JOIN pg_class c ON c.oid = h.relation JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE h.mode IN ('RowExclusiveLock', 'AccessExclusiveLock') AND c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
-      AND n.nspname NOT IN ('information_schema', 'pilotage')
+      AND n.nspname NOT IN ('information_schema', 'pilotage') AND c.relname <> 'alembic_version'
     GROUP BY 1
 ), written AS (
     SELECT r.root, r.writes, r.alone, r.parts, array_agg(a.attnum) FILTER (WHERE k.is_new) AS added,
@@ -43,7 +43,8 @@ WITH held AS MATERIALIZED (
     ) k
     GROUP BY 1, 2, 3, 4 HAVING bool_or(k.is_new)
 )
-SELECT own.xid, own.beyond, w.root::bigint, quote_ident(n.nspname) || '.' || quote_ident(c.relname), w.writes, w.alone,
+SELECT own.xid, own.beyond, EXISTS (SELECT FROM roots), w.root::bigint,
+       quote_ident(n.nspname) || '.' || quote_ident(c.relname), w.writes, w.alone,
        w.parts::bigint[],
        ARRAY(SELECT coalesce(pg_relation_filenode(p), 0)::bigint FROM unnest(w.parts) WITH ORDINALITY AS u (p, at)
              ORDER BY at), w.added, w.is_new
@@ -83,11 +84,13 @@ class OpenTransaction:
     Attributes:
         xid: its id.
         next_xid: an id that was not assigned before it was looked at.
+        has_tables: whether it may have written to tables that others see.
         written: the tables with columns of its release to which it has written.
     """
 
     xid: int
     next_xid: int
+    has_tables: bool
     written: tuple[WrittenTable, ...]
 
 
@@ -106,7 +109,7 @@ def open_transaction(session: psycopg.Connection, pid: int, oldest_xid: int | No
         return None
     written = [
         WrittenTable(root, name, writes, alone, tuple(parts), tuple(files), tuple(added), is_new)
-        for _, _, root, name, writes, alone, parts, files, added, is_new in rows
+        for _, _, _, root, name, writes, alone, parts, files, added, is_new in rows
         if root is not None
     ]
-    return OpenTransaction(rows[0][0], rows[0][1], tuple(written))
+    return OpenTransaction(rows[0][0], rows[0][1], rows[0][2], tuple(written))

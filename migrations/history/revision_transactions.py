@@ -154,7 +154,10 @@ class RevisionTransactions:
         if not self._is_recorded:
             return False
         self.resolve_uncertain()
-        if session.info.transaction_status == TransactionStatus.INTRANS:
+        status = session.info.transaction_status
+        if status == TransactionStatus.IDLE:
+            return False
+        if status == TransactionStatus.INTRANS:
             # What would fire at COMMIT fires now, so that what it writes is seen; nothing of the revision comes later.
             execute_raw(session, FIRE_DEFERRED_TRIGGERS)
         if self._oldest_xid is None:
@@ -172,7 +175,8 @@ class RevisionTransactions:
         if batch is None or revision != self._revision:
             overwritten_rows.record_since(self._session, revision, transaction.xid, rows.since_xid)
             self._revision = revision
-        rows.record(session, pid, transaction.xid, revision, batch)
+        if transaction.has_tables:
+            rows.record(session, pid, transaction.xid, revision, batch)
         return True
 
     def _record_ids(
