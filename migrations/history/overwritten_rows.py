@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS pilotage.overwritten_rows (
     noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX IF NOT EXISTS overwritten_rows_by_transaction ON pilotage.overwritten_rows (overwritten_by, relation);
+ALTER TABLE pilotage.overwritten_rows REPLICA IDENTITY FULL;
 """
 KEPT_DAYS = 60
 # Of more rows of one table it is recorded that they were not looked at.

@@ -25,6 +25,7 @@ from migrations.database.time_limits import execute_raw
 from migrations.history import overwritten_rows, overwritten_values
 from migrations.history._open_transaction import OpenTransaction, open_transaction
 
+# Where a publication has all tables, nothing can be deleted from one that has neither a key nor this identity.
 TABLE = """
 CREATE TABLE IF NOT EXISTS pilotage.revision_transactions (
     revision text NOT NULL,
@@ -33,7 +34,9 @@ CREATE TABLE IF NOT EXISTS pilotage.revision_transactions (
     certain boolean NOT NULL,
     noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+ALTER TABLE pilotage.revision_transactions REPLICA IDENTITY FULL;
 """
+
 # More ids than these are not checked one by one while locks are held.
 MAX_CANDIDATES = 100_000
 

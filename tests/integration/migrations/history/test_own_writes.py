@@ -295,3 +295,19 @@ def test_among_many_users_none_is_blamed_and_none_is_hidden(database: Provisione
     by_users, unclear = told.get("", 0), told.get(" by the revisions or by users, which cannot be told", 0)
     assert own == 40 + 21
     assert by_users <= int(str(theirs)) <= by_users + unclear
+
+
+def test_records_can_be_deleted_where_a_publication_has_all_tables(
+    database: ProvisionedDatabase, tmp_path: Path
+) -> None:
+    with psycopg.connect(database.superuser_dsn, autocommit=True) as superuser:
+        superuser.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    upgrade(database.owner_dsn, history(tmp_path, f"    {ADD}"), release_id="r")
+    with psycopg.connect(database.owner_dsn, autocommit=True) as owner:
+        tables = owner.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'pilotage'::regnamespace AND relkind = 'r'"
+        ).fetchall()
+        assert {"overwritten_rows", "revision_transactions", "applied_revisions"} <= {name for (name,) in tables}
+        for (name,) in tables:
+            if name != "ended_sessions":
+                owner.execute(sql.SQL("DELETE FROM pilotage.{}").format(sql.Identifier(name)))
