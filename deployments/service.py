@@ -15,6 +15,7 @@ from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
 from deployments.answers import MIB, BoundedClient, trusted_certificates
 from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceError, ServiceRefused, ServiceUnreachable
+from deployments.fence import Fence
 from deployments.redaction.redactor import learn
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Service:
         safe_to_retry: statuses with which the service promises that a change did not happen; after any other server
             error it may have.
         patience_s: for how long a change is tried while the service says that it is busy.
+        fence: asked right before each change is sent, each time anew; None where a person asks.
         transport: how requests are sent, for tests.
     """
 
@@ -63,6 +65,7 @@ class Service:
         parameters: Parameters | None = None,
         safe_to_retry: frozenset[int],
         patience_s: float = 120.0,
+        fence: Fence | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         learn(token)
@@ -73,6 +76,7 @@ class Service:
         self._parameters = dict(parameters or {})
         self._safe_to_retry = safe_to_retry
         self._patience_s = patience_s
+        self._fence = fence
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {token.get_secret_value()}"},
             timeout=TIMEOUT,
@@ -118,6 +122,8 @@ class Service:
             on=self._change_again, attempts=None, timeout=self._patience_s, wait_initial=0.2, wait_max=5.0
         ):
             with attempt:
+                if self._fence is not None:
+                    self._fence.check(f"{method} {path}")
                 got = self._send(method, path, parameters, body)
                 if not got.content:
                     return None

@@ -57,7 +57,7 @@ def release(request: ReleaseRequest) -> State[str]:
     broken_pipes.survive_broken_pipes()
     commit = status.resolve_ref(request.ref)
     opened = record.open_release(request, commit, requested_by=f"flow run {flow_run.get_name()}")
-    with record.lease(opened.id):
+    with record.lease(opened):
         progress = ReleaseProgress()
         try:
             summary = run_checklist(opened.id, request, commit, progress)

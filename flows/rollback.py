@@ -57,7 +57,7 @@ def rollback(
         return Completed(message=said, data=said)
     undone, point = found.release, found.point
     opened = _open_rollback(undone, reason)
-    with record.lease(opened.id):
+    with record.lease(opened):
         try:
             applied = status.applied_since(point, _commit(undone))
         except Exception as failure:

@@ -12,6 +12,7 @@ from deployments.settings import Settings, load_settings
 from deployments.slack import Slack
 from deployments.vercel.client import VercelClient
 from migrations.history.revisions import History
+from tasks.fencing import ActFence
 
 
 def settings() -> Settings:
@@ -19,15 +20,30 @@ def settings() -> Settings:
     return load_settings()
 
 
-def neon(settings: Settings) -> NeonClient:
-    """The client of Neon's API for the target's project."""
-    return NeonClient(settings.neon_api_url, settings.neon_api_key, settings.neon_project_id)
+def neon(settings: Settings, *, in_release: bool = True) -> NeonClient:
+    """The client of Neon's API for the target's project.
+
+    Args:
+        settings: the worker's settings.
+        in_release: whether its changes are acts of a release, and refused outside of one.
+    """
+    fence = ActFence() if in_release else None
+    return NeonClient(settings.neon_api_url, settings.neon_api_key, settings.neon_project_id, fence=fence)
 
 
-def vercel(settings: Settings) -> VercelClient:
-    """The client of Vercel's API for the target's project."""
+def vercel(settings: Settings, *, in_release: bool = True) -> VercelClient:
+    """The client of Vercel's API for the target's project.
+
+    Args:
+        settings: the worker's settings.
+        in_release: whether its changes are acts of a release, and refused outside of one.
+    """
     return VercelClient(
-        settings.vercel_api_url, settings.vercel_token, settings.vercel_team_id, settings.vercel_project_id
+        settings.vercel_api_url,
+        settings.vercel_token,
+        settings.vercel_team_id,
+        settings.vercel_project_id,
+        fence=ActFence() if in_release else None,
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from deployments.git.repository import Commit
 from deployments.ledger import EndState, Ledger, Release, StepHandle
-from tasks import connections
+from tasks import connections, fencing
 from tasks.step import step
 from tasks.values import ReleaseRequest, RestorePoint
 
@@ -43,22 +43,31 @@ def close_release(release_id: str, state: EndState, summary: str) -> Release:
     """Write the end of the release into the ledger; the target is free for the next one."""
     settings = connections.settings()
     with connections.ledger(settings) as ledger:
-        return ledger.end_release(release_id, state, summary)
+        return ledger.end_release(release_id, state, summary, fence=fencing.fence_of(release_id))
 
 
 @contextmanager
-def lease(release_id: str) -> Generator[None]:
-    """Keep the release's lease while the block runs, so that others see that its process lives."""
+def lease(release: Release) -> Generator[None]:
+    """Keep the lease of a release that this process holds while the block runs, so that others see that it lives."""
     settings = connections.settings()
-    with connections.ledger(settings) as ledger, ledger.lease_kept(release_id, settings.lease_s):
+    with (
+        connections.ledger(settings) as ledger,
+        ledger.lease_kept(release.id, settings.lease_s, fence=release.fence),
+        fencing.holding(release.id, release.fence),
+    ):
         yield
 
 
 @contextmanager
 def recorded_step(release_id: str, name: str, **details: JsonValue) -> Generator[StepHandle]:
-    """Write a step into the ledger before and after the block, and its failure too."""
+    """Write an act into the ledger before and after the block, and its failure too; the block may change services."""
     settings = connections.settings()
-    with connections.ledger(settings) as ledger, ledger.step(release_id, name, details) as handle:
+    fence = fencing.fence_of(release_id)
+    with (
+        connections.ledger(settings) as ledger,
+        ledger.step(release_id, name, details, fence=fence) as handle,
+        fencing.within(fencing.OpenAct(ledger, release_id, name, fence)),
+    ):
         yield handle
 
 

@@ -10,7 +10,7 @@ DeploymentError
     ├── ReleaseRunning       another release of the target runs
     ├── ReleaseAlive         a release whose holder may live cannot be abandoned
     ├── ReleaseEnded         the release has ended already, otherwise than asked
-    └── LeaseLost            the release was closed while its process went on
+    └── LeaseLost            the release was closed, or taken over, while its process went on
 """
 
 from datetime import UTC, datetime
@@ -111,11 +111,16 @@ class ReleaseEnded(LedgerError):
 
 
 class LeaseLost(LedgerError):
-    """The release was closed while its process went on; the process must change nothing more."""
+    """The release was closed or taken over while its process went on; the process must change nothing more."""
 
     def __init__(self, release: Release) -> None:
+        became = (
+            f"{release.holder} has taken it over"
+            if release.state == "running"
+            else f"it is {release.state} ({release.summary})"
+        )
         super().__init__(
-            f"release {release.id} of {release.target} is no longer ours: it is {release.state} ({release.summary}). "
+            f"release {release.id} of {release.target} is no longer ours: {became}. "
             f"Nothing more may be changed in its name; `pilotage ledger {release.id}` shows what was done."
         )
         self.release = release

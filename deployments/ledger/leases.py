@@ -18,10 +18,11 @@ class KeptLease:
     knows may be old.
     """
 
-    def __init__(self, ledger: Releases, release_id: str, lease_s: float) -> None:
+    def __init__(self, ledger: Releases, release_id: str, lease_s: float, *, fence: int | None = None) -> None:
         self._ledger = ledger
         self._release_id = release_id
         self._lease_s = lease_s
+        self._fence = fence
         self._left = threading.Event()
         self._lost: LeaseLost | None = None
         self._thread = threading.Thread(target=self._keep, name=f"lease of {release_id}", daemon=True)
@@ -46,7 +47,7 @@ class KeptLease:
 
     def _renew(self, *, patient: bool) -> None:
         try:
-            self._ledger.renew_lease(self._release_id, self._lease_s, patient=patient)
+            self._ledger.renew_lease(self._release_id, self._lease_s, fence=self._fence, patient=patient)
         except LeaseLost as lost:
             self._lost = lost
 

@@ -14,17 +14,18 @@ class Ledger(Releases, Steps, Catalogs, EvidenceKept):
     One ledger may be used by several threads; one process opens it as often as it likes.
     """
 
-    def lease_kept(self, release_id: str, lease_s: float) -> KeptLease:
+    def lease_kept(self, release_id: str, lease_s: float, *, fence: int | None = None) -> KeptLease:
         """Keep a release's lease while a block runs, renewed every third of it.
 
         Args:
             release_id: A running release.
             lease_s: Seconds that the lease lasts without renewal.
+            fence: The number of the lease that is held; None for whoever holds it.
 
         Returns:
             A context manager, whose `check()` raises LeaseLost once the release is no longer ours.
         """
-        return KeptLease(self, release_id, lease_s)
+        return KeptLease(self, release_id, lease_s, fence=fence)
 
     def leftovers(self, release_id: str) -> ReleaseLeftovers:
         """What a release has begun and not finished, and what it made or changed.

@@ -87,12 +87,62 @@ class Releases(Store):
     def _refusal(self, blocking: Release) -> ReleaseRunning:
         return ReleaseRunning(blocking, holder=holder_state(blocking.holder), now=self._read(now))
 
-    def renew_lease(self, release_id: str, lease_s: float, *, patient: bool = True) -> Release:
+    def take_over(self, release_id: str, lease_s: float, *, flow_run_id: str | None) -> Release:
+        """Hold a release whose process is gone or whose lease has expired, under the next fence.
+
+        Args:
+            release_id: A running release.
+            lease_s: Seconds for which this process is taken to be alive.
+            flow_run_id: The run that goes on with it.
+
+        Raises:
+            ReleaseAlive: its lease is live, and its process is not known to be gone.
+            ReleaseEnded: it has ended already.
+            ReleaseNotFound: there is none of that id.
+        """
+        holder = current_holder()
+        fences = list[int]()
+
+        def take(connection: Connection) -> Release:
+            release = release_of(connection, release_id, lock=True)
+            if fences and (release.holder, release.fence) == (holder, fences[0]):
+                # The answer to the first try was lost.
+                return release
+            _refuse_living(connection, release)
+            fences[:] = [release.fence + 1]
+            return _change(
+                connection,
+                release_id,
+                holder=holder,
+                fence=fences[0],
+                flow_run_id=flow_run_id,
+                lease_expires_at=now(connection) + timedelta(seconds=lease_s),
+            )
+
+        return self._write(take)
+
+    def check_fence(self, release_id: str, fence: int | None) -> None:
+        """Make sure that a release is still held under a fence.
+
+        Args:
+            release_id: A release.
+            fence: The number of the lease that is held; None for whoever holds it.
+
+        Raises:
+            LeaseLost: it was closed, or taken over.
+            ReleaseNotFound: there is none of that id.
+        """
+        self._read(lambda connection: refuse_fenced(release_of(connection, release_id), fence))
+
+    def renew_lease(
+        self, release_id: str, lease_s: float, *, fence: int | None = None, patient: bool = True
+    ) -> Release:
         """Say that the holder lives, for some seconds more.
 
         Args:
             release_id: A running release.
             lease_s: Seconds from now on.
+            fence: The number of the lease that is held; None for whoever holds it.
             patient: Whether to wait for a database that is away, up to 30 s.
 
         Raises:
@@ -102,22 +152,22 @@ class Releases(Store):
 
         def renew(connection: Connection) -> Release:
             release = release_of(connection, release_id, lock=True)
-            if release.state != "running":
-                raise LeaseLost(release)
+            refuse_fenced(release, fence)
             return _change(connection, release_id, lease_expires_at=now(connection) + timedelta(seconds=lease_s))
 
         return self._write(renew, patient=patient)
 
-    def end_release(self, release_id: str, state: EndState, summary: str) -> Release:
+    def end_release(self, release_id: str, state: EndState, summary: str, *, fence: int | None = None) -> Release:
         """Close a release; its target is free for the next one.
 
         Args:
             release_id: A running release, or one that has ended just so.
             state: How it ended.
             summary: What became of it, in one line.
+            fence: The number of the lease that is held; None for whoever holds it.
 
         Raises:
-            LeaseLost: it was abandoned meanwhile.
+            LeaseLost: it was abandoned or taken over meanwhile.
             ReleaseEnded: it has ended already, otherwise.
             ReleaseNotFound: there is none of that id.
         """
@@ -127,10 +177,9 @@ class Releases(Store):
             release = release_of(connection, release_id, lock=True)
             if (release.state, release.summary) == (state, told):
                 return release
-            if release.state == "abandoned":
-                raise LeaseLost(release)
-            if release.state != "running":
+            if release.state not in {"running", "abandoned"} and fence in {None, release.fence}:
                 raise ReleaseEnded(release)
+            refuse_fenced(release, fence)
             return _change(connection, release_id, state=state, ended_at=now(connection), summary=told)
 
         return self._write(end)
@@ -257,6 +306,20 @@ def release_of(connection: Connection, release_id: str, *, lock: bool = False) -
     if row is None:
         raise ReleaseNotFound(release_id)
     return _release(row)
+
+
+def refuse_fenced(release: Release, fence: int | None) -> None:
+    """Refuse whoever does not hold a release any more.
+
+    Args:
+        release: As it is now.
+        fence: The number of the lease that is held; None for whoever holds it.
+
+    Raises:
+        LeaseLost: the release was closed, or taken over.
+    """
+    if release.state != "running" or fence not in {None, release.fence}:
+        raise LeaseLost(release)
 
 
 def _begin(connection: Connection, release_id: str, wanted: dict[str, Any], lease_s: float) -> Release:

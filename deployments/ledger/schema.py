@@ -68,6 +68,7 @@ releases = Table(
     Column("started_at", UTCDateTime, nullable=False),
     Column("ended_at", UTCDateTime),
     Column("summary", Text, nullable=False),
+    Column("fence", Integer, nullable=False, server_default=text("1")),
     CheckConstraint(
         "state IN ('running', 'succeeded', 'rolled_back', 'failed', 'undecided', 'abandoned')", name="state"
     ),

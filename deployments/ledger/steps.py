@@ -9,8 +9,8 @@ from uuid import uuid4
 from sqlalchemy import Connection, RowMapping, func, insert, select
 
 from deployments.ledger import schema
-from deployments.ledger.errors import LeaseLost, LedgerError
-from deployments.ledger.releases import release_of
+from deployments.ledger.errors import LedgerError
+from deployments.ledger.releases import refuse_fenced, release_of
 from deployments.ledger.storable_values import storable
 from deployments.ledger.store import Store, now
 from deployments.ledger.values import Json, Step, StepEvent
@@ -39,7 +39,9 @@ class StepHandle:
 class Steps(Store):
     """The steps of a ledger's releases."""
 
-    def begin_step(self, release_id: str, step: str, details: Mapping[str, Json] = _NOTHING) -> Step:
+    def begin_step(
+        self, release_id: str, step: str, details: Mapping[str, Json] = _NOTHING, *, fence: int | None = None
+    ) -> Step:
         """Write that an act is about to be done, and refuse it where the release is no longer ours.
 
         Args:
@@ -47,12 +49,13 @@ class Steps(Store):
             step: The act's name.
             details: What it is about to do; `branch`, `deployment`, `maintenance` and `protection_lifted` are read by
                 `leftovers`.
+            fence: The number of the lease that is held; None for whoever holds it.
 
         Raises:
-            LeaseLost: the release was closed meanwhile: the act must not be done.
+            LeaseLost: the release was closed or taken over meanwhile: the act must not be done.
             ReleaseNotFound: there is none of that id.
         """
-        return self._append(release_id, step, "begun", details)
+        return self._append(release_id, step, "begun", details, fence)
 
     def finish_step(self, release_id: str, step: str, details: Mapping[str, Json] = _NOTHING) -> Step:
         """Write that an act was done; a fact, taken of a closed release too."""
@@ -67,21 +70,24 @@ class Steps(Store):
         return self._append(release_id, step, "noted", details)
 
     @contextmanager
-    def step(self, release_id: str, name: str, details: Mapping[str, Json] = _NOTHING) -> Generator[StepHandle]:
+    def step(
+        self, release_id: str, name: str, details: Mapping[str, Json] = _NOTHING, *, fence: int | None = None
+    ) -> Generator[StepHandle]:
         """Write an act down before and after it is done.
 
         Args:
             release_id: A running release.
             name: The act's name.
             details: What it is about to do.
+            fence: The number of the lease that is held; None for whoever holds it.
 
         Yields:
             A handle that takes what the act brought about.
 
         Raises:
-            LeaseLost: the release was closed meanwhile; the block is not entered.
+            LeaseLost: the release was closed or taken over meanwhile; the block is not entered.
         """
-        self.begin_step(release_id, name, details)
+        self.begin_step(release_id, name, details, fence=fence)
         handle = StepHandle()
         try:
             yield handle
@@ -123,7 +129,9 @@ class Steps(Store):
             found.setdefault(row["release_id"], []).append(_step(row))
         return {release_id: tuple(steps) for release_id, steps in found.items()}
 
-    def _append(self, release_id: str, step: str, event: StepEvent, details: Mapping[str, Json]) -> Step:
+    def _append(
+        self, release_id: str, step: str, event: StepEvent, details: Mapping[str, Json], fence: int | None = None
+    ) -> Step:
         step_id = str(uuid4())
         kept = storable(details)
 
@@ -132,8 +140,8 @@ class Steps(Store):
             query = select(_steps).where(_steps.c.id == step_id)
             if (found := connection.execute(query).mappings().one_or_none()) is not None:
                 return _step(found)
-            if event == "begun" and release.state != "running":
-                raise LeaseLost(release)
+            if event == "begun":
+                refuse_fenced(release, fence)
             last = connection.execute(select(func.max(_steps.c.seq)).where(_steps.c.release_id == release_id)).scalar()
             row = {"id": step_id, "release_id": release_id, "seq": (last or 0) + 1, "step": step, "event": event}
             connection.execute(insert(_steps).values(**row, at=now(connection), details=kept))

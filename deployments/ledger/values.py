@@ -21,6 +21,8 @@ class Release:
         lease_expires_at: Until when the holder is taken to be alive unless it renews.
         ended_at: None while it runs.
         summary: What became of it, in one line; empty while it runs.
+        fence: The number of the lease: it rises when another process takes the release over, and whoever holds an
+            older one may change nothing more.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Release:
     started_at: datetime
     ended_at: datetime | None
     summary: str
+    fence: int = 1
 
 
 @dataclass(frozen=True, slots=True)

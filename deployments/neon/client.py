@@ -14,6 +14,7 @@ from pydantic import AnyHttpUrl, JsonValue, SecretStr
 
 from deployments.connection_uri import encrypted, foreign_host, why_other_database
 from deployments.errors import BranchNotFound, OperationFailed, ServiceRefused, WrongBranch
+from deployments.fence import Fence
 from deployments.neon.changes import Changes
 from deployments.neon.identity import refuse_other_branch, refuse_wrong_kept_branch
 from deployments.neon.values import (
@@ -49,6 +50,7 @@ class NeonClient:
         project_id: the project.
         poll_s: seconds between two looks at an operation.
         deadline_s: seconds that a change's operations may take.
+        fence: asked right before each change is sent; None where a person asks.
         transport: how requests are sent, for tests.
     """
 
@@ -60,6 +62,7 @@ class NeonClient:
         *,
         poll_s: float = 0.2,
         deadline_s: float = 300.0,
+        fence: Fence | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._service = Service(
@@ -70,6 +73,7 @@ class NeonClient:
             token_variable="NEON_API_KEY",  # noqa: S106
             safe_to_retry=frozenset({423, 429, 503}),
             patience_s=deadline_s,
+            fence=fence,
             transport=transport,
         )
         self._project_id = project_id

@@ -23,6 +23,7 @@ from deployments.errors import (
     ServiceAnswerUnknown,
     ServiceRefused,
 )
+from deployments.fence import Fence
 from deployments.service import MOST_BYTES, Service
 from deployments.vercel.runtime_log import RequestCounts, count_requests
 from deployments.vercel.values import (
@@ -57,6 +58,7 @@ class VercelClient:
         project_id: the project.
         poll_s: seconds between two looks at a build or a promotion.
         deadline_s: seconds that a build or a promotion may take.
+        fence: asked right before each change is sent; None where a person asks.
         transport: how requests are sent, for tests.
     """
 
@@ -69,6 +71,7 @@ class VercelClient:
         *,
         poll_s: float = 0.3,
         deadline_s: float = 900.0,
+        fence: Fence | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._service = Service(
@@ -79,6 +82,7 @@ class VercelClient:
             token_variable="VERCEL_TOKEN",  # noqa: S106
             parameters={"teamId": team_id},
             safe_to_retry=frozenset({429}),
+            fence=fence,
             transport=transport,
         )
         self._project_id = project_id

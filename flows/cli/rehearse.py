@@ -102,7 +102,7 @@ def branch_of_production() -> Generator[tuple[str, str, str]]:
     from tasks import connections
 
     settings = connections.settings()
-    client = connections.neon(settings)
+    client = connections.neon(settings, in_release=False)
     production = connections.production_branch(settings)
     branch = client.create_branch(
         f"rehearsal-{getpass.getuser()}-{int(time.time())}",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from deployments.git.repository import Commit
+from deployments.neon.client import NeonClient
 from deployments.redaction.redactor import redacted
 from deployments.settings import Settings
 from migrations.database.session import reader
@@ -45,7 +46,12 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
     name = branch_name(release_id)
     with recorded_step(release_id, "rehearsal", branch=name, plan=plan.digest) as entry:
         evidence = _rehearse_on_branch(
-            settings, name, commit, plan, on_deleted=lambda: entry.result({"branch_deleted": name})
+            settings,
+            connections.neon(settings),
+            name,
+            commit,
+            plan,
+            on_deleted=lambda: entry.result({"branch_deleted": name}),
         )
         keep_evidence(settings, release_id, evidence)
         problems = evidence.problems(blocking_budget_ms=settings.blocking_budget_ms)
@@ -87,7 +93,8 @@ def rehearse_plan(commit: Commit, plan: Plan) -> RehearsalResult:
         RehearsalFailed: a revision does not go through on production's rows.
     """
     settings = connections.settings()
-    evidence = _rehearse_on_branch(settings, branch_name(f"{commit.sha[:12]}-{secrets.token_hex(3)}"), commit, plan)
+    name = branch_name(f"{commit.sha[:12]}-{secrets.token_hex(3)}")
+    evidence = _rehearse_on_branch(settings, connections.neon(settings, in_release=False), name, commit, plan)
     keep_evidence(settings, None, evidence)
     return RehearsalResult(
         f"plan {plan.digest}, evidence {evidence.digest}: downtime: {downtime(evidence)};"
@@ -97,12 +104,18 @@ def rehearse_plan(commit: Commit, plan: Plan) -> RehearsalResult:
 
 
 def _rehearse_on_branch(
-    settings: Settings, name: str, commit: Commit, plan: Plan, *, on_deleted: Callable[[], None] = lambda: None
+    settings: Settings,
+    client: NeonClient,
+    name: str,
+    commit: Commit,
+    plan: Plan,
+    *,
+    on_deleted: Callable[[], None] = lambda: None,
 ) -> Evidence:
     production = connections.production_branch(settings)
     with reader(connections.owner_dsn(settings, production)) as connection:
         sent = running_application(connection, settings.neon_app_role)
-    with _branch(settings, name, production.id, on_deleted) as dsn:
+    with _branch(settings, client, name, production.id, on_deleted) as dsn:
         try:
             return rehearse(dsn, connections.history(settings, commit), plan, sent)
         except MigrationError as error:
@@ -113,12 +126,13 @@ def _rehearse_on_branch(
 
 
 @contextmanager
-def _branch(settings: Settings, name: str, production_id: str, on_deleted: Callable[[], None]) -> Generator[str]:
+def _branch(
+    settings: Settings, client: NeonClient, name: str, production_id: str, on_deleted: Callable[[], None]
+) -> Generator[str]:
     """A branch of production for as long as the block runs; its owner's DSN.
 
     Neon deletes it by itself where this process is killed before it can.
     """
-    client = connections.neon(settings)
     expires_at = datetime.now(UTC) + timedelta(hours=BRANCH_HOURS)
     branch = client.create_branch(name, parent_id=production_id, compute=True, expires_at=expires_at)
     try:

@@ -17,6 +17,7 @@ from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.reversal import written_to_additions
 from tasks import connections, protection
 from tasks.errors import RollbackFailed
+from tasks.fencing import fence_of
 from tasks.record import recorded_step
 from tasks.step import step
 from tasks.values import Restoration, RestorePoint
@@ -212,7 +213,7 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
         protection.lift_protection(release_id, client, production)
         with connections.ledger(settings) as ledger:
             # A process that was stopped for long may have been given up: then production is no longer its own.
-            ledger.renew_lease(release_id, settings.lease_s)
+            ledger.renew_lease(release_id, settings.lease_s, fence=fence_of(release_id))
         client.restore(
             production.id, source_branch_id=production.id, source_lsn=point.seal.lsn, preserve_under_name=kept
         )

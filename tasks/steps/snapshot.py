@@ -8,7 +8,7 @@ from deployments.errors import DeploymentError
 from deployments.neon.client import Branch
 from deployments.settings import Settings
 from tasks import connections
-from tasks.record import note, recorded_step
+from tasks.record import recorded_step
 from tasks.release_history import FORWARD, ReleaseHistory
 from tasks.step import step
 
@@ -42,8 +42,8 @@ def take_snapshot(release_id: str) -> str:
     client = connections.neon(settings)
     if name not in {branch.name for branch in client.branches()}:
         for branch in snapshots_to_delete(settings, client.branches()) or ():
-            client.delete_branch(branch.id)
-            note(release_id, "old snapshot deleted", branch_name=branch.name)
+            with recorded_step(release_id, "delete old snapshot", branch_name=branch.name):
+                client.delete_branch(branch.id)
     with recorded_step(
         release_id, "snapshot", branch=name, expires_at=expires_at.isoformat(timespec="seconds")
     ) as entry:
@@ -63,8 +63,9 @@ def drop_snapshot(release_id: str) -> None:
         client = connections.neon(settings)
         for branch in client.branches() if taken else ():
             if branch.name == name:
-                client.delete_branch(branch.id)
-                note(release_id, "snapshot deleted", branch_deleted=name)
+                with recorded_step(release_id, "delete snapshot") as entry:
+                    client.delete_branch(branch.id)
+                    entry.result({"branch_deleted": name})
     except DeploymentError as error:
         log.warning("%s could not be deleted, and expires by itself: %s", name, error)
 

@@ -76,7 +76,7 @@ def fill() -> None:
 def branch() -> None:
     """Branch production with a compute, query it, delete it."""
     settings = connections.settings()
-    client = connections.neon(settings)
+    client = connections.neon(settings, in_release=False)
     production = connections.production_branch(settings)
     made = client.create_branch(f"bench-{time.monotonic_ns()}", parent_id=production.id, compute=True)
     with psycopg.connect(connections.owner_dsn(settings, made)) as connection:
@@ -87,7 +87,7 @@ def branch() -> None:
 def restore() -> None:
     """Restore production to a moment ago, and delete the state that was kept."""
     settings = connections.settings()
-    client = connections.neon(settings)
+    client = connections.neon(settings, in_release=False)
     production = connections.production_branch(settings)
     dsn = connections.owner_dsn(settings, production)
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -107,7 +107,7 @@ def restore() -> None:
 def discard(kept_id: str) -> None:
     """Delete the kept state; children that moved under it go back first."""
     settings = connections.settings()
-    client = connections.neon(settings)
+    client = connections.neon(settings, in_release=False)
     for child in client.branches():
         if child.parent_id == kept_id and child.name == settings.neon_staging_branch:
             client.restore(child.id, source_branch_id=connections.production_branch(settings).id)

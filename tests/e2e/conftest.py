@@ -46,7 +46,7 @@ class LivePlatform:
 
     def branches(self) -> set[str]:
         """The names of all branches."""
-        return {branch.name for branch in connections.neon(self.settings).branches()}
+        return {branch.name for branch in connections.neon(self.settings, in_release=False).branches()}
 
     @staticmethod
     def release(ref: str, *, reset_staging: bool = False, target_revision: str = "head", rehearse: bool = True) -> str:

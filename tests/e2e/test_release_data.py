@@ -83,7 +83,7 @@ def test_release_restores_production_when_validation_finds_corrupt_rows(
 
 def test_what_was_written_after_the_restore_point_stays_on_the_kept_branch_and_in_the_receipt(live: Any) -> None:
     done = live.newest()
-    client = connections.neon(live.settings)
+    client = connections.neon(live.settings, in_release=False)
     kept = client.branch(f"before-rollback-{done.id}")
     with connections.ledger(live.settings) as ledger:
         receipt = [step for step in ledger.steps(done.id) if step.step == "receipt" and step.event == "done"]

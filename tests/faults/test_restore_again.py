@@ -46,7 +46,7 @@ class LivePlatform:
 
     def branches(self) -> set[str]:
         """The names of all branches."""
-        return {branch.name for branch in connections.neon(self.settings).branches()}
+        return {branch.name for branch in connections.neon(self.settings, in_release=False).branches()}
 
 
 def called(task: Any, *given: Any, **named: Any) -> Any:
@@ -91,14 +91,14 @@ def room(live: LivePlatform) -> Iterator[None]:
     """Leave nothing to the next test but its production: no kept state, no protection that was taken away."""
     yield
     live.platform.clear_faults()
-    client, branch = connections.neon(live.settings), connections.production_branch(live.settings)
+    client, branch = connections.neon(live.settings, in_release=False), connections.production_branch(live.settings)
     client.restore(connections.staging_branch(live.settings).id, source_branch_id=branch.id)
     for prefixes in ("release-",), ("before-rollback-", "in-the-way"):
         for kept in client.branches():
             if kept.name.startswith(prefixes):
                 client.delete_branch(kept.id)
     client.set_protected(branch.id, protected=True)
-    vercel = connections.vercel(live.settings)
+    vercel = connections.vercel(live.settings, in_release=False)
     vercel.rollback(live.first_build)
     vercel.set_config(live.settings.vercel_config_id, maintenance.KEY, value=False)
     with connections.ledger(live.settings) as ledger:
@@ -196,10 +196,10 @@ def cut_off(live: LivePlatform, done: Release, monkeypatch: pytest.MonkeyPatch, 
     abandon(live, live.newest())
 
 
-def test_a_production_that_was_never_protected_stays_so_where_no_slot_is_free(
-    live: LivePlatform, done: Release
-) -> None:
-    connections.neon(live.settings).set_protected(connections.production_branch(live.settings).id, protected=False)
+def test_a_production_that_was_never_protected_stays_so_where_no_slot_is_free(live: LivePlatform, done: Release) -> None:
+    connections.neon(live.settings, in_release=False).set_protected(
+        connections.production_branch(live.settings).id, protected=False
+    )
     live.platform.fault("neon", no_slot())
     summary = back(done)
     assert summary.startswith("rolled back: production restored to the sealed point")
@@ -275,7 +275,7 @@ def test_a_restore_whose_reply_came_too_late_is_finished_where_the_plan_has_no_r
 
 def fill_roots(live: LivePlatform) -> None:
     """Take what root branches the plan has left, as restores of others do."""
-    client = connections.neon(live.settings)
+    client = connections.neon(live.settings, in_release=False)
     branch = connections.production_branch(live.settings)
     client.set_protected(branch.id, protected=False)
     point = psycopg.connect(connections.owner_dsn(live.settings, branch), autocommit=True)
@@ -300,7 +300,7 @@ def test_a_rollback_asked_for_twice_takes_nothing_that_was_written_since(live: L
 
 def test_a_restore_whose_kept_state_somebody_deleted_is_known_by_the_ledger(live: LivePlatform, done: Release) -> None:
     back(done)
-    client = connections.neon(live.settings)
+    client = connections.neon(live.settings, in_release=False)
     branch = connections.production_branch(live.settings)
     client.restore(connections.staging_branch(live.settings).id, source_branch_id=branch.id)
     for name in sorted(live.branches(), reverse=True):

@@ -117,7 +117,7 @@ def test_the_ledger_keeps_its_tables_columns_and_words() -> None:
     assert {table.name: " ".join(table.columns.keys()) for table in metadata.sorted_tables} == {
         "releases": (
             "id target ref commit_sha target_revision requested_by flow_run_id holder state lease_expires_at started_at"
-            " ended_at summary"
+            " ended_at summary fence"
         ),
         "steps": "id release_id seq step event at details",
         "catalogs": "number id target environment release_id revision digest catalog at",

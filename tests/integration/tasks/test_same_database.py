@@ -27,7 +27,7 @@ def settings(platform: RunningPlatform, monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def application(settings: Settings, environment: Environment) -> str:
-    client, branch = connections.neon(settings), connections.environment_branch(settings, environment)
+    client, branch = connections.neon(settings, in_release=False), connections.environment_branch(settings, environment)
     uri = client.connection_uri(branch.id, database=settings.neon_database, role=settings.neon_app_role, pooled=True)
     return uri.get_secret_value()
 
@@ -86,7 +86,7 @@ def test_a_string_that_may_lead_to_several_places_is_refused_and_not_told(settin
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_the_owner_s_string_is_no_application_s(settings: Settings, environment: Environment) -> None:
-    client, branch = connections.neon(settings), connections.environment_branch(settings, environment)
+    client, branch = connections.neon(settings, in_release=False), connections.environment_branch(settings, environment)
     owner = client.connection_uri(
         branch.id, database=settings.neon_database, role=settings.neon_owner_role, pooled=True
     )

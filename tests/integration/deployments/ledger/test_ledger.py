@@ -489,3 +489,72 @@ def test_address_that_is_no_ledger_is_told_without_its_password(url: str, error:
     with pytest.raises(error, match=said) as refused:
         Ledger.open(url)
     assert "s3cr3t" not in str(refused.value)
+
+
+def test_release_that_was_taken_over_is_changed_by_its_new_holder_alone(ledger: Ledger) -> None:
+    release = begin(ledger, flow_run_id="first")
+    expire(ledger, release)
+    taken = ledger.take_over(release.id, 60, flow_run_id="second")
+    assert (taken.state, taken.fence, taken.flow_run_id) == ("running", release.fence + 1, "second")
+    assert taken.lease_expires_at > release.started_at
+    for late in (
+        lambda: ledger.check_fence(release.id, release.fence),
+        lambda: ledger.renew_lease(release.id, 60, fence=release.fence),
+        lambda: ledger.begin_step(release.id, "promote", fence=release.fence),
+        lambda: ledger.end_release(release.id, "succeeded", "late", fence=release.fence),
+    ):
+        with pytest.raises(LeaseLost, match=r"no longer ours: .* has taken it over\. Nothing more may be changed"):
+            late()
+    ledger.check_fence(release.id, taken.fence)
+    with ledger.lease_kept(release.id, 60, fence=taken.fence), ledger.step(release.id, "promote", fence=taken.fence):
+        pass
+    assert [step.event for step in ledger.steps(release.id)] == ["begun", "done"]
+    assert ledger.end_release(release.id, "rolled_back", "done", fence=taken.fence).state == "rolled_back"
+    with pytest.raises(LeaseLost, match="it is rolled_back"):
+        ledger.end_release(release.id, "succeeded", "later still", fence=release.fence)
+
+
+def test_lease_that_was_taken_over_is_not_renewed_by_the_one_that_lost_it(ledger: Ledger) -> None:
+    release = begin(ledger)
+    with ledger.lease_kept(release.id, 0.06, fence=release.fence) as kept:
+        expire(ledger, release)
+        until(lambda: kept.lost is not None or taken_over(ledger, release))
+        until(lambda: kept.lost is not None)
+    assert ledger.release(release.id).fence == release.fence + 1
+
+
+def taken_over(ledger: Ledger, release: Release) -> bool:
+    """Take a release over in the moment between two renewals of its lease, if it is such a moment."""
+    expire(ledger, release)
+    try:
+        ledger.take_over(release.id, 60, flow_run_id=None)
+    except ReleaseAlive:
+        return False
+    return True
+
+
+def test_release_that_lives_or_has_ended_is_not_taken_over(ledger: Ledger) -> None:
+    release = begin(ledger)
+    with pytest.raises(ReleaseAlive, match="is alive, and its lease is live until"):
+        ledger.take_over(release.id, 60, flow_run_id=None)
+    ledger.end_release(release.id, "succeeded", "done")
+    with pytest.raises(ReleaseEnded):
+        ledger.take_over(release.id, 60, flow_run_id=None)
+
+
+def test_of_many_that_take_a_dead_release_over_one_does(url: str, ledger: Ledger) -> None:
+    release = begin(ledger)
+    expire(ledger, release)
+    together = threading.Barrier(6)
+
+    def take() -> int | None:
+        with Ledger.open(url) as own:
+            together.wait(60)
+            try:
+                return own.take_over(release.id, 60, flow_run_id=None).fence
+            except ReleaseAlive:
+                return None
+
+    with ThreadPoolExecutor(6) as threads:
+        found = [one.result() for one in [threads.submit(take) for _ in range(6)]]
+    assert [one for one in found if one is not None] == [release.fence + 1]

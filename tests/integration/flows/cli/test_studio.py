@@ -249,7 +249,7 @@ def test_production_and_staging_are_refused_and_a_branch_is_not(
     tunnel, ends = socket.create_server(("127.0.0.1", 0)), connections.owner_dsn(settings, branch)
     with tunnelled(ends, tunnel), pytest.raises(CommandFailed, match="is staging: the studio is for development"):
         refuse_beyond_development(re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{tunnel.getsockname()[1]}", ends))
-    client = connections.neon(settings)
+    client = connections.neon(settings, in_release=False)
     mine = client.create_branch("dev-studio", parent_id=connections.staging_branch(settings).id, compute=True)
     try:
         assert settings.neon_database in refuse_beyond_development(connections.owner_dsn(settings, mine))

@@ -109,7 +109,7 @@ def test_a_rehearsal_on_a_branch_of_production_leaves_no_branch(
     for name, value in platform.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    client = connections.neon(connections.settings())
+    client = connections.neon(connections.settings(), in_release=False)
     before = {branch.name for branch in client.branches()}
     code, told = run("rehearse", "--target", CORE, "--blocking-budget-ms", "60000")
     assert code == 0, told
@@ -123,7 +123,7 @@ def test_the_branch_of_a_rehearsal_that_is_killed_expires_by_itself(
 
     for name, value in platform.env.items():
         monkeypatch.setenv(name, value)
-    client = connections.neon(connections.settings())
+    client = connections.neon(connections.settings(), in_release=False)
     before = {branch.name for branch in client.branches()}
     source = f"from flows.cli import app; app(['rehearse', '--target', {CORE!r}])"
     rehearsing = subprocess.Popen([sys.executable, "-c", source], cwd=tmp_path)

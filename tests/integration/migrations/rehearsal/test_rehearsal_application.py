@@ -72,7 +72,7 @@ def producing(
         history = connections.history(settings, commit)
         production = connections.owner_dsn(settings, connections.production_branch(settings))
         upgrade(production, history, release_id="test")
-        client = connections.vercel(settings)
+        client = connections.vercel(settings, in_release=False)
         client.promote(builds.build(settings, "test", commit, environment="production").id)
         report = run_traffic(
             platform.env["PRODUCTION_URL"], users=6, rate=60, seconds=4, acknowledged=folder / "acknowledged"
@@ -82,7 +82,7 @@ def producing(
             application = running_application(connection, settings.neon_app_role)
         assert application is not None
         assert application.unseen == ()
-        branch = connections.neon(settings).create_branch(
+        branch = connections.neon(settings, in_release=False).create_branch(
             "copy", parent_id=connections.production_branch(settings).id, compute=True, expires_at=None
         )
         dsn = connections.owner_dsn(settings, branch)

@@ -1,0 +1,80 @@
+"""The fence of a run: a service is asked for a change only within an act, and only while the act's release is held."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from deployments.ledger import Ledger
+from tasks.errors import TaskError
+
+
+class ChangeOutsideAct(TaskError):
+    """A change was about to be asked for that the ledger knows nothing of: a mistake in the program."""
+
+
+@dataclass(frozen=True)
+class OpenAct:
+    """An act that the ledger has as begun, and not yet as ended.
+
+    Attributes:
+        ledger: where it is written; open while the act is.
+        release_id: the release that it belongs to.
+        name: the act's name.
+        fence: the number of the lease under which it was begun; None where nobody has to hold the release.
+    """
+
+    ledger: Ledger
+    release_id: str
+    name: str
+    fence: int | None
+
+
+_open_act: ContextVar[OpenAct | None] = ContextVar("open_act", default=None)
+# The number of the lease of each release that this process holds.
+_fences: dict[str, int] = {}
+
+
+@contextmanager
+def holding(release_id: str, fence: int) -> Generator[None]:
+    """This process holds a release while the block runs."""
+    _fences[release_id] = fence
+    try:
+        yield
+    finally:
+        del _fences[release_id]
+
+
+def fence_of(release_id: str) -> int | None:
+    """The number of the lease under which this process holds a release; None where it does not."""
+    return _fences.get(release_id)
+
+
+@contextmanager
+def within(act: OpenAct) -> Generator[None]:
+    """What the block changes belongs to an act."""
+    token = _open_act.set(act)
+    try:
+        yield
+    finally:
+        _open_act.reset(token)
+
+
+class ActFence:
+    """Lets a change through that belongs to an act of a release that this process still holds."""
+
+    def check(self, change: str) -> None:
+        """Ask the ledger, right before a change is sent.
+
+        Args:
+            change: what is about to be asked for.
+
+        Raises:
+            ChangeOutsideAct: it belongs to no act.
+            LeaseLost: the release was closed, or another process has taken it over.
+            LedgerUnreachable: that cannot be told: nothing is sent.
+        """
+        act = _open_act.get()
+        if act is None:
+            raise ChangeOutsideAct(f"{change} was not sent: it belongs to no act that the ledger has")
+        act.ledger.check_fence(act.release_id, act.fence)
