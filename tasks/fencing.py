@@ -1,6 +1,6 @@
 """The fence of a run: a service is asked for a change only within an act, and only while the act's release is held."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -58,6 +58,21 @@ def within(act: OpenAct) -> Generator[None]:
         yield
     finally:
         _open_act.reset(token)
+
+
+def statement_fence() -> Callable[[], None]:
+    """What is asked before each statement and each commit of a revision, by the act that is open now.
+
+    Locks may be held meanwhile: a ledger that is away is not waited for, and nothing more is sent.
+    """
+    act = _open_act.get()
+
+    def check() -> None:
+        if act is None:
+            raise ChangeOutsideAct("no statement of a revision was sent: it belongs to no act that the ledger has")
+        act.ledger.check_fence(act.release_id, act.fence, patient=False)
+
+    return check
 
 
 class ActFence:

@@ -10,6 +10,7 @@ from migrations.apply.migrate import Applied, upgrade
 from migrations.apply.progress import OnEvent, Progress
 from tasks import connections, record
 from tasks.backfills import shown_in_prefect
+from tasks.fencing import statement_fence
 from tasks.values import RestorePoint
 
 # Of those that a revision made wait, the ledger keeps so many.
@@ -50,6 +51,7 @@ def apply(
             statement_timeout_s=settings.statement_timeout_s,
             since_xid=None if point is None else point.seal.oldest_open_xid,
             on_event=_noted(release_id),
+            fence=statement_fence(),
         )
 
 

@@ -71,7 +71,8 @@ class ReleaseRunning(LedgerError):
         lease = f"its lease {'expired at' if expired else 'is live until'} {_utc(release.lease_expires_at)}"
         process = "; its process is gone" if holder == "gone" else ""
         advice = (
-            f"Close it with `pilotage release abandon {release.id}`, which first shows what it left."
+            f"`pilotage recover {release.id}` finishes it, after showing what it left; `pilotage release abandon "
+            f"{release.id}` closes it as it is."
             if self.closable
             else "Wait until it has ended."
         )

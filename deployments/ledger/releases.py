@@ -1,6 +1,7 @@
 """Releases in the ledger: one running a target, held by a lease."""
 
 import secrets
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -121,18 +122,27 @@ class Releases(Store):
 
         return self._write(take)
 
-    def check_fence(self, release_id: str, fence: int | None) -> None:
+    def check_fence(self, release_id: str, fence: int | None, *, patient: bool = True) -> None:
         """Make sure that a release is still held under a fence.
 
         Args:
             release_id: A release.
             fence: The number of the lease that is held; None for whoever holds it.
+            patient: Whether to wait for a database that is away, up to 30 s.
 
         Raises:
             LeaseLost: it was closed, or taken over.
+            LedgerUnreachable: it cannot be told.
             ReleaseNotFound: there is none of that id.
         """
-        self._read(lambda connection: refuse_fenced(release_of(connection, release_id), fence))
+
+        def check(connection: Connection) -> None:
+            refuse_fenced(release_of(connection, release_id), fence)
+
+        if patient:
+            self._read(check)
+        else:
+            self._once(check, write=False)
 
     def renew_lease(
         self, release_id: str, lease_s: float, *, fence: int | None = None, patient: bool = True
@@ -247,6 +257,27 @@ class Releases(Store):
             return release
 
         return self._read(find)
+
+    def wait_for_death(self, release_id: str, *, poll_s: float = 0.5) -> Release:
+        """The release, once `abandon` or `take_over` would be let through: a lease that is not renewed runs out.
+
+        Args:
+            release_id: A running release.
+            poll_s: Seconds between two looks.
+
+        Raises:
+            ReleaseAlive: its lease was renewed meanwhile: its process lives.
+            ReleaseEnded: it has ended, or did meanwhile.
+            ReleaseNotFound: there is none of that id.
+        """
+        lease = self.release(release_id).lease_expires_at
+        while True:
+            try:
+                return self.abandonable(release_id)
+            except ReleaseAlive as alive:
+                if alive.release.lease_expires_at > lease:
+                    raise
+            time.sleep(poll_s)
 
     def release(self, release_id: str) -> Release:
         """One release.

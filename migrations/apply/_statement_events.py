@@ -15,6 +15,7 @@ from migrations.apply._exclusive_tables import ExclusiveTables
 from migrations.apply._request import ApplyRequest, Attempt
 from migrations.apply._resending import Pause, send_until_locked
 from migrations.apply.blocking_monitor import BlockingMonitor
+from migrations.apply.errors import NotHeld
 from migrations.apply.repeatability import repeatability_of
 from migrations.database.bookkeeping import is_bookkeeping
 from migrations.database.locks import MIGRATING
@@ -153,6 +154,7 @@ class StatementEvents:
         if self.attempt.revision is None or self.attempt.version_written or self._is_prepared:
             yield
             return
+        self._refuse_not_held()
         refuse_pipeline(session)
         if self.monitor.lost is not None:
             raise self.monitor.lost
@@ -187,6 +189,7 @@ class StatementEvents:
         self, conn: Connection, sent: str, statement: str, parameters: Any, *, keeps_own_progress: bool = False
     ) -> str | None:
         """Prepare a statement; what is to be sent in its place, or None."""
+        self._refuse_not_held()
         refuse_pipeline(conn.connection.dbapi_connection)
         if self.monitor.lost is not None:
             # Without the migration lock another migration may begin.
@@ -250,6 +253,7 @@ class StatementEvents:
 
     def before_batch_commit(self, batch: BatchRows) -> None:
         """A batch of a backfill is about to be committed; its transaction is kept with the batch."""
+        self._refuse_not_held()
         if self._trace is not None:
             self._trace.look()
         self._transactions.record_before_commit(
@@ -313,7 +317,17 @@ class StatementEvents:
         if self._trace is not None:
             self._trace.transaction_ended(committed=True)
 
+    def _refuse_not_held(self) -> None:
+        """Let nothing be sent or committed by a process that has lost its release."""
+        if self._request.fence is None:
+            return
+        try:
+            self._request.fence()
+        except Exception as error:
+            raise NotHeld(error) from error
+
     def _note_commit(self, session: Any) -> None:
+        self._refuse_not_held()
         refuse_pipeline(session)
         if self.monitor.lost is not None:
             raise self.monitor.lost

@@ -5,7 +5,8 @@ MigrationError
 ├── StatementTooLong            a statement that stops others ran for longer than it may
 ├── OwnerLacksRight             the role may not do what the revisions do; nothing was written
 ├── HalfApplied                 a revision was cut off half-way, and how to go on is not certain
-└── IndexInTheWay               an index stands in the place of one that is to be built
+├── IndexInTheWay               an index stands in the place of one that is to be built
+└── NotHeld                     whoever applies revisions may not any more
 ```
 """
 
@@ -16,6 +17,14 @@ from collections.abc import Sequence
 from migrations.disclosure.normalized_statements import normalized
 from migrations.disclosure.sentences import sentence
 from migrations.errors import MigrationError
+
+
+class NotHeld(MigrationError):
+    """Whoever applies revisions may not any more, or it could not be told: nothing more was sent."""
+
+    def __init__(self, error: Exception) -> None:
+        self.transient = bool(getattr(error, "transient", False))
+        super().__init__(f"no statement was sent any more: {error}")
 
 
 class StatementTooLong(MigrationError):

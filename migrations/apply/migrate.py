@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 
@@ -44,6 +44,7 @@ def upgrade(
     end_idle_after_s: float = END_IDLE_AFTER_S,
     statement_timeout_s: float = STATEMENT_TIMEOUT_S,
     since_xid: int | None = None,
+    fence: Callable[[], None] | None = None,
 ) -> tuple[Applied, ...]:
     """Apply what is missing up to a revision. Those that were applied before a failure stand.
 
@@ -64,6 +65,7 @@ def upgrade(
         statement_timeout_s: seconds that a statement may run which makes others wait; 0 for no limit.
         since_xid: the oldest transaction that may have been committed after the restore point: rows that were written
             since then are recorded where a revision overwrites them. None for the release's first transaction.
+        fence: asked before each statement and each commit; what it raises ends the run. None to ask nobody.
 
     Returns:
         What was applied, in order; empty where nothing was missing.
@@ -107,6 +109,7 @@ def upgrade(
                 budget_s,
                 progress_notes,
                 since_xid,
+                fence,
             )
             done += ApplyRun(dsn, lock_session, request, retry_policy, on_event, trace).run()
             stands = _standing(lock_session, dsn, history)
@@ -127,6 +130,7 @@ def downgrade(
     on_event: OnEvent | None = None,
     advisory_wait_s: float = ADVISORY_WAIT_S,
     trace: Trace | None = None,
+    fence: Callable[[], None] | None = None,
 ) -> tuple[Applied, ...]:
     """Take away what stands above a revision, newest first.
 
@@ -140,6 +144,7 @@ def downgrade(
         on_event: told of each revision and of each try that got no lock.
         advisory_wait_s: seconds to wait for another migration's end.
         trace: told of every statement, while it runs.
+        fence: asked before each statement and each commit; what it raises ends the run. None to ask nobody.
 
     Returns:
         What was taken away, in order.
@@ -161,7 +166,7 @@ def downgrade(
         is_recorded = _records(lock_session, dsn, record=history.environment is None)
         progress_notes = _progress_notes(history, is_recorded=is_recorded, record=True)
         request = ApplyRequest(
-            history, resolved, False, release_id, is_recorded, lock_timeout_ms, 0, budget_s, progress_notes
+            history, resolved, False, release_id, is_recorded, lock_timeout_ms, 0, budget_s, progress_notes, fence=fence
         )
         return ApplyRun(dsn, lock_session, request, LockRetryPolicy(budget_s), on_event, trace).run()
 

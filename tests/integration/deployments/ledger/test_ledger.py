@@ -134,7 +134,10 @@ def test_second_release_of_a_target_is_refused_with_what_to_do(ledger: Ledger) -
 def test_second_release_over_an_expired_lease_is_told_how_to_close_the_first(ledger: Ledger) -> None:
     first = begin(ledger)
     expire(ledger, first)
-    with pytest.raises(ReleaseRunning, match=f"lease expired at .*pilotage release abandon {first.id}") as refused:
+    with pytest.raises(
+        ReleaseRunning,
+        match=rf"lease expired at .*pilotage recover {first.id}` finishes.*abandon {first.id}`",
+    ) as refused:
         begin(ledger)
     assert refused.value.closable
 
