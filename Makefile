@@ -6,10 +6,10 @@ SOURCES := flows tasks migrations deployments tests
 SCENARIO ?= release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typecheck imports check apply format bench releases lock all
+.PHONY: help demo test test-faults lint typecheck imports check apply format bench releases lock all
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  %-11s %s\n' "$$name" "$$text"; done
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pilotage needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`. Install it, or name another: make PYTHON=python3.12" >&2; exit 1; }
@@ -26,6 +26,9 @@ demo: $(VENV)/.installed ## Watch a release on the local platform (SCENARIO=bad-
 test: $(VENV)/.installed ## Run the tests, on real PostgreSQL clusters
 	$(BIN)/python -m compileall -q flows tasks migrations deployments
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+test-faults: $(VENV)/.installed ## Kill and stop releases and rollbacks at every act: half an hour (FAULTS=seed:how-many for a sample)
+	FAULTS=$(or $(FAULTS),all) $(BIN)/python -m pytest tests/faults/test_recovery.py --verbose
 
 lint: $(VENV)/.installed ## Look for mistakes and for format
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Which rollback path to take: a pure function of what failed and how far the release had come."""
+"""Which way a release goes that failed or died: pure functions of what happened and how far it had come."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +17,7 @@ class FailureKind(StrEnum):
     APPLICATION = "application"
     SCHEMA = "schema"
     DATA = "data"
+    PROCESS = "the release's process"
     UNKNOWN = "unknown"
 
 
@@ -71,7 +72,10 @@ def decide(situation: Situation) -> RollbackPath:
             return RollbackPath.STAGING
         case Situation(applied=None):
             return RollbackPath.HOLD
-        case Situation(failed=FailureKind.REVISION, applied=False):
+        case Situation(failed=FailureKind.PROCESS, validates_earlier_release=True):
+            # Nothing was changed, and somebody else has moved what it looked at.
+            return RollbackPath.HOLD
+        case Situation(failed=FailureKind.REVISION | FailureKind.PROCESS, applied=False):
             return RollbackPath.UNCHANGED
         case Situation(first_release=True):
             return RollbackPath.HOLD
@@ -80,7 +84,7 @@ def decide(situation: Situation) -> RollbackPath:
         case Situation(failed=FailureKind.REVISION):
             # What was proven of the whole plan is not proven of a part of it: the schema does not stay half-way.
             return RollbackPath.DOWNGRADE if situation.reversible else RollbackPath.RESTORE
-        case Situation(failed=FailureKind.APPLICATION):
+        case Situation(failed=FailureKind.APPLICATION | FailureKind.PROCESS):
             return _path_to_previous_build(situation)
         case _:
             return RollbackPath.HOLD
@@ -93,6 +97,56 @@ def _path_to_previous_build(situation: Situation) -> RollbackPath:
     if situation.validates_earlier_release:
         return RollbackPath.HOLD
     return RollbackPath.DOWNGRADE if situation.reversible else RollbackPath.RESTORE
+
+
+class Recovery(StrEnum):
+    """How a release is finished whose process died."""
+
+    FINISH_ROLLBACK = "the rollback that was under way is finished"
+    TAKE_BACK = "the release is taken back"
+    GO_ON = "the build that serves is validated and watched, and the release goes on from there"
+    CLOSE = "everything was done and found good: the release is closed as succeeded"
+
+
+@dataclass(frozen=True)
+class DeathSituation:
+    """How far a release had come when its process died, and what stands now.
+
+    Attributes:
+        situation: how far it had come; what failed is its process.
+        began_path: the rollback path that it had taken already; None where it had taken none.
+        serves: whether the build that it promoted, or validates, serves; None where that could not be read.
+        verified: whether all that it had to do was done, and validated and watched with a good end.
+    """
+
+    situation: Situation
+    began_path: RollbackPath | None
+    serves: bool | None
+    verified: bool
+
+
+def decide_recovery(death: DeathSituation) -> tuple[Recovery, RollbackPath]:
+    """Choose how a release is finished whose process died: forward where production was verified or can be.
+
+    Nothing has failed: a build that serves is validated before anything is given up. A rollback that had begun is
+    finished by its own path, whatever stands.
+
+    Returns:
+        What is done, and the rollback path where it is one; `NOTHING` beside what goes forward.
+    """
+    match death:
+        case DeathSituation(began_path=RollbackPath() as begun):
+            return Recovery.FINISH_ROLLBACK, begun
+        case DeathSituation(situation=Situation(sealed=False) as untouched):
+            return Recovery.TAKE_BACK, decide(untouched)
+        case DeathSituation(serves=None) | DeathSituation(situation=Situation(applied=None)):
+            return Recovery.TAKE_BACK, RollbackPath.HOLD
+        case DeathSituation(serves=True, verified=True):
+            return Recovery.CLOSE, RollbackPath.NOTHING
+        case DeathSituation(serves=True):
+            return Recovery.GO_ON, RollbackPath.NOTHING
+        case _:
+            return Recovery.TAKE_BACK, decide(death.situation)
 
 
 def failure_kind(error: Exception) -> FailureKind:
@@ -114,5 +168,7 @@ def failure_kind(error: Exception) -> FailureKind:
             return FailureKind.SCHEMA
         case errors.DataFailed():
             return FailureKind.DATA
+        case errors.ProcessDied():
+            return FailureKind.PROCESS
         case _:
             return FailureKind.UNKNOWN

@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from deployments.git.repository import Commit
-from flows.decision import RollbackPath, Situation, decide, failure_kind
+from flows.decision import FailureKind, RollbackPath, Situation, decide, failure_kind
 from flows.rollback import recover_and_report
 from flows.rollback_report import NOT_CLOSED, RollbackContext, hold_for_decision
 from migrations.disclosure.sentences import clauses
@@ -45,6 +45,11 @@ class ReleaseProgress:
     point: RestorePoint | None = None
     verdicts: tuple[Verdict, ...] = ()
 
+    @property
+    def is_first_release(self) -> bool:
+        """Whether production had neither a schema nor an application before; also where it was not looked at yet."""
+        return self.point is None or (self.point.serving_deployment_id is None and not self.point.revisions)
+
 
 @flow(name="release", flow_run_name="release {request.ref}")
 @without_secrets
@@ -57,6 +62,7 @@ def release(request: ReleaseRequest) -> State[str]:
     broken_pipes.survive_broken_pipes()
     commit = status.resolve_ref(request.ref)
     opened = record.open_release(request, commit, requested_by=f"flow run {flow_run.get_name()}")
+    record.note(opened.id, record.REQUEST, **request.model_dump())
     with record.lease(opened):
         progress = ReleaseProgress()
         try:
@@ -87,9 +93,9 @@ def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, prog
     point = progress.point = production.seal_restore_point(release_id, snapshot_id, survey)
     window = deploy_to_production(release_id, request, commit, plan, point, progress)
     if plan.contract:
-        contract_production(release_id, commit, plan, point, progress, window)
+        contract_production(release_id, commit, plan.target, point, progress, window)
 
-    return record_success(release_id, request, commit, survey)
+    return record_success(release_id, request, commit, survey.target_revision)
 
 
 def validate_serving_build(
@@ -110,20 +116,21 @@ def validate_serving_build(
     point = progress.point = serving.point
     progress.validated_release_id, progress.contracting = serving.release_id, serving.contracted
     progress.evidence = rehearsal.evidence_of_release(serving.release_id)
+    record.note(release_id, record.VALIDATES, release=serving.release_id)
     since = production.read_clock()
     check_verdicts(progress, validation.validate_database(release_id, commit, survey.production.revisions, point))
     watch(release_id, request, commit, progress, str(survey.serving_deployment_id), since)
-    return record_success(release_id, request, commit, survey)
+    return record_success(release_id, request, commit, survey.target_revision)
 
 
-def record_success(release_id: str, request: ReleaseRequest, commit: Commit, survey: Survey) -> str:
+def record_success(release_id: str, request: ReleaseRequest, commit: Commit, target_revision: str) -> str:
     """Keep what stands, and say what was released."""
     best_effort.attempt(
         release_id,
         "production's catalogue could not be kept in the ledger, and may be told as drift",
         lambda: catalogue.record_production_catalog(release_id, commit),
     )
-    return f"release succeeded: {request.ref} serves at {survey.target_revision}"
+    return f"release succeeded: {request.ref} serves at {target_revision}"
 
 
 def deploy_to_staging(release_id: str, request: ReleaseRequest, commit: Commit, plan: Plan) -> None:
@@ -161,9 +168,8 @@ def watch(
     since: datetime,
 ) -> validation.WatchWindow:
     """Watch the build that serves; a first release has no users yet."""
-    point = progress.point
-    first = point is not None and point.serving_deployment_id is None and not point.revisions
-    window = validation.WatchWindow(request.watch_seconds, since, deployment_id, commit.sha, expect_users=not first)
+    expect_users = not progress.is_first_release
+    window = validation.WatchWindow(request.watch_seconds, since, deployment_id, commit.sha, expect_users=expect_users)
     check_verdicts(progress, validation.watch_production(release_id, window))
     return window
 
@@ -171,15 +177,15 @@ def watch(
 def contract_production(
     release_id: str,
     commit: Commit,
-    plan: Plan,
+    target_revision: str,
     point: RestorePoint,
     progress: ReleaseProgress,
     window: validation.WatchWindow,
 ) -> None:
     """Take away what the new build no longer needs, once it has proven itself, and validate again."""
     progress.contracting = True
-    production.contract_production(release_id, commit, plan.target)
-    check_verdicts(progress, validation.validate_database(release_id, commit, (plan.target,), point))
+    production.contract_production(release_id, commit, target_revision)
+    check_verdicts(progress, validation.validate_database(release_id, commit, (target_revision,), point))
     check_verdicts(progress, validation.watch_production(release_id, window))
 
 
@@ -196,6 +202,7 @@ def close_and_announce(release_id: str, request: ReleaseRequest, progress: Relea
     Returns:
         The summary, with what could not be told.
     """
+    record.stop_if_lost(release_id)
     warnings = progress.survey.warnings if progress.survey else ()
     closing = best_effort.attempt(
         release_id, NOT_CLOSED, lambda: record.close_release(release_id, "succeeded", summary)
@@ -218,6 +225,7 @@ def choose_and_run_rollback(
     release_id: str, request: ReleaseRequest, commit: Commit, progress: ReleaseProgress, error: Exception
 ) -> str:
     """Decide which way back is right, and walk it; where none can be chosen, nothing is moved and a person is told."""
+    record.stop_if_lost(release_id)
     try:
         context, path = choose_rollback_path(release_id, commit, progress, error)
     except Exception as failure:
@@ -231,22 +239,41 @@ def choose_rollback_path(
     release_id: str, commit: Commit, progress: ReleaseProgress, error: Exception
 ) -> tuple[RollbackContext, RollbackPath]:
     """Find out how far the release had come, and choose the way back from there."""
-    survey, point, evidence = progress.survey, progress.point, progress.evidence
+    point = progress.point
     applied = status.applied_since(point, commit) if point else ()
-    lossless = evidence is not None and evidence.way_back.lossless
-    path = decide(
-        Situation(
-            failed=failure_kind(error),
-            staging_touched=progress.staging_touched,
-            sealed=point is not None,
-            applied=None if applied is None else bool(applied),
-            first_release=survey is None or survey.first_release,
-            validates_earlier_release=progress.validated_release_id is not None,
-            compatible=evidence is not None and evidence.compatible and not progress.contracting,
-            reversible=point is not None and lossless and restoration.rows_written_since(point) == (),
-        )
-    )
-    revisions = applied[-1:] if applied else point.revisions if point else ()
+    path = decide(situation_of(progress, failure_kind(error), applied))
     return RollbackContext(
-        release_id, commit, point, revisions, progress.verdicts, failed_release_id=progress.validated_release_id
+        release_id,
+        commit,
+        point,
+        revisions_now(point, applied),
+        progress.verdicts,
+        failed_release_id=progress.validated_release_id,
     ), path
+
+
+def situation_of(progress: ReleaseProgress, failed: FailureKind, applied: tuple[str, ...] | None) -> Situation:
+    """How far a release had come, for the choice of what is done about it.
+
+    Args:
+        progress: how far, as the release itself knows.
+        failed: what failed.
+        applied: the revisions that stand in production and did not at the restore point; None where unknown.
+    """
+    point, evidence = progress.point, progress.evidence
+    lossless = evidence is not None and evidence.way_back.lossless
+    return Situation(
+        failed=failed,
+        staging_touched=progress.staging_touched,
+        sealed=point is not None,
+        applied=None if applied is None else bool(applied),
+        first_release=progress.is_first_release,
+        validates_earlier_release=progress.validated_release_id is not None,
+        compatible=evidence is not None and evidence.compatible and not progress.contracting,
+        reversible=point is not None and lossless and restoration.rows_written_since(point) == (),
+    )
+
+
+def revisions_now(point: RestorePoint | None, applied: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The revisions that stand in production, from those that stood at the restore point and those applied since."""
+    return applied[-1:] if applied else point.revisions if point else ()

@@ -57,22 +57,20 @@ def rollback(
         return Completed(message=said, data=said)
     undone, point = found.release, found.point
     opened = _open_rollback(undone, reason)
+    path = RollbackPath.RESTORE if way == "data" else RollbackPath.APPLICATION
+    record.note(opened.id, record.ROLLBACK_PATH, path=path.name, cause=reason)
     with record.lease(opened):
         try:
             applied = status.applied_since(point, _commit(undone))
         except Exception as failure:
+            record.stop_if_lost(opened.id)
             said = hold_for_decision(opened.id, undone.ref, RollbackFailed(reason), failure, undone_id=undone.id)
             raise RollbackFailed(said) from failure
         revisions = applied[-1:] if applied else point.revisions
         context = RollbackContext(
             opened.id, _commit(undone), point, revisions, failed_release_id=undone.id, by_hand=True
         )
-        summary = recover_and_report(
-            context,
-            RollbackPath.RESTORE if way == "data" else RollbackPath.APPLICATION,
-            RollbackFailed(reason),
-            undone.ref,
-        )
+        summary = recover_and_report(context, path, RollbackFailed(reason), undone.ref)
         return Completed(message=summary, data=summary)
 
 
@@ -93,10 +91,18 @@ def recover_and_report(context: RollbackContext, path: RollbackPath, error: Exce
         The summary.
 
     Raises:
+        LeaseLost: another process has taken the release over: it tells what becomes of it.
         RollbackFailed: the way could not be walked to its end; what was done and what stands is written down, and a
             person has to take over.
     """
+    record.stop_if_lost(context.release_id)
     started_at = datetime.now(UTC)
+    if not context.by_hand:
+        best_effort.attempt(
+            context.release_id,
+            "the ledger could not be told which rollback path is taken",
+            lambda: record.note(context.release_id, record.ROLLBACK_PATH, path=path.name, cause=str(error)),
+        )
     best_effort.notify_slack(
         context.release_id,
         f"Rollback of {ref} begins" if context.by_hand else f"Release of {ref} failed",
@@ -107,6 +113,7 @@ def recover_and_report(context: RollbackContext, path: RollbackPath, error: Exce
     try:
         run_rollback_path(context, path, started_at, progress)
     except Exception as failure:
+        record.stop_if_lost(context.release_id)
         _restore_protection(context, progress)
         raise RollbackFailed(
             close_and_report(context, error, progress, interrupted_result(context, ref, path, progress, failure))

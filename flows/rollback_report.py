@@ -234,7 +234,7 @@ def _with_next_step(summary: str, state: EndState, next_step: str) -> str:
     return f"{sentence(summary)} What to do: {next_step}" if state == "undecided" else summary
 
 
-NOT_CLOSED = "the ledger could not be told how it ended; `pilotage release abandon` closes it"
+NOT_CLOSED = "the ledger could not be told how it ended; `pilotage recover` closes it"
 ROLLED_BACK: tuple[str, EndState, str] = ("rolled back", "rolled_back", "was rolled back")
 RESULTS: dict[RollbackPath, tuple[str, EndState, str]] = {
     RollbackPath.NOTHING: ("failed", "failed", "did not start"),

@@ -9,6 +9,7 @@ TaskError
 ├── ApplicationFailed  the new build is not fit for production
 ├── SchemaFailed       the catalogue is not what the revisions promise
 ├── DataFailed         rows are missing, orphaned or wrong
+├── ProcessDied        the process of the release is gone, or has lost its lease
 ├── CannotTell         a measurement could not be had or was too thin to judge
 └── RollbackFailed     a way back could not be walked to its end
 
@@ -67,6 +68,10 @@ class SchemaFailed(TaskError):
 
 class DataFailed(TaskError):
     """Rows are missing, orphaned or wrong."""
+
+
+class ProcessDied(TaskError):
+    """The process of a release is gone, or has lost its lease; nothing else is known to have failed."""
 
 
 class CannotTell(TaskError):

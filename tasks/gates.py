@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from deployments.ledger import Ledger, Release
+from deployments.ledger import Ledger, Release, ReleaseAlive, ReleaseEnded
 from deployments.settings import Settings
 from tasks import connections, production_state, protection, record
 from tasks.errors import NotReady
@@ -122,6 +122,47 @@ def _why_nothing_to_do(
         return ""
     more = f"; to restore the database too, `pilotage rollback {release.id} --way data`" if has_rows else ""
     return f"{ended.id} has taken {release.id} back already: {ended.summary}{more}"
+
+
+@dataclass(frozen=True)
+class DeadRun:
+    """The release whose process died, if one did.
+
+    Attributes:
+        release: the ledger's row; None where there is nothing to recover.
+        why: why there is nothing to recover.
+    """
+
+    release: Release | None
+    why: str = ""
+
+
+def release_to_recover(release_id: str | None, *, wait: bool) -> DeadRun:
+    """The release or rollback that nobody runs any more.
+
+    Args:
+        release_id: its id; None for the one of the target that has not ended.
+        wait: whether to wait until its lease has run out, where its process may live: it lives if it renews it.
+
+    Raises:
+        ReleaseAlive: the release of that id lives.
+        ReleaseNotFound: there is none of that id.
+    """
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        found = ledger.release(release_id) if release_id else ledger.running(given.target)
+        if found is None:
+            return DeadRun(None, f"no release of {given.target} runs")
+        if found.state != "running":
+            return DeadRun(None, f"release {found.id} has ended as {found.state}: {found.summary}")
+        try:
+            return DeadRun(ledger.wait_for_death(found.id) if wait else ledger.abandonable(found.id))
+        except ReleaseAlive as alive:
+            if release_id:
+                raise
+            return DeadRun(None, str(alive))
+        except ReleaseEnded as ended:
+            return DeadRun(None, str(ended))
 
 
 def kept_since(release_id: str) -> tuple[str, ...]:

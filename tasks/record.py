@@ -1,5 +1,6 @@
 """The ledger's side of the checklist: open a release, keep its lease, write each act down before and after it."""
 
+import logging
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -8,12 +9,15 @@ from prefect.runtime import flow_run
 from pydantic import JsonValue, TypeAdapter
 
 from deployments.git.repository import Commit
-from deployments.ledger import EndState, Ledger, Release, StepHandle
+from deployments.ledger import EndState, LeaseLost, Ledger, LedgerError, Release, StepHandle
 from tasks import connections, fencing
 from tasks.step import step
 from tasks.values import ReleaseRequest, RestorePoint
 
+log = logging.getLogger(__name__)
+
 RESTORE_POINT = "restore point"
+REQUEST, VALIDATES, ROLLBACK_PATH = "request", "validates the build of", "rollback path"
 _ROLLBACK = "rollback of "
 _restore_point: TypeAdapter[RestorePoint] = TypeAdapter(RestorePoint)
 
@@ -38,6 +42,19 @@ def open_release(request: ReleaseRequest, commit: Commit, *, requested_by: str) 
         )
 
 
+@step("take over release", timeout_s=60)
+def take_over_release(release_id: str) -> Release:
+    """Hold a release whose process is gone or whose lease has expired; that process changes nothing more.
+
+    Raises:
+        ReleaseAlive: its lease is live, and its process is not known to be gone.
+        ReleaseEnded: it has ended meanwhile.
+    """
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        return ledger.take_over(release_id, given.lease_s, flow_run_id=flow_run.get_id())
+
+
 @step("close release", timeout_s=60)
 def close_release(release_id: str, state: EndState, summary: str) -> Release:
     """Write the end of the release into the ledger; the target is free for the next one."""
@@ -56,6 +73,25 @@ def lease(release: Release) -> Generator[None]:
         fencing.holding(release.id, release.fence),
     ):
         yield
+
+
+def stop_if_lost(release_id: str) -> None:
+    """Make sure, before anything is told in a release's name, that this process still holds it.
+
+    Raises:
+        LeaseLost: it was closed, or another process has taken it over: that one tells what becomes of it.
+    """
+    fence = fencing.fence_of(release_id)
+    if fence is None:
+        return
+    settings = connections.settings()
+    try:
+        with connections.ledger(settings) as ledger:
+            ledger.check_fence(release_id, fence)
+    except LeaseLost:
+        raise
+    except LedgerError as error:
+        log.warning("whether release %s is still held cannot be told: %s", release_id, error)
 
 
 @contextmanager

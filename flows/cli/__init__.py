@@ -26,6 +26,7 @@ from flows.cli import (
     metrics,
     new,
     plan,
+    recover,
     rehearse,
     release,
     reset,
@@ -69,6 +70,7 @@ app.add_typer(environment.app, name="env")
 app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)
+app.command("recover")(recover.recover)
 app.command("drift")(drift.drift)
 app.command("seed")(seed.seed)
 app.command("roles")(roles.roles)

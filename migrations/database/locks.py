@@ -17,10 +17,11 @@ from migrations.errors import AdvisoryLockHeld, DatabaseRefused, MigrationRunnin
 log = logging.getLogger(__name__)
 
 ADVISORY_KEY = 0x50494C4F54414745
-MIGRATING = "pilotage migration"
+MIGRATING, HOLDING = "pilotage migration", "pilotage lock"
 POLL_S = 0.05
 ORPHAN_S = 2.5
 PROCESS_WAIT_S = 900.0
+END_S = 30.0
 
 _process = threading.Lock()
 
@@ -38,6 +39,7 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND l.classid = %(high)s::oid AND l.objid = %(low)s::oid"""
 )
 _MIGRATING = _SESSION + "WHERE a.datname = current_database() AND a.application_name = %(name)s"
+_OF_MIGRATIONS = _SESSION + "WHERE a.datname = current_database() AND a.application_name = ANY (%(names)s)"
 
 
 @contextmanager
@@ -76,7 +78,7 @@ def migration_lock(dsn: str, *, wait_s: float) -> Generator[psycopg.Connection]:
         CONCURRENTLY would wait for.
     """
     settled = {**OWN, "statement_timeout": 30_000, "search_path": CATALOG_FIRST}
-    with connect(dsn, autocommit=True, application_name="pilotage lock", kind=settled) as session:
+    with connect(dsn, autocommit=True, application_name=HOLDING, kind=settled) as session:
         try:
             _acquire(session, dsn, wait_s)
         except psycopg.Error as error:
@@ -87,6 +89,40 @@ def migration_lock(dsn: str, *, wait_s: float) -> Generator[psycopg.Connection]:
             # A pooler in session mode may keep the session for others, and may not clear it.
             with suppress(psycopg.Error):
                 session.execute("DISCARD ALL")
+
+
+def end_sessions_of_migrations(dsn: str) -> int:
+    """End every session that migrates a database, or holds the right to, and wait until they are gone.
+
+    What such a session had not committed is rolled back by the server.
+
+    Args:
+        dsn: direct connection string of the owner.
+
+    Returns:
+        How many sessions there were.
+
+    Raises:
+        DatabaseRefused: one of them may not be ended, or is still there after half a minute.
+    """
+    names = {"names": [MIGRATING, HOLDING]}
+    ends = time.monotonic() + END_S
+    pids = set[int]()
+    with connect(dsn, autocommit=True, kind=OWN) as session:
+        try:
+            while found := _sessions(session, _OF_MIGRATIONS, names):
+                if time.monotonic() > ends:
+                    still = f"{found[0]} is still there after {END_S:.0f} s"
+                    raise DatabaseRefused(describe_database(dsn), "ending a migration's sessions", None, still)
+                for one in found:
+                    if one.pid not in pids:
+                        pids.add(one.pid)
+                        session.execute("SELECT pg_terminate_backend(%s)", (one.pid,))
+                        log.warning("ended %s, whose run had died", one)
+                time.sleep(POLL_S)
+        except psycopg.Error as error:
+            raise DatabaseRefused.of(dsn, "ending the sessions of a migration that died", error) from error
+    return len(pids)
 
 
 def _acquire(session: psycopg.Connection, dsn: str, wait_s: float) -> None:

@@ -48,6 +48,8 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
         entry.result(
             {
                 "digest": plan.digest,
+                "expanded": plan.expanded,
+                "target": plan.target,
                 "expand": [one.id for one in plan.expand],
                 "contract": [one.id for one in plan.contract],
                 "source": plan.source,

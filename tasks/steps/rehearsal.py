@@ -72,6 +72,17 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
     return evidence
 
 
+@step("delete rehearsal branch", timeout_s=300)
+def delete_branch_left(release_id: str) -> None:
+    """Delete the branch on which a release has rehearsed whose process died."""
+    client, name = connections.neon(connections.settings()), branch_name(release_id)
+    for branch in client.branches():
+        if branch.name == name:
+            with recorded_step(release_id, "delete rehearsal branch") as entry:
+                client.delete_branch(branch.id)
+                entry.result({"branch_deleted": name})
+
+
 @dataclass(frozen=True)
 class RehearsalResult:
     """What a rehearsal without a release found.

@@ -17,7 +17,7 @@ from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.reversal import written_to_additions
 from tasks import connections, protection
 from tasks.errors import RollbackFailed
-from tasks.fencing import fence_of
+from tasks.fencing import fence_of, statement_fence
 from tasks.record import recorded_step
 from tasks.step import step
 from tasks.values import Restoration, RestorePoint
@@ -90,6 +90,7 @@ def downgrade_revisions(release_id: str, commit: Commit, point: RestorePoint) ->
                 release_id=release_id,
                 lock_timeout_ms=settings.lock_timeout_ms,
                 budget_s=settings.migration_budget_s,
+                fence=statement_fence(),
             )
         except MigrationError as error:
             raise RollbackFailed(f"a revision could not be taken back: {error}") from error

@@ -196,7 +196,9 @@ def cut_off(live: LivePlatform, done: Release, monkeypatch: pytest.MonkeyPatch, 
     abandon(live, live.newest())
 
 
-def test_a_production_that_was_never_protected_stays_so_where_no_slot_is_free(live: LivePlatform, done: Release) -> None:
+def test_a_production_that_was_never_protected_stays_so_where_no_slot_is_free(
+    live: LivePlatform, done: Release
+) -> None:
     connections.neon(live.settings, in_release=False).set_protected(
         connections.production_branch(live.settings).id, protected=False
     )

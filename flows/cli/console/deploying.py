@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import httpx
 from rich.console import Console
 
 from deployments.local.supervisor import platform
@@ -15,6 +17,7 @@ from flows.cli.console.locations import REPOSITORY_ROOT
 
 console = Console(highlight=False)
 
+RECOVERY: Final = "recover/recover"
 _REGISTERED: Final = re.compile(r"Deployment '([^']+)' successfully created")
 _NO_POOL: Final = re.compile(r"references work pool '([^']+)' which does not exist")
 _UNREADABLE: Final = re.compile(r"Unable to read the specified config file\. Reason: (.*?)\s*Skipping\.", re.DOTALL)
@@ -49,7 +52,31 @@ def deploy_flows(state: Path, *, project: Path = REPOSITORY_ROOT) -> None:
         why = _why(f"{done.stdout}\n{done.stderr}", state, project, env.get("PREFECT_API_URL", ""))
         before = f"; registered before that: {', '.join(registered)}" if registered else ""
         raise CommandFailed(f"the flows were not all registered: {why}{before}")
+    if RECOVERY in registered:
+        _install_automations(env)
     console.print(f"  flows deployed: {', '.join(registered)}", soft_wrap=True, markup=False)
+
+
+def _install_automations(env: Mapping[str, str]) -> None:
+    """Let the server start the recovery where a run is cut off."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectException
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    from flows.cli.console.automations import install_automations
+
+    server: dict[Any, str | None] = {
+        PREFECT_API_URL: env.get("PREFECT_API_URL"),
+        PREFECT_API_AUTH_STRING: env.get("PREFECT_API_AUTH_STRING"),
+    }
+    try:
+        with temporary_settings(server), get_client(sync_client=True) as client:
+            install_automations(client, RECOVERY)
+    except (PrefectException, httpx.HTTPError) as error:
+        raise CommandFailed(
+            f"the flows were registered, but the Prefect server at {env.get('PREFECT_API_URL')} took no automation"
+            f" that starts {RECOVERY} where a run is cut off: {error}; {_AGAIN}"
+        ) from error
 
 
 def _why(said: str, state: Path, project: Path, server: str) -> str:

@@ -17,7 +17,7 @@ from flows.cli.console.command_errors import CommandFailed
 POLL_S = 0.4
 DEADLINE_S = 3 * 3600.0
 # Flows that leave something open in the ledger when they are cut off.
-CHANGING = {"release", "rollback"}
+CHANGING = {"release", "rollback", "recover"}
 MARKS = {"COMPLETED": "[green]✔[/]", "FAILED": "[red]✘[/]", "CRASHED": "[red]✘[/]", "CANCELLED": "[yellow]■[/]"}
 
 
@@ -111,8 +111,9 @@ def failure_reason(followed: FollowedRun, deployment: str) -> str:
     if deployment.partition("/")[0] not in CHANGING:
         return f"{ended}: run it again"
     return (
-        f"{ended}, and nothing was closed: `pilotage ledger` shows the release, and `pilotage release abandon ID` "
-        "closes it once its process is gone, says what stands and what leads on from there"
+        f"{ended}, and nothing was closed: `pilotage ledger` shows the release, `pilotage recover` says what stands "
+        "and finishes it, forward or back, where Prefect has not begun to by itself; "
+        "`pilotage release abandon ID` closes it as it is"
     )
 
 

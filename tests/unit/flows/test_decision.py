@@ -106,6 +106,7 @@ def test_a_first_release_has_nothing_to_go_back_to(situation: Situation) -> None
         (errors.ApplicationFailed("x"), FailureKind.APPLICATION),
         (errors.DataFailed("x"), FailureKind.DATA),
         (errors.SchemaFailed("x"), FailureKind.SCHEMA),
+        (errors.ProcessDied("x"), FailureKind.PROCESS),
         (errors.CannotTell("x"), FailureKind.UNKNOWN),
         (RuntimeError("x"), FailureKind.UNKNOWN),
     ],

@@ -160,7 +160,7 @@ def test_what_is_told_after_a_deed_never_changes_the_deed(
 def test_a_ledger_that_cannot_be_closed_is_told(world: World, way: RollbackPath, failure: Exception) -> None:
     world.fails(record, "close_release", failure)
     walked(way)
-    assert "`pilotage release abandon` closes it" in world.said[-1][1]["To mend"]
+    assert "`pilotage recover` closes it" in world.said[-1][1]["To mend"]
     assert str(failure) in world.said[-1][1]["To mend"]
     assert "publish" in world.calls
 

@@ -22,7 +22,7 @@ def told(state: State, deployment: str) -> str:
 def test_a_release_that_was_cut_off_names_the_command_that_closes_it(state: State, deployment: str) -> None:
     said = told(state, deployment)
     assert KILLED.rstrip(".") in said
-    assert "`pilotage release abandon ID`" in said
+    assert "`pilotage recover` says what stands and finishes it, forward or back" in said
     assert "`pilotage ledger`" in said
 
 

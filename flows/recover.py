@@ -1,0 +1,110 @@
+"""Recovery: a release or rollback whose process died is finished, from its ledger and what really stands."""
+
+import logging
+
+from prefect import State, flow
+from prefect.states import Completed
+
+from flows.dead_release import PlannedRecovery, plan_recovery, read_dead_release
+from flows.decision import Recovery
+from flows.release import (
+    RolledBack,
+    check_verdicts,
+    choose_and_run_rollback,
+    close_and_announce,
+    contract_production,
+    record_success,
+    watch,
+)
+from flows.rollback import recover_and_report
+from tasks import best_effort, broken_pipes, gates, record
+from tasks.errors import RollbackFailed
+from tasks.step import without_secrets
+from tasks.steps import production, rehearsal, sessions, validation
+
+log = logging.getLogger(__name__)
+
+
+@flow(name="recover", flow_run_name="recover {release_id}")
+@without_secrets
+def recover(release_id: str = "", wait: bool = True) -> State[str]:
+    """Finish a release or rollback whose process died: forward where production is found good, back otherwise.
+
+    Running it again, also while it runs or after it was killed, has the same effect as running it once.
+
+    Args:
+        release_id: Id of the release in the ledger; empty for the one that has not ended.
+        wait: Whether to wait for its lease to run out, where its process may still live.
+    """
+    broken_pipes.survive_broken_pipes()
+    found = gates.release_to_recover(release_id or None, wait=wait)
+    if found.release is None:
+        said = f"nothing to recover: {found.why}"
+        return Completed(message=said, data=said)
+    taken = record.take_over_release(found.release.id)
+    with record.lease(taken):
+        dead = read_dead_release(taken)
+        ended = sessions.end_sessions_of_dead_run()
+        planned = plan_recovery(dead)
+        log.warning("%s; %s; %s", dead.death, planned.standing, planned.description)
+        record.note(taken.id, "recovery", died=dead.died_in, does=planned.description, sessions_ended=ended)
+        best_effort.notify_slack(
+            taken.id,
+            f"Recovery of {taken.ref} begins",
+            {"Release": taken.id, "Its process died": dead.died_in, "What stands": planned.standing},
+            text=f"Done now: {planned.description}",
+        )
+        best_effort.attempt(
+            taken.id,
+            "the branch that was rehearsed on could not be deleted, and expires by itself",
+            lambda: rehearsal.delete_branch_left(taken.id),
+        )
+        summary = run_recovery(planned)
+        return Completed(message=summary, data=summary)
+
+
+def run_recovery(planned: PlannedRecovery) -> str:
+    """Finish the release as it was planned.
+
+    Returns:
+        The summary.
+
+    Raises:
+        RolledBack: it went forward, failed, and was taken back.
+        RollbackFailed: its rollback could not be run to its end; a person has to take over.
+    """
+    dead = planned.dead
+    if planned.recovery in {Recovery.FINISH_ROLLBACK, Recovery.TAKE_BACK}:
+        return recover_and_report(planned.context, planned.path, dead.error, dead.release.ref)
+    try:
+        if planned.recovery is Recovery.GO_ON:
+            go_on(planned)
+        summary = record_success(dead.release.id, dead.request, dead.commit, dead.release.target_revision)
+    except Exception as error:
+        raise RolledBack(
+            choose_and_run_rollback(dead.release.id, dead.request, dead.commit, dead.progress, error)
+        ) from error
+    return close_and_announce(
+        dead.release.id, dead.request, dead.progress, f"{summary}; its process died {dead.died_in}"
+    )
+
+
+def go_on(planned: PlannedRecovery) -> None:
+    """Validate and watch the build that serves, and do what was left to do."""
+    dead = planned.dead
+    release_id, commit, progress, point = dead.release.id, dead.commit, dead.progress, dead.progress.point
+    if point is None or dead.build_id is None:
+        raise RollbackFailed("no restore point was sealed")
+    since = production.read_clock()
+    if dead.is_contract_cut_off:
+        # It stands half-way, over a build that was found good: it is finished before anything is compared.
+        expect_users = not progress.is_first_release
+        window = validation.WatchWindow(
+            dead.request.watch_seconds, since, dead.build_id, commit.sha, expect_users=expect_users
+        )
+    else:
+        revisions = (dead.expanded,) if dead.expanded else planned.context.revisions
+        check_verdicts(progress, validation.validate_database(release_id, commit, revisions, point))
+        window = watch(release_id, dead.request, commit, progress, dead.build_id, since)
+    if dead.has_contract:
+        contract_production(release_id, commit, point.target_revision, point, progress, window)
