@@ -259,6 +259,8 @@ def _restore_or_find(context: RollbackContext, point: RestorePoint, progress: Ro
     changed, they are let in again: production serves on as it did.
     """
     found = restoration.find_restore(context.undone_id, point)
+    if found is not None:
+        restoration.record_found_restore(context.release_id, found)
     if found is None:
         restoration.refuse_unrestorable(context.undone_id, point)
     elif status.serving_deployment_id() == point.serving_deployment_id:
@@ -272,6 +274,7 @@ def _restore_or_find(context: RollbackContext, point: RestorePoint, progress: Ro
     except Exception as failure:
         log.warning("the restore failed: looking what stands (%s)", failure)
         if (found := restoration.find_restore(context.undone_id, point)) is not None:
+            restoration.record_found_restore(context.release_id, found)
             return replace(found, before=False)
         if not refused_before:
             _allow_writes(context, progress)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deployments.errors import DeploymentError
 from deployments.git.repository import Commit
+from deployments.ledger import Step
 from deployments.neon.client import Branch
 from deployments.settings import Settings
 from migrations.apply.migrate import downgrade
@@ -136,13 +137,28 @@ def find_restore(undone_id: str, point: RestorePoint) -> Restoration | None:
     kept = connections.neon(settings).kept_by_restore(point.production_branch_id, name)
     if kept is not None:
         return Restoration(name, kept.id, point.seal.lsn, kept.created_at, before=True)
+    if (entry := _recorded_restore(settings, name)) is not None:
+        return Restoration(name, str(entry.details.get("branch_id")), point.seal.lsn, entry.at, before=True)
+    return None
+
+
+def _recorded_restore(settings: Settings, kept_branch: str) -> Step | None:
     with connections.ledger(settings) as ledger:
         for row in ledger.releases(target=settings.target, limit=ROWS):
             for entry in ledger.steps(row.id):
-                if entry.step == RESTORE and entry.event == "done" and entry.details.get("branch") == name:
-                    gone = str(entry.details.get("branch_id"))
-                    return Restoration(name, gone, point.seal.lsn, entry.at, before=True)
+                if entry.step == RESTORE and entry.event == "done" and entry.details.get("branch") == kept_branch:
+                    return entry
     return None
+
+
+def record_found_restore(release_id: str, found: Restoration) -> None:
+    """Write down that a restore was done whose process did not live to do so; what is written already stays."""
+    settings = connections.settings()
+    if _recorded_restore(settings, found.kept_branch) is not None:
+        return
+    with connections.ledger(settings) as ledger:
+        what = {"branch": found.kept_branch, "branch_id": found.kept_branch_id, "lsn": found.lsn, "found": True}
+        ledger.finish_step(release_id, RESTORE, what)
 
 
 @step("look before restore", timeout_s=300)
