@@ -19,6 +19,7 @@ from flows.cli import (
     encryption,
     environment,
     history,
+    install,
     ledger,
     lint,
     local,
@@ -71,6 +72,7 @@ app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)
 app.command("recover")(recover.recover)
+app.command("install")(install.install)
 app.command("drift")(drift.drift)
 app.command("seed")(seed.seed)
 app.command("roles")(roles.roles)

@@ -106,6 +106,25 @@ def test_a_file_that_cannot_be_read_is_told_with_its_place(server: str, tmp_path
     assert "line 1, column 18; mend it" in told
 
 
+def installed(api: str, folder: Path, key: str = KEY) -> subprocess.CompletedProcess[str]:
+    """The outcome of `pilotage install`."""
+    given = {"PREFECT_API_URL": api, "PREFECT_API_AUTH_STRING": key, "PREFECT_HOME": str(folder / "home")}
+    pilotage = Path(sys.executable).parent / "pilotage"
+    env = {**os.environ, **given, "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    return subprocess.run([pilotage, "install"], cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def test_nothing_is_installed_where_the_server_or_its_flows_are_missing(server: str, tmp_path: Path) -> None:
+    refused = installed("", tmp_path)
+    assert (refused.returncode, "set PREFECT_API_URL" in refused.stderr) == (1, True), refused.stderr
+    refused = installed(server, tmp_path, "pilotage:another-key")
+    assert refused.returncode == 1
+    assert "check PREFECT_API_URL and PREFECT_API_AUTH_STRING" in " ".join(refused.stderr.split())
+    refused = installed(server, tmp_path)
+    assert refused.returncode == 1
+    assert "run `prefect --no-prompt deploy --all` in this folder first" in " ".join(refused.stderr.split())
+
+
 def test_a_pool_that_is_missing_is_named_and_what_was_registered_is_printed(
     server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,3 +178,16 @@ def runs_of(server: str, deployment: str) -> int:
     found = ask(server, "POST", "/flow_runs/count", {"deployments": {"id": {"any_": [deployment]}}})
     found.raise_for_status()
     return int(found.json())
+
+
+def test_what_the_server_starts_by_itself_is_installed_once_however_often_it_is_asked_for(
+    server: str, tmp_path: Path
+) -> None:
+    ask(server, "POST", "/work_pools/", {"name": "pilotage", "type": "process"})
+    deploy_flows(state_of(tmp_path, server))
+    for _ in range(2):
+        done = installed(server, tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "starts recover/recover where a run is cut off" in done.stdout
+    found = ask(server, "POST", "/automations/filter", {}).json()
+    assert [one["name"] for one in found] == ["pilotage recovery"]
