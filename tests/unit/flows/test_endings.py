@@ -84,6 +84,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.answers(report, "affected", "12.0 s")
     world.answers(production_state, "read", STANDS)
     world.answers(restoration, "find_restore")
+    world.answers(restoration, "record_found_restore")
     world.answers(restoration, "refuse_unrestorable")
     world.answers(restoration, "restore_production", RESTORED)
     world.answers(restoration, "roll_back_application", answer=True)

@@ -27,7 +27,7 @@ from migrations.rehearsal.compatibility.schema_comparison import (
 )
 from migrations.rehearsal.dress_rehearsal import rehearse
 from migrations.rehearsal.evidence import Evidence
-from tasks import builds, connections
+from tasks import builds, connections, record
 
 HEAD, CASE = "20250122_1030", "20251231_0900"
 
@@ -72,8 +72,19 @@ def producing(
         history = connections.history(settings, commit)
         production = connections.owner_dsn(settings, connections.production_branch(settings))
         upgrade(production, history, release_id="test")
-        client = connections.vercel(settings, in_release=False)
-        client.promote(builds.build(settings, "test", commit, environment="production").id)
+        with connections.ledger(settings) as ledger:
+            row = ledger.begin_release(
+                target=settings.target,
+                ref="v1",
+                commit_sha=commit.sha,
+                target_revision="head",
+                requested_by="a test",
+                flow_run_id=None,
+                lease_s=600,
+            )
+        with record.recorded_step(row.id, "build production"):
+            build = builds.build(settings, row.id, commit, environment="production")
+        connections.vercel(settings, in_release=False).promote(build.id)
         report = run_traffic(
             platform.env["PRODUCTION_URL"], users=6, rate=60, seconds=4, acknowledged=folder / "acknowledged"
         )
