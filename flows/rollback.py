@@ -259,12 +259,12 @@ def _restore_or_find(context: RollbackContext, point: RestorePoint, progress: Ro
     changed, they are let in again: production serves on as it did.
     """
     found = restoration.find_restore(context.undone_id, point)
-    if found is not None:
-        restoration.record_found_restore(context.release_id, found)
     if found is None:
         restoration.refuse_unrestorable(context.undone_id, point)
-    elif status.serving_deployment_id() == point.serving_deployment_id:
-        return found
+    else:
+        restoration.record_found_restore(context.release_id, found)
+        if status.serving_deployment_id() == point.serving_deployment_id:
+            return found
     refused_before = progress.maintenance
     _refuse_writes(context, progress)
     if found is not None:
