@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import SecretStr
 from slack_sdk.http_retry import (
@@ -27,6 +27,8 @@ TIMEOUT_S = 3
 DEADLINE_S = 60
 MAX_BLOCKS = 50
 MAX_TEXT = 3000
+# With another 4xx it is the webhook that Slack does not know or let in.
+MESSAGE_AT_FAULT = 400
 
 
 class Slack:
@@ -45,6 +47,15 @@ class Slack:
 
         Returns:
             Whether Slack took it.
+        """
+        return self.send(text, blocks) == "taken"
+
+    def send(self, text: str, blocks: Sequence[Mapping[str, Any]] = ()) -> Literal["taken", "refused", "away"]:
+        """The same, with why it was not taken.
+
+        Returns:
+            `refused` where the message itself is at fault, and `away` where it may be taken later: Slack does not
+            answer, or does not take anything from this webhook.
         """
         handlers: list[RetryHandler] = [
             ConnectionErrorRetryHandler(max_retry_count=2),
@@ -71,8 +82,8 @@ class Slack:
         if isinstance(answer, Exception):
             # The SDK raises whatever urllib does, with the address in it: only its kind is told.
             log.warning("Slack was not told (%s): %s", type(answer).__name__, text)
-            return False
+            return "away"
         if answer.status_code != 200:
             log.warning("Slack refused (%s %s): %s", answer.status_code, answer.body[:100], text)
-            return False
-        return True
+            return "refused" if answer.status_code == MESSAGE_AT_FAULT else "away"
+        return "taken"

@@ -35,14 +35,14 @@ def attempt(release_id: str | None, trouble: str, act: Callable[[], object]) -> 
 
 
 def notify_slack(release_id: str, headline: str, facts: dict[str, str], *, text: str = "", next_step: str = "") -> str:
-    """Tell Slack; that it could not be told is a line in the ledger.
+    """Tell Slack; that it could not be told is a line in the ledger, which sends it later.
 
     Returns:
         The warning; empty where Slack took it.
     """
 
     def tell() -> None:
-        if not notification.tell(headline, facts, text=text, next_step=next_step):
-            raise TaskError(f"it did not take: {headline}")
+        if not notification.tell(headline, facts, text=text, next_step=next_step, release_id=release_id):
+            raise TaskError(f"it did not take: {headline}; the ledger keeps it until Slack does")
 
     return attempt(release_id, "Slack could not be told", tell)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from deployments.ledger import LedgerError, Outbox
 from tasks import connections
 from tasks.step import step
 
@@ -13,20 +14,53 @@ log = logging.getLogger(__name__)
 Block = dict[str, JsonValue]
 
 
-@step("tell Slack", timeout_s=60, retries=0)
-def tell(headline: str, facts: Mapping[str, str], *, text: str = "", next_step: str = "") -> bool:
+@step("tell Slack", timeout_s=240, retries=0)
+def tell(
+    headline: str,
+    facts: Mapping[str, str],
+    *,
+    text: str = "",
+    next_step: str = "",
+    release_id: str | None = None,
+    fact: str | None = None,
+) -> bool:
     """Post one message: a headline, the facts as fields, what happened, and what to do now.
+
+    It is kept in the ledger first: where Slack does not take it, the next message and the watchdog send it. What Slack
+    was not told before goes first.
 
     Args:
         headline: one line; it is what a phone shows.
         facts: label and value; empty values are left out.
         text: what happened, in a sentence or a list.
         next_step: what the reader should do; empty where there is nothing to do.
+        release_id: the release that it tells of; None where it tells of none.
+        fact: what it tells, where that is told once.
 
     Returns:
         Whether Slack took it. A message that could not be delivered is logged and never raises.
     """
-    return connections.slack(connections.settings()).post(headline, message(headline, facts, text, next_step))
+    given = connections.settings()
+    slack, blocks = connections.slack(given), message(headline, facts, text, next_step)
+    try:
+        with connections.ledger(given) as ledger:
+            return Outbox(ledger, given.target, slack).tell(headline, blocks, release_id=release_id, fact=fact)
+    except LedgerError as error:
+        # Whether it was sent before the ledger failed is not known: better told twice than not at all.
+        log.warning("the ledger keeps no messages now, Slack is told without it: %s", error)
+        return slack.post(headline, blocks)
+
+
+@step("deliver messages", timeout_s=240, retries=0)
+def deliver_kept() -> bool:
+    """Send what Slack did not take before.
+
+    Returns:
+        Whether nothing is left.
+    """
+    given = connections.settings()
+    with connections.ledger(given) as ledger:
+        return Outbox(ledger, given.target, connections.slack(given)).deliver() == "done"
 
 
 def message(headline: str, facts: Mapping[str, str], text: str, next_step: str) -> Sequence[Block]:

@@ -17,9 +17,20 @@ from deployments.ledger.errors import (
 from deployments.ledger.holder import HolderState, holder_state
 from deployments.ledger.leases import KeptLease
 from deployments.ledger.ledger import Ledger
+from deployments.ledger.outbox import Outbox
 from deployments.ledger.steps import StepHandle
 from deployments.ledger.unclosed_releases import ReleaseLeftovers
-from deployments.ledger.values import EndState, Json, RecordedCatalog, Release, ReleaseState, Step, StepEvent
+from deployments.ledger.values import (
+    EndState,
+    Json,
+    Message,
+    MessageState,
+    RecordedCatalog,
+    Release,
+    ReleaseState,
+    Step,
+    StepEvent,
+)
 
 __all__ = [
     "EndState",
@@ -32,6 +43,9 @@ __all__ = [
     "LedgerError",
     "LedgerUnreachable",
     "LedgerUnusable",
+    "Message",
+    "MessageState",
+    "Outbox",
     "ReleaseLeftovers",
     "RecordedCatalog",
     "Release",

@@ -134,3 +134,30 @@ evidence = Table(
     Column("at", UTCDateTime, nullable=False),
 )
 Index("evidence_by_plan", evidence.c.plan_digest, evidence.c.at)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("target", Text, nullable=False),
+    Column("release_id", String(40), ForeignKey(releases.c.id, ondelete="RESTRICT")),
+    Column("fact", Text),
+    Column("text", Text, nullable=False),
+    Column("blocks", JSON, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("taken_by", String(36)),
+    Column("taken_until", UTCDateTime),
+    Column("sent_at", UTCDateTime),
+    UniqueConstraint("target", "fact"),
+    CheckConstraint("state IN ('waiting', 'sent', 'refused', 'too old')", name="state"),
+)
+Index(
+    "messages_waiting",
+    messages.c.target,
+    messages.c.number,
+    sqlite_where=text("state = 'waiting'"),
+    postgresql_where=text("state = 'waiting'"),
+)
+Index("messages_by_release", messages.c.release_id)

@@ -10,6 +10,7 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 EndState = Literal["succeeded", "rolled_back", "failed", "undecided"]
 ReleaseState = Literal["running", "succeeded", "rolled_back", "failed", "undecided", "abandoned"]
 StepEvent = Literal["begun", "done", "failed", "noted"]
+MessageState = Literal["waiting", "sent", "refused", "too old"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +72,26 @@ class RecordedCatalog:
     digest: str
     catalog_json: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the channel is told, as it is sent.
+
+    Attributes:
+        release_id: The release that it tells of; None where it tells of none.
+        text: What a notification shows.
+        blocks: The blocks of the message; none where the text is all of it.
+        at: When it was to be told.
+        state: `waiting` until the channel takes it; `refused` and `too old` are never sent.
+        sent_at: When the channel took it; None where it did not.
+    """
+
+    id: str
+    target: str
+    release_id: str | None
+    text: str
+    blocks: Sequence[Mapping[str, Json]]
+    at: datetime
+    state: MessageState
+    sent_at: datetime | None

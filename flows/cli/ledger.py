@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from deployments.ledger import Json, Ledger, Release, ReleaseState, Step, StepEvent, holder_state
+from deployments.ledger import Json, Ledger, Message, Release, ReleaseState, Step, StepEvent, holder_state
 from deployments.settings import load_settings
 from flows.cli.console.command_errors import exit_on_error
 
@@ -39,8 +39,13 @@ def ledger(
             picture = releases_table(releases)
         else:
             release, steps = opened.release(release_id), opened.steps(release_id)
-            shown = {"release": dataclasses.asdict(release), "steps": [dataclasses.asdict(each) for each in steps]}
-            picture = Group(release_facts(release), steps_table(steps))
+            untold = opened.untold(release_id)
+            shown = {
+                "release": dataclasses.asdict(release),
+                "steps": [dataclasses.asdict(each) for each in steps],
+                "not_told": [dataclasses.asdict(each) for each in untold],
+            }
+            picture = Group(release_facts(release), steps_table(steps), *untold_messages(untold))
     if as_json:
         typer.echo(json.dumps(shown, indent=2, default=_plain))
     else:
@@ -116,6 +121,28 @@ def steps_table(steps: Sequence[Step]) -> Table:
             Text("\n".join(_details(each)), overflow="fold"),
         )
     return table
+
+
+def untold_messages(messages: Sequence[Message]) -> Iterator[Text]:
+    """The messages that Slack did not take, with all that they say."""
+    if messages:
+        yield Text("\nNot told to Slack, which did not take it", style="bold")
+    for each in messages:
+        yield Text(f"{_moment(each.at)}, {each.state}: {each.text}", style="yellow")
+        yield from (Text(f"  {line}") for block in each.blocks[1:] for line in _lines(block))
+
+
+def _lines(block: Json) -> Iterator[str]:
+    """What a block says, wherever in it: the texts under `text`."""
+    if isinstance(block, Mapping):
+        said = block.get("text")
+        if isinstance(said, str):
+            yield from said.splitlines()
+        for value in block.values():
+            yield from _lines(value)
+    elif isinstance(block, Sequence) and not isinstance(block, str):
+        for each in block:
+            yield from _lines(each)
 
 
 def _details(step: Step) -> Iterator[str]:

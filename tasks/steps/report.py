@@ -1,11 +1,12 @@
 """Report: what a release did, as an artifact in the Prefect UI and a summary in the ledger."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from prefect.artifacts import create_markdown_artifact
 
-from deployments.ledger import Release, Step
+from deployments.ledger import Message, MessageState, Release, Step
 from deployments.redaction.redactor import redacted
 from migrations.restore.receipt_of_writes import Receipt
 from tasks import connections, notification
@@ -13,6 +14,12 @@ from tasks.production_state import ProductionState
 from tasks.step import step
 from tasks.values import Verdict
 
+_FATES: Final[Mapping[MessageState, str]] = {
+    "waiting": "the ledger keeps it, and sends it when Slack takes it",
+    "refused": "the message itself was refused; the ledger keeps it",
+    "too old": "the ledger keeps it; it is too old to be sent",
+    "sent": "told meanwhile",
+}
 AFFECTED_FROM = ("promote", "migrate production")
 AFFECTED_UNTIL = ("maintenance mode off", "roll back application")
 
@@ -30,14 +37,19 @@ def publish(release_id: str, summary: str, verdicts: Sequence[Verdict], *, next_
     """
     settings = connections.settings()
     with connections.ledger(settings) as ledger:
-        release, steps = ledger.release(release_id), ledger.steps(release_id)
-    markdown = redacted(render(release, steps, summary, verdicts, next_step))
+        release, steps, untold = ledger.release(release_id), ledger.steps(release_id), ledger.untold(release_id)
+    markdown = redacted(render(release, steps, summary, verdicts, next_step, untold))
     create_markdown_artifact(markdown, key="release-report", description=redacted(summary))
     return markdown
 
 
 def render(
-    release: Release, steps: Iterable[Step], summary: str, verdicts: Sequence[Verdict], next_step: str = ""
+    release: Release,
+    steps: Iterable[Step],
+    summary: str,
+    verdicts: Sequence[Verdict],
+    next_step: str = "",
+    untold: Sequence[Message] = (),
 ) -> str:
     """The report as markdown."""
     lines = [
@@ -48,6 +60,7 @@ def render(
         *((f"What to do: {next_step}", "") if next_step else ()),
         f"- ref `{release.ref}`, commit `{release.commit_sha}`, target revision `{release.target_revision}`",
         f"- started {release.started_at:%Y-%m-%d %H:%M:%S} UTC by {release.requested_by or 'nobody named'}",
+        *(f"- not told to Slack, which did not take it: {one.text} ({_FATES[one.state]})" for one in untold),
         "",
         "| check | measured | threshold | verdict | detail |",
         "| --- | --- | --- | --- | --- |",

@@ -182,6 +182,7 @@ WRITES: dict[str, Callable[[Ledger, Release], object]] = {
         "production", "production", release_id=release.id, revision="r", digest="d", catalog_json="{}"
     ),
     "announcement": lambda ledger, _: ledger.announce_once("production", "production", "d"),
+    "message": lambda ledger, _: ledger.keep_message("production", "done", fact="f") is not None,
 }
 
 
@@ -196,9 +197,10 @@ def test_write_whose_reply_was_lost_is_not_done_twice(
     assert len(ledger.releases()) == (2 if write == "begin" else 1)
     with psycopg.connect(dsn) as connection:
         counts = connection.execute(
-            "SELECT (SELECT count(*) FROM steps), (SELECT count(*) FROM catalogs), (SELECT count(*) FROM announcements)"
+            "SELECT (SELECT count(*) FROM steps), (SELECT count(*) FROM catalogs),"
+            " (SELECT count(*) FROM announcements), (SELECT count(*) FROM messages)"
         ).fetchone()
-    assert counts == (int(write == "step"), int(write == "catalog"), int(write == "announcement"))
+    assert counts == tuple(int(write == one) for one in ("step", "catalog", "announcement", "message"))
 
 
 def test_abandoning_whose_reply_was_lost_is_done(ledger: Ledger, proxy: CuttingProxy) -> None:

@@ -63,7 +63,7 @@ class World:
     def close(self, _: str, state: str, summary: str) -> None:
         self.closed.append((state, summary))
 
-    def tell(self, headline: str, facts: dict[str, str], *, text: str = "", next_step: str = "") -> bool:
+    def tell(self, headline: str, facts: dict[str, str], *, text: str = "", next_step: str = "", **_: object) -> bool:
         self.said.append((headline, facts, f"{text}{next_step}"))
         return True
 

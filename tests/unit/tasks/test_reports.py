@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployments.ledger import Release, Step
+from deployments.ledger import Message, MessageState, Release, Step
 from migrations.restore.receipt_of_writes import Receipt, TableReceipt
 from tasks.notification import duration, message
 from tasks.production_state import ProductionState
@@ -70,6 +70,19 @@ def test_the_report_has_every_verdict_and_no_cell_breaks_its_table() -> None:
     assert "What to do" not in told
     held = render(release(), (), "undecided", (), "decide: `pilotage release keep v2-1`.")
     assert "**undecided**\n\nWhat to do: decide: `pilotage release keep v2-1`.\n" in held
+
+
+def test_the_report_has_what_slack_was_not_told_and_what_becomes_of_it() -> None:
+    states: tuple[MessageState, ...] = ("waiting", "refused", "too old")
+    untold = [
+        Message("m", "shop", "v2-1", f"message {number}", (), BEGAN, state, None) for number, state in enumerate(states)
+    ]
+    told = render(release(), (), "rolled back", (), untold=untold)
+    assert [line.rpartition("did not take it: ")[2] for line in told.splitlines() if "not told to Slack" in line] == [
+        "message 0 (the ledger keeps it, and sends it when Slack takes it)",
+        "message 1 (the message itself was refused; the ledger keeps it)",
+        "message 2 (the ledger keeps it; it is too old to be sent)",
+    ]
 
 
 def test_the_receipt_names_each_table_and_tells_users_rows_from_the_revisions() -> None:

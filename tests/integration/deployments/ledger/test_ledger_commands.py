@@ -12,6 +12,7 @@ from deployments.ledger import Ledger, Release
 from flows.cli.ledger import ledger as ledger_command
 from flows.cli.release import app as release_app
 from tasks import production_state
+from tasks.notification import message
 
 SETTINGS = {
     "NEON_API_URL": "http://127.0.0.1:1/api/v2",
@@ -97,6 +98,29 @@ def test_ledger_of_one_release_shows_each_act_with_its_duration(ledger: Ledger) 
     assert [each["event"] for each in steps] == ["begun", "done"]
     assert steps[1]["details"] == {"lsn": "0/19F2C40", "counts": {"users": 12}}
     assert steps[1]["at"].endswith("+00:00")
+
+
+def test_ledger_of_one_release_shows_what_slack_was_not_told_as_it_would_have_been_sent(ledger: Ledger) -> None:
+    release = begin(ledger)
+    assert "Not told to Slack" not in run("ledger", release.id)[1]
+    ledger.keep_message(
+        "shop",
+        "Release of v2 failed",
+        message("Release of v2 failed", {"Way back": "restore"}, "it broke", "look"),
+        release_id=release.id,
+    )
+    code, said, _ = run("ledger", release.id)
+    shown = said[said.index("Not told to Slack, which did not take it") :]
+    assert code == 0
+    assert "UTC, waiting: Release of v2 failed" in shown
+    assert [line.strip() for line in shown.splitlines()[2:]] == [
+        "*Way back*",
+        "restore",
+        "it broke",
+        "*What to do:* look",
+    ]
+    (kept,) = as_json(release.id)["not_told"]
+    assert (kept["text"], kept["state"], kept["sent_at"]) == ("Release of v2 failed", "waiting", None)
 
 
 def test_ledger_names_an_unknown_release_on_stderr(ledger: Ledger) -> None:
