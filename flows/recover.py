@@ -44,7 +44,7 @@ def recover(release_id: str = "", wait: bool = True) -> State[str]:
     taken = record.take_over_release(found.release.id)
     with record.lease(taken):
         dead = read_dead_release(taken)
-        ended = sessions.end_sessions_of_dead_run()
+        ended = sessions.take_over_databases(taken.id)
         planned = plan_recovery(dead)
         log.warning("%s; %s; %s", dead.death, planned.standing, planned.description)
         record.note(taken.id, "recovery", died=dead.died_in, does=planned.description, sessions_ended=ended)

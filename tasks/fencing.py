@@ -1,11 +1,12 @@
 """The fence of a run: a service is asked for a change only within an act, and only while the act's release is held."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from deployments.ledger import Ledger
+from deployments.ledger import Ledger, Release
+from migrations.history.guard_row import Fence, Holder
 from tasks.errors import TaskError
 
 
@@ -31,23 +32,30 @@ class OpenAct:
 
 
 _open_act: ContextVar[OpenAct | None] = ContextVar("open_act", default=None)
-# The number of the lease of each release that this process holds.
-_fences: dict[str, int] = {}
+# The releases that this process holds, each as it was when its lease was taken.
+_held: dict[str, Release] = {}
 
 
 @contextmanager
-def holding(release_id: str, fence: int) -> Generator[None]:
+def holding(release: Release) -> Generator[None]:
     """This process holds a release while the block runs."""
-    _fences[release_id] = fence
+    _held[release.id] = release
     try:
         yield
     finally:
-        del _fences[release_id]
+        del _held[release.id]
 
 
 def fence_of(release_id: str) -> int | None:
     """The number of the lease under which this process holds a release; None where it does not."""
-    return _fences.get(release_id)
+    release = _held.get(release_id)
+    return None if release is None else release.fence
+
+
+def holder_of(release_id: str) -> Holder | None:
+    """This process as the guard row of a database names it; None where it does not hold the release."""
+    release = _held.get(release_id)
+    return None if release is None else Holder(release.id, release.started_at, release.fence)
 
 
 @contextmanager
@@ -60,8 +68,8 @@ def within(act: OpenAct) -> Generator[None]:
         _open_act.reset(token)
 
 
-def statement_fence() -> Callable[[], None]:
-    """What is asked before each statement and each commit of a revision, by the act that is open now.
+def statement_fence() -> Fence:
+    """What lets a statement and a commit of a revision through, by the act that is open now.
 
     Locks may be held meanwhile: a ledger that is away is not waited for, and nothing more is sent.
     """
@@ -72,7 +80,7 @@ def statement_fence() -> Callable[[], None]:
             raise ChangeOutsideAct("no statement of a revision was sent: it belongs to no act that the ledger has")
         act.ledger.check_fence(act.release_id, act.fence, patient=False)
 
-    return check
+    return Fence(check, None if act is None else holder_of(act.release_id))
 
 
 class ActFence:

@@ -70,7 +70,7 @@ def lease(release: Release) -> Generator[None]:
     with (
         connections.ledger(settings) as ledger,
         ledger.lease_kept(release.id, settings.lease_s, fence=release.fence),
-        fencing.holding(release.id, release.fence),
+        fencing.holding(release),
     ):
         yield
 

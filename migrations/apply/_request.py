@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from migrations.apply.blocking_monitor import BlockedSession
 from migrations.apply.resume_notes import ProgressNotes
 from migrations.database.requested_locks import NO_LOCKS, RequestedLocks
 from migrations.errors import Session
+from migrations.history.guard_row import Fence
 from migrations.history.revisions import History
 
 
@@ -87,7 +87,7 @@ class ApplyRequest:
         budget_s: seconds that a batch of a backfill may be tried again.
         progress_notes: whether notes are kept of how far a revision has come that works outside a transaction.
         since_xid: the oldest transaction that may have been committed after the restore point; None without one.
-        fence: asked before each statement and each commit; None to ask nobody.
+        fence: what keeps a run from going on that has lost its release; None where nobody can take it.
     """
 
     history: History
@@ -100,4 +100,4 @@ class ApplyRequest:
     budget_s: float = 60.0
     progress_notes: ProgressNotes = "off"
     since_xid: int | None = None
-    fence: Callable[[], None] | None = None
+    fence: Fence | None = None

@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationInfo, RevisionStep
 from sqlalchemy import Connection, event
 
 from migrations.apply._autocommit import AutocommitStatements
+from migrations.apply._held_release import HeldRelease
 from migrations.apply._request import ApplyRequest, Attempt
 from migrations.apply._resending import Pause
 from migrations.apply._statement_events import Gate, StatementEvents
@@ -73,6 +74,7 @@ class MigratingSession:
             gate=gate,
             autocommit=autocommit,
             transactions=self._transactions,
+            held=HeldRelease(request.fence, session, has_guard=request.record),
             runner=self._runner,
             attempt=self.attempt,
             limits=self._limits,

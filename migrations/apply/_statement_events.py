@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 
 from migrations.apply._autocommit import NO_EFFECT, AutocommitStatements
 from migrations.apply._exclusive_tables import ExclusiveTables
+from migrations.apply._held_release import HeldRelease
 from migrations.apply._request import ApplyRequest, Attempt
 from migrations.apply._resending import Pause, send_until_locked
 from migrations.apply.blocking_monitor import BlockingMonitor
-from migrations.apply.errors import NotHeld
 from migrations.apply.repeatability import repeatability_of
 from migrations.database.bookkeeping import is_bookkeeping
 from migrations.database.locks import MIGRATING
@@ -47,6 +47,7 @@ class StatementEvents:
             works outside a transaction. It says whether the statement stops others; it raises to keep it back.
         autocommit: sends what works outside a transaction, and keeps the note of it.
         transactions: notes which transactions are the revision's own.
+        held: the release in whose name revisions run.
         runner: knows which connections run revisions.
         attempt: the revision that runs now.
         limits: the limits of time of the session.
@@ -66,6 +67,7 @@ class StatementEvents:
         gate: Gate,
         autocommit: AutocommitStatements,
         transactions: RevisionTransactions,
+        held: HeldRelease,
         runner: Runner,
         attempt: Attempt,
         limits: TimeLimits,
@@ -76,7 +78,7 @@ class StatementEvents:
         self.cut: BaseException | None = None
         self._request, self._gate, self._autocommit = request, gate, autocommit
         self._transactions, self._runner, self._limits = transactions, runner, limits
-        self._pause, self._trace = pause, trace
+        self._held, self._pause, self._trace = held, pause, trace
         self._is_sent = True
         # Whether the statement that is being sent was prepared when SQLAlchemy announced it.
         self._is_prepared = False
@@ -154,7 +156,7 @@ class StatementEvents:
         if self.attempt.revision is None or self.attempt.version_written or self._is_prepared:
             yield
             return
-        self._refuse_not_held()
+        self._held.refuse_lost()
         refuse_pipeline(session)
         if self.monitor.lost is not None:
             raise self.monitor.lost
@@ -189,7 +191,7 @@ class StatementEvents:
         self, conn: Connection, sent: str, statement: str, parameters: Any, *, keeps_own_progress: bool = False
     ) -> str | None:
         """Prepare a statement; what is to be sent in its place, or None."""
-        self._refuse_not_held()
+        self._held.refuse_lost()
         refuse_pipeline(conn.connection.dbapi_connection)
         if self.monitor.lost is not None:
             # Without the migration lock another migration may begin.
@@ -253,7 +255,7 @@ class StatementEvents:
 
     def before_batch_commit(self, batch: BatchRows) -> None:
         """A batch of a backfill is about to be committed; its transaction is kept with the batch."""
-        self._refuse_not_held()
+        self._held.refuse_lost_before_commit(self._driver)
         if self._trace is not None:
             self._trace.look()
         self._transactions.record_before_commit(
@@ -317,18 +319,9 @@ class StatementEvents:
         if self._trace is not None:
             self._trace.transaction_ended(committed=True)
 
-    def _refuse_not_held(self) -> None:
-        """Let nothing be sent or committed by a process that has lost its release."""
-        if self._request.fence is None:
-            return
-        try:
-            self._request.fence()
-        except Exception as error:
-            raise NotHeld(error) from error
-
     def _note_commit(self, session: Any) -> None:
-        self._refuse_not_held()
         refuse_pipeline(session)
+        self._held.refuse_lost_before_commit(session)
         if self.monitor.lost is not None:
             raise self.monitor.lost
         self._transactions.record_before_commit(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import psycopg
 
 from migrations.apply._request import Applied, ApplyRequest
 from migrations.apply._run import ApplyRun, LockRetryPolicy
+from migrations.apply.errors import NotHeld
 from migrations.apply.lock_queue_guard import END_IDLE_AFTER_S, HolderPolicy
 from migrations.apply.owner_rights import refuse_without_rights
 from migrations.apply.progress import OnEvent, Progress
@@ -19,6 +20,7 @@ from migrations.database.trace import Trace
 from migrations.errors import DatabaseRefused, HistoryUnreadable, NotKept, OutOfStep, describe_database
 from migrations.history import applied_revisions, overwritten_rows
 from migrations.history.foreign_project import with_version_table
+from migrations.history.guard_row import Fence, GuardRaised, write_guard
 from migrations.history.revisions import History, current_revisions
 
 __all__ = ["Applied", "Progress", "downgrade", "upgrade"]
@@ -44,7 +46,7 @@ def upgrade(
     end_idle_after_s: float = END_IDLE_AFTER_S,
     statement_timeout_s: float = STATEMENT_TIMEOUT_S,
     since_xid: int | None = None,
-    fence: Callable[[], None] | None = None,
+    fence: Fence | None = None,
 ) -> tuple[Applied, ...]:
     """Apply what is missing up to a revision. Those that were applied before a failure stand.
 
@@ -65,7 +67,7 @@ def upgrade(
         statement_timeout_s: seconds that a statement may run which makes others wait; 0 for no limit.
         since_xid: the oldest transaction that may have been committed after the restore point: rows that were written
             since then are recorded where a revision overwrites them. None for the release's first transaction.
-        fence: asked before each statement and each commit; what it raises ends the run. None to ask nobody.
+        fence: what keeps a run from going on that has lost its release; None where nobody can take it.
 
     Returns:
         What was applied, in order; empty where nothing was missing.
@@ -92,7 +94,7 @@ def upgrade(
         stands = _standing(lock_session, dsn, history)
         if history.environment is None:
             refuse_without_rights(lock_session, dsn, history.path_to(targets, stands))
-        is_recorded = _records(lock_session, dsn, record=record and history.environment is None)
+        is_recorded = _records(lock_session, dsn, fence, record=record and history.environment is None)
         progress_notes = _progress_notes(history, is_recorded=is_recorded, record=record)
         for one in targets:
             if not history.path_to(one, stands):
@@ -130,7 +132,7 @@ def downgrade(
     on_event: OnEvent | None = None,
     advisory_wait_s: float = ADVISORY_WAIT_S,
     trace: Trace | None = None,
-    fence: Callable[[], None] | None = None,
+    fence: Fence | None = None,
 ) -> tuple[Applied, ...]:
     """Take away what stands above a revision, newest first.
 
@@ -144,7 +146,7 @@ def downgrade(
         on_event: told of each revision and of each try that got no lock.
         advisory_wait_s: seconds to wait for another migration's end.
         trace: told of every statement, while it runs.
-        fence: asked before each statement and each commit; what it raises ends the run. None to ask nobody.
+        fence: what keeps a run from going on that has lost its release; None where nobody can take it.
 
     Returns:
         What was taken away, in order.
@@ -163,7 +165,7 @@ def downgrade(
             return ()
         if resolved != "base" and resolved not in history.with_ancestors(stands):
             raise OutOfStep(describe_database(dsn), stands, f"{resolved} is not below it")
-        is_recorded = _records(lock_session, dsn, record=history.environment is None)
+        is_recorded = _records(lock_session, dsn, fence, record=history.environment is None)
         progress_notes = _progress_notes(history, is_recorded=is_recorded, record=True)
         request = ApplyRequest(
             history, resolved, False, release_id, is_recorded, lock_timeout_ms, 0, budget_s, progress_notes, fence=fence
@@ -196,13 +198,17 @@ def _standing(session: psycopg.Connection, dsn: str, history: History) -> tuple[
     return stands
 
 
-def _records(session: psycopg.Connection, dsn: str, *, record: bool) -> bool:
+def _records(session: psycopg.Connection, dsn: str, fence: Fence | None, *, record: bool) -> bool:
     if not record:
         return False
     try:
         is_recorded = applied_revisions.ensure_tables(session)
         if is_recorded:
             overwritten_rows.forget_old(session)
+            if fence is not None and fence.holder is not None:
+                write_guard(session, fence.holder)
+    except GuardRaised as error:
+        raise NotHeld(error) from error
     except psycopg.Error as error:
         raise DatabaseRefused.of(dsn, "making the table of applied revisions", error) from error
     if not is_recorded:

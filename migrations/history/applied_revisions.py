@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from migrations.database.tools_tables import KEEP_OURS
 from migrations.errors import Session
-from migrations.history import overwritten_rows, overwritten_values, revision_transactions
+from migrations.history import guard_row, overwritten_rows, overwritten_values, revision_transactions
 
 PRODUCT_SCHEMA = "pilotage"
 
@@ -89,7 +89,7 @@ def ensure_tables(connection: psycopg.Connection) -> bool:
     try:
         connection.execute(
             f"{_CREATE};{_ADD_MISSING_COLUMNS}{revision_transactions.TABLE}{overwritten_values.TABLE}"
-            f"{overwritten_rows.TABLE}{RESUME_NOTES_TABLE};{KEEP_OURS}".encode()
+            f"{overwritten_rows.TABLE}{guard_row.TABLE}{RESUME_NOTES_TABLE};{KEEP_OURS}".encode()
         )
     except psycopg.errors.InsufficientPrivilege:
         return False
@@ -113,6 +113,7 @@ def _has_all_tables(connection: psycopg.Connection) -> bool:
         " AND to_regclass('pilotage.revision_transactions') IS NOT NULL"
         " AND to_regclass('pilotage.overwritten_additions') IS NOT NULL"
         " AND to_regclass('pilotage.overwritten_rows') IS NOT NULL"
+        " AND to_regclass('pilotage.release_guard') IS NOT NULL"
     ).fetchone()
     return row is not None and bool(row[0])
 

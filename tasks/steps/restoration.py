@@ -16,7 +16,7 @@ from migrations.database.session import reader
 from migrations.errors import MigrationError
 from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.reversal import written_to_additions
-from tasks import connections, protection
+from tasks import connections, database_guard, protection
 from tasks.errors import RollbackFailed
 from tasks.fencing import fence_of, statement_fence
 from tasks.record import recorded_step
@@ -234,6 +234,7 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
         client.restore(
             production.id, source_branch_id=production.id, source_lsn=point.seal.lsn, preserve_under_name=kept
         )
+        database_guard.write_anew(settings, release_id, production)
         done = Restoration(kept, client.branch(kept).id, point.seal.lsn, datetime.now(UTC))
         entry.result({"branch": kept, "branch_id": done.kept_branch_id, "lsn": done.lsn})
     return done

@@ -1,17 +1,23 @@
-"""Sessions of a run that died: what it left at work on production's and staging's databases is ended."""
+"""Databases are taken over from a run that died, or that was stopped for longer than its lease."""
 
-from migrations.database.locks import end_sessions_of_migrations
-from tasks import connections
+from tasks import connections, database_guard
 from tasks.step import step
 
 
-@step("end sessions of the dead run", timeout_s=120)
-def end_sessions_of_dead_run() -> int:
-    """End the sessions with which a run that died, or was stopped for longer than its lease, migrated.
+@step("take over databases", timeout_s=240)
+def take_over_databases(release_id: str) -> int:
+    """End the sessions of a release's former run, and let it commit no revision any more.
+
+    Args:
+        release_id: the release, which this process holds.
 
     Returns:
-        How many there were.
+        How many sessions there were.
+
+    Raises:
+        MigrationError: a database is away, or somebody else holds the release.
+        DeploymentError: Neon does not say how a branch is reached.
     """
-    given = connections.settings()
-    branches = connections.production_branch(given), connections.staging_branch(given)
-    return sum(end_sessions_of_migrations(connections.owner_dsn(given, branch)) for branch in branches)
+    settings = connections.settings()
+    branches = connections.production_branch(settings), connections.staging_branch(settings)
+    return sum(database_guard.take_over(settings, release_id, branch) for branch in branches)

@@ -5,7 +5,7 @@ from deployments.git.repository import Commit
 from deployments.settings import Settings
 from deployments.vercel.client import Deployment
 from migrations.errors import MigrationError
-from tasks import builds, catalogue, connections, revisions
+from tasks import builds, catalogue, connections, database_guard, revisions
 from tasks.errors import StagingFailed
 from tasks.record import recorded_step
 from tasks.step import step
@@ -16,13 +16,14 @@ def reset_staging(release_id: str) -> None:
     """Make staging a fresh copy of production. What was in staging is lost."""
     settings = connections.settings()
     with recorded_step(release_id, "reset staging", branch_name=settings.neon_staging_branch):
-        _reset(settings)
+        _reset(settings, release_id)
 
 
-def _reset(settings: Settings) -> None:
+def _reset(settings: Settings, release_id: str) -> None:
     production = connections.production_branch(settings)
     staging = connections.staging_branch(settings)
     connections.neon(settings).restore(staging.id, source_branch_id=production.id)
+    database_guard.write_anew(settings, release_id, staging)
     with connections.ledger(settings) as ledger:
         kept = ledger.recorded_catalog(settings.target, "production")
         if kept is not None:
@@ -80,4 +81,4 @@ def roll_back_staging(release_id: str) -> None:
     """Bring staging back to what production is; production itself is not touched."""
     settings = connections.settings()
     with recorded_step(release_id, "roll back staging", branch_name=settings.neon_staging_branch):
-        _reset(settings)
+        _reset(settings, release_id)

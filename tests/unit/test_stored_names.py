@@ -101,6 +101,7 @@ def test_a_target_database_keeps_its_tables_in_the_schema_pilotage() -> None:
         "pilotage.applied_revisions": (
             "revision checksum applied_at release_id applied_by duration_ms xid attempts waited_ms blocked_ms"
         ),
+        "pilotage.release_guard": "single release_id opened_at fence written_at",
         "pilotage.unfinished_revisions": "revision way statements begun invalid noted_at",
         "pilotage.ended_sessions": "revision release_id ended_at pid user application age_s query",
         "pilotage.revision_transactions": "revision first beyond certain noted_at",
