@@ -81,8 +81,7 @@ def read_dead_release(release: Release) -> DeadRelease:
     with connections.ledger(connections.settings()) as ledger:
         steps = ledger.steps(release.id)
     undone_id = record.release_undone_by(release)
-    validates = _last(steps, record.VALIDATES, "noted")
-    validated_id = str(validates.details["release"]) if validates else None
+    validated_id = record.validated_release(steps)
     point_of = undone_id or validated_id or release.id
     contracting = any(one.step == CONTRACT for one in steps)
     progress = ReleaseProgress(

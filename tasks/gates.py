@@ -36,24 +36,25 @@ def rollback_target(release_id: str, way: Literal["application", "data"]) -> Rol
     """
     settings = connections.settings()
     release, history = _release_and_history(settings, release_id)
+    release = _whose_build_it_validated(settings, release)
     in_effect = ReleasesInEffect.read(settings)
     if (undone := record.release_undone_by(release)) is not None:
         raise NotReady(_why_rollback_is_not_undone(release, undone))
     later = [each for each in history.later(release) if in_effect.has(history, each)]
-    point = record.restore_point(release_id)
+    point = record.restore_point(release.id)
     if point is None:
         raise NotReady(
-            f"release {release_id} sealed no restore point: it changed nothing in production "
+            f"release {release.id} sealed no restore point: it changed nothing in production "
             f"({release.state}: {release.summary}). {_newest_in_effect(history, in_effect)}"
         )
     if point.serving_deployment_id is None:
         raise NotReady(
-            f"release {release_id} is the first one: before it production served nothing, so there is no build to go "
+            f"release {release.id} is the first one: before it production served nothing, so there is no build to go "
             "back to. Mend what is wrong with it and release again."
         )
     if later:
         raise NotReady(
-            f"release {release_id} is not the newest that stands in production: {later[0].id} came after it, and would "
+            f"release {release.id} is not the newest that stands in production: {later[0].id} came after it, and would "
             f"be torn away. Roll that back first: `pilotage rollback {later[0].id}`."
         )
     nothing_to_do = (
@@ -68,6 +69,13 @@ def _release_and_history(settings: Settings, release_id: str) -> tuple[Release, 
         release = ledger.release(release_id)
         ledger.refuse_running(release.target)
         return release, ReleaseHistory.read(ledger, release.target)
+
+
+def _whose_build_it_validated(settings: Settings, release: Release) -> Release:
+    """The release that is taken back: one that found an earlier one's build good has changed nothing of its own."""
+    with connections.ledger(settings) as ledger:
+        earlier = record.validated_release(ledger.steps(release.id))
+        return release if earlier is None else ledger.release(earlier)
 
 
 def _why_rollback_is_not_undone(release: Release, undone: str) -> str:

@@ -1,7 +1,7 @@
 """The ledger's side of the checklist: open a release, keep its lease, write each act down before and after it."""
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 from pydantic import JsonValue, TypeAdapter
 
 from deployments.git.repository import Commit
-from deployments.ledger import EndState, LeaseLost, Ledger, LedgerError, Release, StepHandle
+from deployments.ledger import EndState, LeaseLost, Ledger, LedgerError, Release, Step, StepHandle
 from tasks import connections, fencing
 from tasks.step import step
 from tasks.values import ReleaseRequest, RestorePoint
@@ -132,6 +132,16 @@ def point_of(ledger: Ledger, release_id: str) -> RestorePoint | None:
         if entry.step == RESTORE_POINT and entry.event == "done":
             return _restore_point.validate_python(entry.details)
     return None
+
+
+def validated_release(steps: Sequence[Step]) -> str | None:
+    """The earlier release whose build a release validated instead of one of its own; None where it made its own.
+
+    Args:
+        steps: the steps of the release, in their order.
+    """
+    noted = next((one for one in reversed(steps) if one.step == VALIDATES and one.event == "noted"), None)
+    return None if noted is None else str(noted.details["release"])
 
 
 def find_release(release_id: str) -> Release:

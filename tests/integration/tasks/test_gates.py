@@ -129,6 +129,22 @@ def test_what_changed_nothing_since_bars_no_rollback(story: Story) -> None:
     assert gates.rollback_target(wanted.id, "data").nothing_to_do == ""
 
 
+@pytest.mark.parametrize("way", ["application", "data"])
+def test_rollback_of_a_release_that_found_an_earlier_build_good_takes_that_build_back(
+    story: Story, way: Literal["application", "data"]
+) -> None:
+    wanted = story.release("undecided", *MOVED)
+    again = story.begin()
+    story.ledger.note(again.id, record.VALIDATES, {"release": wanted.id})
+    with story.ledger.step(again.id, WATCHED, {"deployment": f"dpl_{wanted.id}"}):
+        pass
+    story.end(again, "succeeded")
+    story.production(schema_of=wanted, build_of=wanted)
+    found = gates.rollback_target(again.id, way)
+    assert (found.release.id, found.nothing_to_do) == (wanted.id, "")
+    assert gates.rollback_target(wanted.id, way).nothing_to_do == ""
+
+
 @pytest.mark.parametrize("state", ["succeeded", "undecided", None])
 @pytest.mark.parametrize("stands", ["schema", "build"])
 @pytest.mark.parametrize("down", [False, True])
