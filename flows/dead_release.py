@@ -10,14 +10,12 @@ from flows.decision import DeathSituation, FailureKind, Recovery, RollbackPath, 
 from flows.release import ReleaseProgress, revisions_now, situation_of
 from flows.rollback_report import RollbackContext
 from tasks import connections, production_state, record
+from tasks.acts import Act
 from tasks.errors import ProcessDied, RollbackFailed, TaskError
-from tasks.release_history import WATCHED
 from tasks.steps import rehearsal, status
 from tasks.values import ReleaseRequest
 
-STAGING_ACTS = ("reset staging", "migrate staging", "deploy staging")
-CONTRACT = "contract production"
-VALIDATED = "validate database"
+STAGING_ACTS = (Act.RESET_STAGING, Act.MIGRATE_STAGING, Act.DEPLOY_STAGING)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def read_dead_release(release: Release) -> DeadRelease:
     undone_id = record.release_undone_by(release)
     validated_id = record.validated_release(steps)
     point_of = undone_id or validated_id or release.id
-    contracting = any(one.step == CONTRACT for one in steps)
+    contracting = any(one.step == Act.CONTRACT_PRODUCTION for one in steps)
     progress = ReleaseProgress(
         evidence=rehearsal.evidence_of_release(point_of),
         staging_touched=any(one.step in STAGING_ACTS for one in steps),
@@ -91,7 +89,7 @@ def read_dead_release(release: Release) -> DeadRelease:
         validated_release_id=validated_id,
         point=record.restore_point(point_of),
     )
-    plan = _last(steps, "plan", "done")
+    plan = _last(steps, Act.PLAN, "done")
     path = _last(steps, record.ROLLBACK_PATH, "noted")
     has_contract = bool(plan and plan.details.get("contract"))
     left = read_leftovers(release, steps)
@@ -125,7 +123,7 @@ def _last(steps: Sequence[Step], name: str, event: str) -> Step | None:
 
 def _has_contracted(release_id: str) -> bool:
     with connections.ledger(connections.settings()) as ledger:
-        return any(one.step == CONTRACT for one in ledger.steps(release_id))
+        return any(one.step == Act.CONTRACT_PRODUCTION for one in ledger.steps(release_id))
 
 
 def _died_in(left: ReleaseLeftovers, steps: Sequence[Step]) -> str:
@@ -137,24 +135,24 @@ def _died_in(left: ReleaseLeftovers, steps: Sequence[Step]) -> str:
 
 def _build_id(steps: Sequence[Step]) -> str | None:
     for one in reversed(steps):
-        if one.step in {"promote", WATCHED} and one.details.get("deployment"):
+        if one.step in {Act.PROMOTE, Act.WATCH_PRODUCTION} and one.details.get("deployment"):
             return str(one.details["deployment"])
     return None
 
 
 def _verified(steps: Sequence[Step], *, must_contract: bool) -> bool:
     """Whether the last thing that changed production was validated and watched after it, with a good end."""
-    changes = ("promote", "migrate production", CONTRACT)
-    if must_contract and _last(steps, CONTRACT, "done") is None:
+    changes = (Act.PROMOTE, Act.MIGRATE_PRODUCTION, Act.CONTRACT_PRODUCTION)
+    if must_contract and _last(steps, Act.CONTRACT_PRODUCTION, "done") is None:
         return False
     for one in reversed(steps):
-        if one.step == WATCHED and one.event == "done":
+        if one.step == Act.WATCH_PRODUCTION and one.event == "done":
             break
-        if one.step in {*changes, WATCHED, VALIDATED}:
+        if one.step in {*changes, Act.WATCH_PRODUCTION, Act.VALIDATE_DATABASE}:
             return False
     else:
         return False
-    validated, watched = (_last(steps, name, "done") for name in (VALIDATED, WATCHED))
+    validated, watched = (_last(steps, name, "done") for name in (Act.VALIDATE_DATABASE, Act.WATCH_PRODUCTION))
     return all(_passed(one) for one in (validated, watched))
 
 

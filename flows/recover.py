@@ -20,7 +20,7 @@ from flows.rollback import recover_and_report
 from tasks import best_effort, broken_pipes, gates, record
 from tasks.errors import RollbackFailed
 from tasks.step import without_secrets
-from tasks.steps import production, rehearsal, sessions, validation
+from tasks.steps import database_guard, production, rehearsal, validation
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def recover(release_id: str = "", wait: bool = True) -> State[str]:
     taken = record.take_over_release(found.release.id)
     with record.lease(taken):
         dead = read_dead_release(taken)
-        ended = sessions.take_over_databases(taken.id)
+        ended = database_guard.take_over_databases(taken.id)
         planned = plan_recovery(dead)
         log.warning("%s; %s; %s", dead.death, planned.standing, planned.description)
         record.note(taken.id, "recovery", died=dead.died_in, does=planned.description, sessions_ended=ended)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from deployments.ledger import Ledger, Release
 from migrations.history.guard_row import Fence, Holder
+from tasks.acts import RULES, Act
 from tasks.errors import TaskError
 
 
 class ChangeOutsideAct(TaskError):
-    """A change was about to be asked for that the ledger knows nothing of: a mistake in the program."""
+    """A change was about to be asked for that no act of the ledger's makes: a mistake in the program."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,13 @@ class OpenAct:
     Attributes:
         ledger: where it is written; open while the act is.
         release_id: the release that it belongs to.
-        name: the act's name.
+        act: which one it is.
         fence: the number of the lease under which it was begun; None where nobody has to hold the release.
     """
 
     ledger: Ledger
     release_id: str
-    name: str
+    act: Act
     fence: int | None
 
 
@@ -93,11 +94,13 @@ class ActFence:
             change: what is about to be asked for.
 
         Raises:
-            ChangeOutsideAct: it belongs to no act.
+            ChangeOutsideAct: it belongs to no act, or to another one than the one that is open.
             LeaseLost: the release was closed, or another process has taken it over.
             LedgerUnreachable: that cannot be told: nothing is sent.
         """
         act = _open_act.get()
         if act is None:
             raise ChangeOutsideAct(f"{change} was not sent: it belongs to no act that the ledger has")
+        if not RULES[act.act].allows(change):
+            raise ChangeOutsideAct(f"{change} was not sent: the act {act.act.value!r} makes no such change")
         act.ledger.check_fence(act.release_id, act.fence)

@@ -6,8 +6,9 @@ from typing import Literal
 from deployments.ledger import Ledger, Release, ReleaseAlive, ReleaseEnded
 from deployments.settings import Settings
 from tasks import connections, production_state, protection, record
+from tasks.acts import Act
 from tasks.errors import NotReady
-from tasks.release_history import BACK, FORWARD, RECEIPT, ReleaseHistory, ReleasesInEffect
+from tasks.release_history import BACK, FORWARD, ReleaseHistory, ReleasesInEffect
 from tasks.values import RestorePoint
 
 
@@ -103,8 +104,8 @@ def _newest_in_effect(history: ReleaseHistory, in_effect: ReleasesInEffect) -> s
 def _unfinished(settings: Settings, history: ReleaseHistory, release: Release) -> bool:
     """Whether a way back that is told as done has left something for the next try: see what the rollback warns of."""
     tries = (release, *history.rollbacks(release))
-    restored = any(history.done(each, "restore production") for each in tries)
-    unlisted = restored and not any(history.done(each, RECEIPT) for each in tries)
+    restored = any(history.done(each, Act.RESTORE) for each in tries)
+    unlisted = restored and not any(history.done(each, Act.RECEIPT) for each in tries)
     return (
         unlisted
         or protection.branch_to_protect_again(settings) is not None
@@ -124,8 +125,8 @@ def _why_nothing_to_do(
     ended = next((each for each in (*history.rollbacks(release), release) if each.state == "rolled_back"), None)
     if ended is None or last.state != "rolled_back":
         return ""
-    restored = any(history.done(each, "restore production") for each in (release, *history.rollbacks(release)))
-    has_rows = not restored and (history.begun(release, "promote") or in_effect.schema_of(history, release))
+    restored = any(history.done(each, Act.RESTORE) for each in (release, *history.rollbacks(release)))
+    has_rows = not restored and (history.begun(release, Act.PROMOTE) or in_effect.schema_of(history, release))
     if way == "data" and has_rows:
         return ""
     more = f"; to restore the database too, `pilotage rollback {release.id} --way data`" if has_rows else ""
@@ -210,7 +211,7 @@ def serving_build(deployment_id: str | None) -> ServingBuild:
     by = next((each for each in history.releases if history.promoted(each) == deployment_id), None)
     if deployment_id is None or by is None:
         return ServingBuild(is_validated)
-    return ServingBuild(is_validated, by.id, record.restore_point(by.id), history.begun(by, "contract production"))
+    return ServingBuild(is_validated, by.id, record.restore_point(by.id), history.begun(by, Act.CONTRACT_PRODUCTION))
 
 
 def release_to_keep(release_id: str) -> Release:
@@ -244,7 +245,7 @@ def leads_on_from(release: Release, ledger: Ledger) -> str:
     history = ReleaseHistory.read(ledger, release.target)
     taken_back = undone or release.id
     tries = [each for each in history.releases if taken_back in {each.id, record.release_undone_by(each)}]
-    way = "data" if any(history.begun(each, "restore production") for each in tries) else "application"
+    way = "data" if any(history.begun(each, Act.RESTORE) for each in tries) else "application"
     if undone is not None:
         known = f"`--way {way}`" if way == "data" or history.begun(release, *BACK) else "the `--way` that it was to go"
         return f"`pilotage rollback {undone}`, with {known}, goes on: what was done is found, and not done again."

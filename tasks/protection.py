@@ -9,7 +9,8 @@ from deployments.neon.client import Branch, NeonClient
 from deployments.settings import Settings
 from migrations.disclosure.sentences import sentence
 from tasks import connections
-from tasks.record import note, recorded_step
+from tasks.acts import Act
+from tasks.record import recorded_step
 from tasks.step import step
 
 log = logging.getLogger(__name__)
@@ -18,15 +19,14 @@ NO_SLOT = "BRANCHES_PROTECTED_LIMIT_EXCEEDED"
 TRIES = 3
 # A branch that was left unprotected is found in one of the newest rows, or nobody has missed its protection since.
 ROWS = 50
-_GIVEN_BACK = "protection set"
 _WORD = "protection_lifted"
 
 
 def lift_protection(release_id: str, client: NeonClient, branch: Branch) -> None:
     """Lift the protection of a branch, where it has one; that it had is in the ledger before it is lifted."""
     if branch.protected:
-        note(release_id, "protection lifted", branch_id=branch.id, **{_WORD: True})
-        client.set_protected(branch.id, protected=False)
+        with recorded_step(release_id, Act.LIFT_PROTECTION, branch_id=branch.id, **{_WORD: True}):
+            client.set_protected(branch.id, protected=False)
 
 
 @step("give back protection", timeout_s=900, retries=0)
@@ -42,7 +42,7 @@ def restore_protection(release_id: str) -> str:
         return ""
     client = connections.neon(settings)
     try:
-        with recorded_step(release_id, _GIVEN_BACK, branch_id=branch_id) as entry:
+        with recorded_step(release_id, Act.RESTORE_PROTECTION, branch_id=branch_id) as entry:
             for attempt in stamina.retry_context(on=_is_retriable, attempts=TRIES, timeout=None, wait_initial=0.5):
                 with attempt:
                     client.set_protected(branch_id, protected=True)
@@ -68,7 +68,7 @@ def branch_to_protect_again(settings: Settings) -> str | None:
     with connections.ledger(settings) as ledger:
         for release in ledger.releases(target=settings.target, limit=ROWS):
             for entry in reversed(ledger.steps(release.id)):
-                if entry.step == _GIVEN_BACK and entry.event in {"done", "noted"}:
+                if entry.step == Act.RESTORE_PROTECTION and entry.event in {"done", "noted"}:
                     return None
                 if entry.details.get(_WORD) is True:
                     return str(entry.details.get("branch_id"))

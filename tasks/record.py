@@ -11,12 +11,12 @@ from pydantic import JsonValue, TypeAdapter
 from deployments.git.repository import Commit
 from deployments.ledger import EndState, LeaseLost, Ledger, LedgerError, Release, Step, StepHandle
 from tasks import connections, fencing
+from tasks.acts import Act
 from tasks.step import step
 from tasks.values import ReleaseRequest, RestorePoint
 
 log = logging.getLogger(__name__)
 
-RESTORE_POINT = "restore point"
 REQUEST, VALIDATES, ROLLBACK_PATH = "request", "validates the build of", "rollback path"
 _ROLLBACK = "rollback of "
 _restore_point: TypeAdapter[RestorePoint] = TypeAdapter(RestorePoint)
@@ -95,14 +95,14 @@ def stop_if_lost(release_id: str) -> None:
 
 
 @contextmanager
-def recorded_step(release_id: str, name: str, **details: JsonValue) -> Generator[StepHandle]:
+def recorded_step(release_id: str, act: Act, **details: JsonValue) -> Generator[StepHandle]:
     """Write an act into the ledger before and after the block, and its failure too; the block may change services."""
     settings = connections.settings()
     fence = fencing.fence_of(release_id)
     with (
         connections.ledger(settings) as ledger,
-        ledger.step(release_id, name, details, fence=fence) as handle,
-        fencing.within(fencing.OpenAct(ledger, release_id, name, fence)),
+        ledger.step(release_id, act.value, details, fence=fence) as handle,
+        fencing.within(fencing.OpenAct(ledger, release_id, act, fence)),
     ):
         yield handle
 
@@ -129,7 +129,7 @@ def restore_point(release_id: str) -> RestorePoint | None:
 def point_of(ledger: Ledger, release_id: str) -> RestorePoint | None:
     """The same, from a ledger that is open."""
     for entry in reversed(ledger.steps(release_id)):
-        if entry.step == RESTORE_POINT and entry.event == "done":
+        if entry.step == Act.RESTORE_POINT and entry.event == "done":
             return _restore_point.validate_python(entry.details)
     return None
 

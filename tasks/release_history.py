@@ -12,10 +12,11 @@ from deployments.settings import Settings
 from migrations.database.session import reader
 from migrations.history import applied_revisions
 from tasks import connections, production_state, record
+from tasks.acts import Act
 
-FORWARD = ("migrate production", "contract production", "promote")
-BACK = ("restore production", "take back revisions", "roll back application")
-WATCHED, KEPT, RECEIPT = "watch production", "kept", "receipt"
+FORWARD = (Act.MIGRATE_PRODUCTION, Act.CONTRACT_PRODUCTION, Act.PROMOTE)
+BACK = (Act.RESTORE, Act.TAKE_BACK_REVISIONS, Act.ROLL_BACK_APPLICATION)
+KEPT = "kept"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class ReleaseHistory:
     def read(cls, ledger: Ledger, target: str) -> "ReleaseHistory":
         """Read it from the ledger."""
         return cls(
-            ledger.releases(target=target, limit=None), ledger.acts(target, *FORWARD, *BACK, WATCHED, KEPT, RECEIPT)
+            ledger.releases(target=target, limit=None),
+            ledger.acts(target, *FORWARD, *BACK, Act.WATCH_PRODUCTION, KEPT, Act.RECEIPT),
         )
 
     def begun(self, release: Release, *names: str) -> bool:
@@ -56,7 +58,7 @@ class ReleaseHistory:
 
     def promoted(self, release: Release) -> str | None:
         """The deployment that a release promoted, or was about to."""
-        return next(iter(self.deployments(release, "promote")), None)
+        return next(iter(self.deployments(release, Act.PROMOTE)), None)
 
     def later(self, release: Release) -> tuple[Release, ...]:
         """What began after a release, newest first."""
@@ -70,14 +72,14 @@ class ReleaseHistory:
         """The branches that keep what restores to later points have taken out of production."""
         others = (each for each in self.later(release) if record.release_undone_by(each) != release.id)
         acts = (act for each in others for act in self.acts.get(each.id, ()))
-        done = (act for act in acts if act.step == "restore production" and act.event == "done")
+        done = (act for act in acts if act.step == Act.RESTORE and act.event == "done")
         return tuple(sorted({str(act.details["branch"]) for act in done if act.details.get("branch")}))
 
     def was_validated(self, deployment_id: str) -> bool:
         """Whether a build was watched to the end of a release that succeeded, or a person decided to keep it."""
         return any(
             deployment_id in self.deployments(each, KEPT)
-            or (each.state == "succeeded" and deployment_id in self.deployments(each, WATCHED))
+            or (each.state == "succeeded" and deployment_id in self.deployments(each, Act.WATCH_PRODUCTION))
             for each in self.releases
         )
 
@@ -104,7 +106,7 @@ class ReleasesInEffect:
 
     def schema_of(self, history: ReleaseHistory, release: Release) -> bool:
         """Whether revisions that a release applied stand."""
-        if not history.begun(release, "migrate production", "contract production"):
+        if not history.begun(release, Act.MIGRATE_PRODUCTION, Act.CONTRACT_PRODUCTION):
             return False
         return release.id in self.releases if self.releases is not None else not _taken_back(history, release)
 

@@ -7,6 +7,7 @@ import stamina
 from deployments.application import endpoints
 from deployments.settings import Settings
 from tasks import connections
+from tasks.acts import Act
 from tasks.errors import RollbackFailed
 from tasks.record import recorded_step
 from tasks.step import step
@@ -25,7 +26,7 @@ def set_maintenance(release_id: str, *, on: bool) -> None:
         RollbackFailed: the application did not take it within a minute.
     """
     settings = connections.settings()
-    with recorded_step(release_id, f"maintenance mode {'on' if on else 'off'}", maintenance=on):
+    with recorded_step(release_id, Act.MAINTENANCE_ON if on else Act.MAINTENANCE_OFF, maintenance=on):
         connections.vercel(settings).set_config(settings.vercel_config_id, KEY, value=on)
         _wait_for(settings, on=on)
 

@@ -16,6 +16,7 @@ from migrations.plan.lint import lint_plan, unwaived
 from migrations.plan.planned_revisions import Plan, make_plan
 from migrations.plan.report import render
 from tasks import best_effort, connections
+from tasks.acts import Act
 from tasks.errors import NotReady
 from tasks.record import recorded_step
 from tasks.step import step
@@ -32,7 +33,7 @@ def plan_release(release_id: str, commit: Commit, survey: Survey) -> Plan:
     settings = connections.settings()
     history = connections.history(settings, commit)
     server = connections.owner_dsn(settings, connections.staging_branch(settings))
-    with recorded_step(release_id, "plan", target_revision=survey.target_revision) as entry:
+    with recorded_step(release_id, Act.PLAN, target_revision=survey.target_revision) as entry:
         try:
             plan = make_plan(
                 server,

@@ -13,8 +13,9 @@ from migrations.database.session import reader
 from migrations.errors import MigrationError
 from migrations.restore.restore_point import seal
 from tasks import builds, catalogue, connections, revisions
+from tasks.acts import Act
 from tasks.errors import ApplicationFailed, ContractFailed, MigrationFailed
-from tasks.record import RESTORE_POINT, recorded_step, restore_point, restore_point_json
+from tasks.record import recorded_step, restore_point, restore_point_json
 from tasks.step import step
 from tasks.values import RestorePoint, Survey
 
@@ -29,7 +30,7 @@ def seal_restore_point(release_id: str, snapshot_branch_id: str, survey: Survey)
     settings = connections.settings()
     production = connections.production_branch(settings)
     dsn = connections.owner_dsn(settings, production)
-    with recorded_step(release_id, RESTORE_POINT) as entry:
+    with recorded_step(release_id, Act.RESTORE_POINT) as entry:
         with reader(dsn) as connection:
             catalog = read_catalog(connection)
         baseline = run_checks(dsn, promised=catalog)
@@ -60,7 +61,7 @@ def migrate_production(release_id: str, commit: Commit, target_revision: str) ->
     """
     settings, point = connections.settings(), restore_point(release_id)
     dsn = connections.owner_dsn(settings, connections.production_branch(settings))
-    with recorded_step(release_id, "migrate production", target_revision=target_revision) as entry:
+    with recorded_step(release_id, Act.MIGRATE_PRODUCTION, target_revision=target_revision) as entry:
         with catalogue.recording_catalog(
             settings, release_id, "production", dsn, connections.history(settings, commit)
         ):
@@ -84,7 +85,7 @@ def contract_production(release_id: str, commit: Commit, target_revision: str) -
     """
     settings, point = connections.settings(), restore_point(release_id)
     dsn = connections.owner_dsn(settings, connections.production_branch(settings))
-    with recorded_step(release_id, "contract production", target_revision=target_revision) as entry:
+    with recorded_step(release_id, Act.CONTRACT_PRODUCTION, target_revision=target_revision) as entry:
         with catalogue.recording_catalog(
             settings, release_id, "production", dsn, connections.history(settings, commit)
         ):
@@ -104,7 +105,7 @@ def build_production(release_id: str, commit: Commit) -> Deployment:
         ApplicationFailed: the build did not become ready.
     """
     settings = connections.settings()
-    with recorded_step(release_id, "build production", commit=commit.sha) as entry:
+    with recorded_step(release_id, Act.BUILD_PRODUCTION, commit=commit.sha) as entry:
         try:
             built = builds.build(settings, release_id, commit, environment="production")
         except DeploymentError as error:
@@ -121,7 +122,7 @@ def check_build(release_id: str, deployment: Deployment, commit: Commit) -> None
         ApplicationFailed: a probe was not answered as it must be.
     """
     settings = connections.settings()
-    with recorded_step(release_id, "check build", deployment=deployment.id) as entry:
+    with recorded_step(release_id, Act.CHECK_BUILD, deployment=deployment.id) as entry:
         probes = endpoints.probe_reads(
             deployment.url, bypass=settings.vercel_automation_bypass_secret, commit_sha=commit.sha
         )
@@ -147,7 +148,7 @@ def promote(release_id: str, deployment: Deployment) -> None:
         ApplicationFailed: Vercel did not move it.
     """
     settings = connections.settings()
-    with recorded_step(release_id, "promote", deployment=deployment.id):
+    with recorded_step(release_id, Act.PROMOTE, deployment=deployment.id):
         try:
             connections.vercel(settings).promote(deployment.id)
         except DeploymentError as error:

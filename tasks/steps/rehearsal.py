@@ -22,6 +22,7 @@ from migrations.rehearsal.dress_rehearsal import rehearse
 from migrations.rehearsal.evidence import Evidence
 from migrations.rehearsal.evidence_report import compatibility, downgrades, downtime, render, timeline
 from tasks import best_effort, connections
+from tasks.acts import Act
 from tasks.errors import RehearsalFailed
 from tasks.record import recorded_step
 from tasks.step import step
@@ -44,7 +45,7 @@ def rehearse_release(release_id: str, commit: Commit, plan: Plan) -> Evidence:
     """
     settings = connections.settings()
     name = branch_name(release_id)
-    with recorded_step(release_id, "rehearsal", branch=name, plan=plan.digest) as entry:
+    with recorded_step(release_id, Act.REHEARSAL, branch=name, plan=plan.digest) as entry:
         evidence = _rehearse_on_branch(
             settings,
             connections.neon(settings),
@@ -78,7 +79,7 @@ def delete_branch_left(release_id: str) -> None:
     client, name = connections.neon(connections.settings()), branch_name(release_id)
     for branch in client.branches():
         if branch.name == name:
-            with recorded_step(release_id, "delete rehearsal branch") as entry:
+            with recorded_step(release_id, Act.DELETE_REHEARSAL_BRANCH) as entry:
                 client.delete_branch(branch.id)
                 entry.result({"branch_deleted": name})
 

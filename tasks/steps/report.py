@@ -10,6 +10,7 @@ from deployments.ledger import Message, MessageState, Release, Step
 from deployments.redaction.redactor import redacted
 from migrations.restore.receipt_of_writes import Receipt
 from tasks import connections, notification
+from tasks.acts import Act
 from tasks.production_state import ProductionState
 from tasks.step import step
 from tasks.values import Verdict
@@ -20,8 +21,8 @@ _FATES: Final[Mapping[MessageState, str]] = {
     "too old": "the ledger keeps it; it is too old to be sent",
     "sent": "told meanwhile",
 }
-AFFECTED_FROM = ("promote", "migrate production")
-AFFECTED_UNTIL = ("maintenance mode off", "roll back application")
+AFFECTED_FROM = (Act.PROMOTE, Act.MIGRATE_PRODUCTION)
+AFFECTED_UNTIL = (Act.MAINTENANCE_OFF, Act.ROLL_BACK_APPLICATION)
 
 
 @step("report", timeout_s=120)
@@ -112,8 +113,8 @@ def affected(failed_release_id: str, rollback_id: str, production: ProductionSta
 def affected_words(failed: Sequence[Step], ended: Sequence[Step], production: ProductionState) -> str:
     """The same, from the steps of the release that failed, and of it with those of what put it right."""
     began = [entry.at for entry in failed if entry.event == "done" and entry.step in AFFECTED_FROM]
-    promoted = [entry for entry in failed if entry.step == "promote"]
-    refused = [entry.at for entry in ended if entry.step == "maintenance mode on" and entry.event == "begun"]
+    promoted = [entry for entry in failed if entry.step == Act.PROMOTE]
+    refused = [entry.at for entry in ended if entry.step == Act.MAINTENANCE_ON and entry.event == "begun"]
     still: list[str] = []
     if promoted and production.deployment_id is None:
         still.append(f"whether the release's build still serves cannot be told; its promotion began {_at(promoted[0])}")

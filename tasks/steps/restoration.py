@@ -16,16 +16,17 @@ from migrations.database.session import reader
 from migrations.errors import MigrationError
 from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.reversal import written_to_additions
-from tasks import connections, database_guard, protection
+from tasks import connections, protection
+from tasks.acts import Act
 from tasks.errors import RollbackFailed
 from tasks.fencing import fence_of, statement_fence
 from tasks.record import recorded_step
 from tasks.step import step
+from tasks.steps import database_guard
 from tasks.values import Restoration, RestorePoint
 
 log = logging.getLogger(__name__)
 
-RESTORE = "restore production"
 # As far back as a restore to the newest release's point can lie.
 ROWS = 50
 
@@ -47,7 +48,7 @@ def verify_unchanged(release_id: str, point: RestorePoint) -> None:
     """
     settings = connections.settings()
     dsn = connections.owner_dsn(settings, connections.production_branch(settings))
-    with recorded_step(release_id, "verify that nothing changed") as entry:
+    with recorded_step(release_id, Act.VERIFY_UNCHANGED) as entry:
         with reader(dsn) as connection:
             live = read_catalog(connection)
         found = difference(Catalog.from_json(point.catalog_json), live)
@@ -78,7 +79,7 @@ def downgrade_revisions(release_id: str, commit: Commit, point: RestorePoint) ->
     """
     settings = connections.settings()
     dsn = connections.owner_dsn(settings, connections.production_branch(settings))
-    with recorded_step(release_id, "take back revisions", revisions=list(point.revisions)) as entry:
+    with recorded_step(release_id, Act.TAKE_BACK_REVISIONS, revisions=list(point.revisions)) as entry:
         written = rows_written_since(point)
         if written is None or written:
             raise RollbackFailed(f"the revisions cannot be taken back: {'; '.join(written or ('cannot tell',))}")
@@ -113,7 +114,7 @@ def roll_back_application(release_id: str, deployment_id: str) -> bool:
     serving = client.production_deployment()
     if serving is not None and serving.id == deployment_id:
         return False
-    with recorded_step(release_id, "roll back application", deployment=deployment_id):
+    with recorded_step(release_id, Act.ROLL_BACK_APPLICATION, deployment=deployment_id):
         client.rollback(deployment_id)
     return True
 
@@ -146,7 +147,7 @@ def _recorded_restore(settings: Settings, kept_branch: str) -> Step | None:
     with connections.ledger(settings) as ledger:
         for row in ledger.releases(target=settings.target, limit=ROWS):
             for entry in ledger.steps(row.id):
-                if entry.step == RESTORE and entry.event == "done" and entry.details.get("branch") == kept_branch:
+                if entry.step == Act.RESTORE and entry.event == "done" and entry.details.get("branch") == kept_branch:
                     return entry
     return None
 
@@ -158,7 +159,7 @@ def record_found_restore(release_id: str, found: Restoration) -> None:
         return
     with connections.ledger(settings) as ledger:
         what = {"branch": found.kept_branch, "branch_id": found.kept_branch_id, "lsn": found.lsn, "found": True}
-        ledger.finish_step(release_id, RESTORE, what)
+        ledger.finish_step(release_id, Act.RESTORE.value, what)
 
 
 @step("look before restore", timeout_s=300)
@@ -206,7 +207,7 @@ def _lacking(settings: Settings, branches: Sequence[Branch], production: Branch)
     return ""
 
 
-@step(RESTORE, timeout_s=1800)
+@step("restore production", timeout_s=1800)
 def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> Restoration:
     """Bring production back to the sealed point of its own history, under its own name and address.
 
@@ -226,8 +227,8 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
     client = connections.neon(settings)
     production = client.branch_by_id(point.production_branch_id)
     kept = kept_branch_name(undone_id)
-    with recorded_step(release_id, RESTORE, branch=kept, lsn=point.seal.lsn) as entry:
-        protection.lift_protection(release_id, client, production)
+    protection.lift_protection(release_id, client, production)
+    with recorded_step(release_id, Act.RESTORE, branch=kept, lsn=point.seal.lsn) as entry:
         with connections.ledger(settings) as ledger:
             # A process that was stopped for long may have been given up: then production is no longer its own.
             ledger.renew_lease(release_id, settings.lease_s, fence=fence_of(release_id))
@@ -251,7 +252,7 @@ def make_receipt(release_id: str, point: RestorePoint, restoration: Restoration)
     folder = settings.cache_folder / "receipts"
     folder.mkdir(parents=True, exist_ok=True)
     file: Path = folder / f"{release_id}.jsonl"
-    with recorded_step(release_id, "receipt", file=str(file)) as entry:
+    with recorded_step(release_id, Act.RECEIPT, file=str(file)) as entry:
         restored = connections.owner_dsn(settings, client.branch(settings.neon_production_branch))
         with client.compute(restoration.kept_branch_id) as branch:
             made = receipt(restored, connections.owner_dsn(settings, branch), point.seal, to=file)

@@ -8,6 +8,7 @@ from deployments.errors import DeploymentError
 from deployments.neon.client import Branch
 from deployments.settings import Settings
 from tasks import connections
+from tasks.acts import Act
 from tasks.record import recorded_step
 from tasks.release_history import FORWARD, ReleaseHistory
 from tasks.step import step
@@ -42,10 +43,10 @@ def take_snapshot(release_id: str) -> str:
     client = connections.neon(settings)
     if name not in {branch.name for branch in client.branches()}:
         for branch in snapshots_to_delete(settings, client.branches()) or ():
-            with recorded_step(release_id, "delete old snapshot", branch_name=branch.name):
+            with recorded_step(release_id, Act.DELETE_OLD_SNAPSHOT, branch_name=branch.name):
                 client.delete_branch(branch.id)
     with recorded_step(
-        release_id, "snapshot", branch=name, expires_at=expires_at.isoformat(timespec="seconds")
+        release_id, Act.SNAPSHOT, branch=name, expires_at=expires_at.isoformat(timespec="seconds")
     ) as entry:
         branch = client.create_branch(name, parent_id=production.id, compute=False, expires_at=expires_at)
         entry.result({"branch": name, "branch_id": branch.id, "lsn": branch.parent_lsn})
@@ -57,13 +58,13 @@ def drop_snapshot(release_id: str) -> None:
     """Delete the snapshot of a release that never touched production; one that cannot be deleted expires by itself."""
     settings = connections.settings()
     with connections.ledger(settings) as ledger:
-        taken = [entry for entry in ledger.steps(release_id) if entry.step == "snapshot" and entry.event == "done"]
+        taken = [entry for entry in ledger.steps(release_id) if entry.step == Act.SNAPSHOT and entry.event == "done"]
     name = snapshot_name(release_id)
     try:
         client = connections.neon(settings)
         for branch in client.branches() if taken else ():
             if branch.name == name:
-                with recorded_step(release_id, "delete snapshot") as entry:
+                with recorded_step(release_id, Act.DELETE_SNAPSHOT) as entry:
                     client.delete_branch(branch.id)
                     entry.result({"branch_deleted": name})
     except DeploymentError as error:
@@ -94,5 +95,5 @@ def _releases_past_rollback(history: ReleaseHistory) -> list[str]:
         untouched = each.state == "abandoned" and not history.begun(each, *FORWARD)
         if each.state in _DECIDED or untouched or (superseded and each.state != "running"):
             over.append(each.id)
-        superseded = superseded or (each.state == "succeeded" and history.begun(each, "promote"))
+        superseded = superseded or (each.state == "succeeded" and history.begun(each, Act.PROMOTE))
     return over

@@ -5,17 +5,19 @@ from deployments.git.repository import Commit
 from deployments.settings import Settings
 from deployments.vercel.client import Deployment
 from migrations.errors import MigrationError
-from tasks import builds, catalogue, connections, database_guard, revisions
+from tasks import builds, catalogue, connections, revisions
+from tasks.acts import Act
 from tasks.errors import StagingFailed
 from tasks.record import recorded_step
 from tasks.step import step
+from tasks.steps import database_guard
 
 
 @step("reset staging", timeout_s=900)
 def reset_staging(release_id: str) -> None:
     """Make staging a fresh copy of production. What was in staging is lost."""
     settings = connections.settings()
-    with recorded_step(release_id, "reset staging", branch_name=settings.neon_staging_branch):
+    with recorded_step(release_id, Act.RESET_STAGING, branch_name=settings.neon_staging_branch):
         _reset(settings, release_id)
 
 
@@ -49,7 +51,7 @@ def migrate_staging(release_id: str, commit: Commit, target_revision: str) -> tu
     """
     settings = connections.settings()
     dsn = connections.owner_dsn(settings, connections.staging_branch(settings))
-    with recorded_step(release_id, "migrate staging", target_revision=target_revision) as entry:
+    with recorded_step(release_id, Act.MIGRATE_STAGING, target_revision=target_revision) as entry:
         with catalogue.recording_catalog(settings, release_id, "staging", dsn, connections.history(settings, commit)):
             try:
                 done = revisions.apply(settings, release_id, commit, dsn, target_revision)
@@ -67,7 +69,7 @@ def deploy_staging(release_id: str, commit: Commit) -> Deployment:
         StagingFailed: the build did not become ready.
     """
     settings = connections.settings()
-    with recorded_step(release_id, "deploy staging", commit=commit.sha) as entry:
+    with recorded_step(release_id, Act.DEPLOY_STAGING, commit=commit.sha) as entry:
         try:
             built = builds.build(settings, release_id, commit, environment="staging")
         except DeploymentError as error:
@@ -80,5 +82,5 @@ def deploy_staging(release_id: str, commit: Commit) -> Deployment:
 def roll_back_staging(release_id: str) -> None:
     """Bring staging back to what production is; production itself is not touched."""
     settings = connections.settings()
-    with recorded_step(release_id, "roll back staging", branch_name=settings.neon_staging_branch):
+    with recorded_step(release_id, Act.ROLL_BACK_STAGING, branch_name=settings.neon_staging_branch):
         _reset(settings, release_id)

@@ -16,6 +16,7 @@ from migrations.checks.integrity import run_checks
 from migrations.checks.users import users_seen
 from migrations.database.session import reader
 from tasks import catalogue, connections, verdicts
+from tasks.acts import Act
 from tasks.record import recorded_step
 from tasks.step import step
 from tasks.values import RestorePoint, Verdict
@@ -38,7 +39,7 @@ def validate_database(
     """
     settings = connections.settings()
     dsn = connections.owner_dsn(settings, connections.production_branch(settings))
-    with recorded_step(release_id, "validate database", revisions=list(revisions)) as entry:
+    with recorded_step(release_id, Act.VALIDATE_DATABASE, revisions=list(revisions)) as entry:
         with reader(dsn) as connection:
             live = read_catalog(connection)
         must = (
@@ -89,7 +90,7 @@ def watch_production(release_id: str, window: WatchWindow) -> tuple[Verdict, ...
     """Watch production until the window closes, or until it is plain that the build is not fit."""
     settings = connections.settings()
     with recorded_step(
-        release_id, "watch production", seconds=window.seconds, deployment=window.deployment_id
+        release_id, Act.WATCH_PRODUCTION, seconds=window.seconds, deployment=window.deployment_id
     ) as entry:
         health = endpoints.health(connections.production_url(settings), bypass=None)
         observed, counted = _observe(settings, window)

@@ -24,6 +24,7 @@ from deployments.settings import Settings
 from flows.cli.console import demo_checks
 from migrations.catalog.contents import difference
 from tasks import connections, record
+from tasks.acts import Act
 
 pytestmark = pytest.mark.generated_fault
 
@@ -207,7 +208,7 @@ ACTS = (
     "reset staging",
     "migrate staging",
     "deploy staging",
-    record.RESTORE_POINT,
+    Act.RESTORE_POINT,
     "migrate production",
     "build production",
     "check build",

@@ -19,6 +19,7 @@ from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.lint import COULD_NOT_TELL
 from migrations.database.locks import ADVISORY_KEY
 from migrations.history.applied_revisions import PRODUCT_SCHEMA
+from tasks.acts import RULES, Act
 
 HOUSE = Path(__file__).resolve().parents[2]
 
@@ -78,6 +79,40 @@ def test_a_command_that_cannot_exits_1_and_a_lint_that_cannot_tell_exits_2() -> 
     assert COULD_NOT_TELL == 2
 
 
+def test_the_ledger_names_its_acts_as_before_and_each_says_what_leads_on() -> None:
+    assert [act.value for act in Act] == [
+        "plan",
+        "delete old snapshot",
+        "snapshot",
+        "rehearsal",
+        "delete rehearsal branch",
+        "reset staging",
+        "migrate staging",
+        "deploy staging",
+        "smoke tests",
+        "restore point",
+        "migrate production",
+        "build production",
+        "check build",
+        "promote",
+        "validate database",
+        "watch production",
+        "contract production",
+        "roll back staging",
+        "delete snapshot",
+        "verify that nothing changed",
+        "maintenance mode on",
+        "maintenance mode off",
+        "protection lifted",
+        "restore production",
+        "protection set",
+        "roll back application",
+        "take back revisions",
+        "receipt",
+    ]
+    assert set(RULES) == set(Act)
+
+
 def test_two_versions_of_the_tool_take_the_same_advisory_locks() -> None:
     assert ADVISORY_KEY == 0x50494C4F54414745
     assert MIGRATION_LOCK == 0x9107A6E5
@@ -124,6 +159,7 @@ def test_the_ledger_keeps_its_tables_columns_and_words() -> None:
         "catalogs": "number id target environment release_id revision digest catalog at",
         "announcements": "id target environment digest first_at",
         "evidence": "digest plan_digest release_id evidence at",
+        "messages": "number id target release_id fact text blocks at state taken_by taken_until sent_at",
     }
     assert get_args(ReleaseState) == ("running", "succeeded", "rolled_back", "failed", "undecided", "abandoned")
     assert get_args(StepEvent) == ("begun", "done", "failed", "noted")

@@ -11,8 +11,9 @@ from deployments.ledger import EndState, Ledger, Release, ReleaseNotFound, Relea
 from deployments.settings import Settings
 from migrations.restore.restore_point import Seal
 from tasks import gates, production_state, record
+from tasks.acts import Act
 from tasks.errors import NotReady
-from tasks.release_history import KEPT, WATCHED, ReleasesInEffect
+from tasks.release_history import KEPT, ReleasesInEffect
 from tasks.values import RestorePoint
 from tests.integration.deployments.ledger.test_ledger_commands import SETTINGS
 
@@ -70,7 +71,7 @@ class Story:
             baseline=(),
             target_revision="b",
         )
-        with self.ledger.step(release.id, record.RESTORE_POINT) as entry:
+        with self.ledger.step(release.id, Act.RESTORE_POINT) as entry:
             entry.result(record.restore_point_json(point))
 
     def rollback(self, of: Release, state: EndState | None, *acts: str) -> Release:
@@ -103,7 +104,7 @@ class Story:
         self.stands(ReleasesInEffect(None, None))
 
 
-MOVED = ("migrate production", "promote", WATCHED)
+MOVED = ("migrate production", "promote", Act.WATCH_PRODUCTION)
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_rollback_of_a_release_that_found_an_earlier_build_good_takes_that_build
     wanted = story.release("undecided", *MOVED)
     again = story.begin()
     story.ledger.note(again.id, record.VALIDATES, {"release": wanted.id})
-    with story.ledger.step(again.id, WATCHED, {"deployment": f"dpl_{wanted.id}"}):
+    with story.ledger.step(again.id, Act.WATCH_PRODUCTION, {"deployment": f"dpl_{wanted.id}"}):
         pass
     story.end(again, "succeeded")
     story.production(schema_of=wanted, build_of=wanted)
@@ -278,7 +279,7 @@ def test_a_build_is_good_once_it_was_watched_to_the_end_of_a_release_that_succee
     assert (found.is_validated, found.release_id, found.contracted) == (False, held.id, False)
     assert found.point is not None
     again = story.begin()
-    with story.ledger.step(again.id, WATCHED, {"deployment": build}):
+    with story.ledger.step(again.id, Act.WATCH_PRODUCTION, {"deployment": build}):
         pass
     assert not gates.serving_build(build).is_validated
     story.end(again, "succeeded")

@@ -10,6 +10,7 @@ import pytest
 from deployments.local.supervisor.running import RunningPlatform
 from migrations.restore.restore_point import Seal
 from tasks import connections, record
+from tasks.acts import Act
 from tasks.steps import production
 from tasks.values import RestorePoint
 
@@ -45,7 +46,7 @@ def test_production_s_revisions_look_for_what_was_written_since_the_restore_poin
                 flow_run_id=None,
                 lease_s=60,
             )
-        with record.recorded_step(release.id, record.RESTORE_POINT) as entry:
+        with record.recorded_step(release.id, Act.RESTORE_POINT) as entry:
             entry.result(record.restore_point_json(POINT))
         assert production.migrate_production.fn(release.id, commit, POINT.target_revision)
         dsn = connections.owner_dsn(settings, connections.production_branch(settings))

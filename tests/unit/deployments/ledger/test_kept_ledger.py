@@ -21,8 +21,9 @@ from migrations.errors import Session
 from migrations.rehearsal.evidence import Evidence
 from migrations.restore.restore_point import Seal
 from tasks import connections, gates, protection, record, revisions, verdicts
+from tasks.acts import Act
 from tasks.production_state import ProductionState
-from tasks.release_history import RECEIPT, WATCHED, ReleaseHistory
+from tasks.release_history import ReleaseHistory
 from tasks.steps import rehearsal
 from tasks.steps.report import affected_words, timeline
 from tasks.steps.restoration import kept_branch_name
@@ -190,12 +191,12 @@ def test_what_the_release_and_its_rollback_did_is_told_from_it(ledger: Ledger) -
     kept, rollback = ledger.release(RELEASE), ledger.release(ROLLBACK)
     assert done.done(kept, "migrate production")
     assert done.done(kept, "promote")
-    assert done.done(kept, WATCHED)
+    assert done.done(kept, Act.WATCH_PRODUCTION)
     assert done.kept(kept)
     assert done.rollbacks(kept) == (rollback,)
     assert done.done(rollback, "restore production")
     assert done.done(rollback, "roll back application")
-    assert done.done(rollback, RECEIPT)
+    assert done.done(rollback, Act.RECEIPT)
     assert done.kept_since(ledger.release(RELEASE)) == ()
     production = ProductionState(
         deployment_id="dpl_before", revisions=("20251101_0900",), maintenance=False, protected=True

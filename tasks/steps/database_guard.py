@@ -8,6 +8,7 @@ from deployments.settings import Settings
 from migrations.apply import taking_over
 from migrations.errors import MigrationError
 from tasks import connections, fencing
+from tasks.step import step
 
 log = logging.getLogger(__name__)
 
@@ -47,3 +48,22 @@ def write_anew(settings: Settings, release_id: str, branch: Branch) -> None:
         take_over(settings, release_id, branch)
     except (MigrationError, DeploymentError) as error:
         log.warning("the guard row of %s could not be written anew after a restore: %s", branch.name, error)
+
+
+@step("take over databases", timeout_s=240)
+def take_over_databases(release_id: str) -> int:
+    """End the sessions of a release's former run, and let it commit no revision any more.
+
+    Args:
+        release_id: the release, which this process holds.
+
+    Returns:
+        How many sessions there were.
+
+    Raises:
+        MigrationError: a database is away, or somebody else holds the release.
+        DeploymentError: Neon does not say how a branch is reached.
+    """
+    settings = connections.settings()
+    branches = connections.production_branch(settings), connections.staging_branch(settings)
+    return sum(take_over(settings, release_id, branch) for branch in branches)
