@@ -7,6 +7,7 @@ from deployments.git.repository import Commit
 from deployments.ledger import Release, ReleaseLeftovers, Step
 from deployments.ledger.unclosed_releases import read_leftovers
 from flows.decision import DeathSituation, FailureKind, Recovery, RollbackPath, decide_recovery
+from flows.handover import reached
 from flows.release import ReleaseProgress, revisions_now, situation_of
 from flows.rollback_report import RollbackContext
 from tasks import connections, production_state, record
@@ -102,7 +103,7 @@ def read_dead_release(release: Release) -> DeadRelease:
         left=left,
         expanded=str(plan.details["expanded"]) if plan and plan.details.get("expanded") else None,
         has_contract=has_contract,
-        died_in=_died_in(left, steps),
+        died_in=reached(left, steps),
         began_path=RollbackPath[str(path.details["path"])] if path else None,
         cause=str(path.details.get("cause", "")) if path else "",
         build_id=_build_id(steps),
@@ -124,13 +125,6 @@ def _last(steps: Sequence[Step], name: str, event: str) -> Step | None:
 def _has_contracted(release_id: str) -> bool:
     with connections.ledger(connections.settings()) as ledger:
         return any(one.step == Act.CONTRACT_PRODUCTION for one in ledger.steps(release_id))
-
-
-def _died_in(left: ReleaseLeftovers, steps: Sequence[Step]) -> str:
-    if left.unfinished:
-        return f"in `{left.unfinished[-1].step}`"
-    ended = next((one.step for one in reversed(steps) if one.event in {"done", "failed"}), None)
-    return f"after `{ended}`" if ended else "before its first act"
 
 
 def _build_id(steps: Sequence[Step]) -> str | None:

@@ -6,8 +6,9 @@ from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
-from tasks import broken_pipes, notification
+from tasks import notification
 from tasks.errors import TaskError
+from tasks.process import broken_pipes
 from tasks.step import without_secrets
 from tasks.steps.drift import ENVIRONMENTS, DriftReport, check_environment
 

@@ -7,6 +7,7 @@ from prefect.states import Completed
 
 from flows.dead_release import PlannedRecovery, plan_recovery, read_dead_release
 from flows.decision import Recovery
+from flows.handover import held
 from flows.release import (
     RolledBack,
     check_verdicts,
@@ -17,8 +18,9 @@ from flows.release import (
     watch,
 )
 from flows.rollback import recover_and_report
-from tasks import best_effort, broken_pipes, gates, record
+from tasks import best_effort, gates, record
 from tasks.errors import RollbackFailed
+from tasks.process import broken_pipes
 from tasks.step import without_secrets
 from tasks.steps import database_guard, production, rehearsal, validation
 
@@ -42,7 +44,7 @@ def recover(release_id: str = "", wait: bool = True) -> State[str]:
         said = f"nothing to recover: {found.why}"
         return Completed(message=said, data=said)
     taken = record.take_over_release(found.release.id)
-    with record.lease(taken):
+    with held(taken):
         dead = read_dead_release(taken)
         ended = database_guard.take_over_databases(taken.id)
         planned = plan_recovery(dead)

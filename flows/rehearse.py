@@ -4,8 +4,8 @@ from prefect import State, flow
 from prefect.states import Completed
 
 from migrations.disclosure.sentences import clauses
-from tasks import broken_pipes
 from tasks.errors import RehearsalFailed
+from tasks.process import broken_pipes
 from tasks.step import without_secrets
 from tasks.steps import plan as planning
 from tasks.steps import rehearsal, status

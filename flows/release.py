@@ -10,13 +10,15 @@ from prefect.states import Completed
 
 from deployments.git.repository import Commit
 from flows.decision import FailureKind, RollbackPath, Situation, decide, failure_kind
+from flows.handover import held
 from flows.rollback import recover_and_report
 from flows.rollback_report import NOT_CLOSED, RollbackContext, hold_for_decision
 from migrations.disclosure.sentences import clauses
 from migrations.plan.planned_revisions import Plan
 from migrations.rehearsal.evidence import Evidence
-from tasks import best_effort, broken_pipes, catalogue, gates, record, unrecorded_grants
+from tasks import best_effort, catalogue, gates, record, unrecorded_grants
 from tasks.errors import TaskError, verdict_error
+from tasks.process import broken_pipes, termination
 from tasks.step import without_secrets
 from tasks.steps import plan as planning
 from tasks.steps import production, rehearsal, report, restoration, smoke, snapshot, staging, status, validation
@@ -63,7 +65,7 @@ def release(request: ReleaseRequest) -> State[str]:
     commit = status.resolve_ref(request.ref)
     opened = record.open_release(request, commit, requested_by=f"flow run {flow_run.get_name()}")
     record.note(opened.id, record.REQUEST, **request.model_dump())
-    with record.lease(opened):
+    with held(opened):
         progress = ReleaseProgress()
         try:
             summary = run_checklist(opened.id, request, commit, progress)
@@ -196,6 +198,7 @@ def check_verdicts(progress: ReleaseProgress, verdicts: tuple[Verdict, ...]) -> 
         raise error
 
 
+@termination.last_act()
 def close_and_announce(release_id: str, request: ReleaseRequest, progress: ReleaseProgress, summary: str) -> str:
     """Close a release that ended well, and tell of it; nothing that is told can make it fail.
 

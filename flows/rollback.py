@@ -13,6 +13,7 @@ from pydantic import Field
 from deployments.git.repository import Commit
 from deployments.ledger import Release
 from flows.decision import RollbackPath
+from flows.handover import held
 from flows.rollback_report import (
     RollbackContext,
     RollbackProgress,
@@ -22,8 +23,9 @@ from flows.rollback_report import (
     interrupted_result,
 )
 from migrations.disclosure.sentences import sentence
-from tasks import best_effort, broken_pipes, catalogue, gates, production_state, protection, record
+from tasks import best_effort, catalogue, gates, production_state, protection, record
 from tasks.errors import CannotTell, DataFailed, RollbackFailed, SchemaFailed, TaskError, verdict_error
+from tasks.process import broken_pipes
 from tasks.step import without_secrets
 from tasks.steps import maintenance, report, restoration, snapshot, staging, status, validation
 from tasks.values import ReleaseRequest, Restoration, RestorePoint, Verdict
@@ -59,7 +61,7 @@ def rollback(
     opened = _open_rollback(undone, reason)
     path = RollbackPath.RESTORE if way == "data" else RollbackPath.APPLICATION
     record.note(opened.id, record.ROLLBACK_PATH, path=path.name, cause=reason)
-    with record.lease(opened):
+    with held(opened):
         try:
             applied = status.applied_since(point, _commit(undone))
         except Exception as failure:

@@ -7,6 +7,7 @@ from deployments.ledger import EndState
 from flows.decision import RollbackPath
 from migrations.disclosure.sentences import clauses, sentence
 from tasks import best_effort, production_state, record
+from tasks.process import termination
 from tasks.steps import report
 from tasks.values import RestorePoint, Verdict
 
@@ -86,6 +87,7 @@ class RollbackProgress:
             self.warnings.append(warning)
 
 
+@termination.last_act()
 def hold_for_decision(release_id: str, ref: str, error: Exception, failure: Exception, *, undone_id: str = "") -> str:
     """Close a release whose way back could not even be chosen: nothing is moved, and a person decides.
 
@@ -191,6 +193,7 @@ def interrupted_result(
     )
 
 
+@termination.last_act()
 def close_and_report(
     context: RollbackContext, error: Exception, progress: RollbackProgress, result: RollbackResult
 ) -> str:

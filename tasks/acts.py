@@ -55,6 +55,9 @@ class Act(StrEnum):
     RECEIPT = "receipt"
 
 
+_READS = "it changes nothing"
+
+
 @dataclass(frozen=True)
 class ActRule:
     """What an act may do, and what is done about it when it was cut off.
@@ -70,12 +73,16 @@ class ActRule:
     leads_on: str
     sends: tuple[str, ...] = ()
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether nothing is to be found out where it was cut off."""
+        return self.recognised == _READS
+
     def allows(self, change: str) -> bool:
         """Whether a request, such as `POST /projects/p/branches`, is one that the act makes."""
         return any(re.fullmatch(re.escape(one).replace(r"\*", "[^/]+"), change) for one in self.sends)
 
 
-_READS = "it changes nothing"
 _REVISIONS = "alembic_version and the records in the schema pilotage, written in the revisions' own transactions"
 _BUILT = "Vercel has a build that carries the release's id"
 _SERVES_NOBODY = "a build without domains serves nobody"

@@ -11,7 +11,8 @@ from pydantic import JsonValue, TypeAdapter
 from deployments.git.repository import Commit
 from deployments.ledger import EndState, LeaseLost, Ledger, LedgerError, Release, Step, StepHandle
 from tasks import connections, fencing
-from tasks.acts import Act
+from tasks.acts import RULES, Act
+from tasks.process import termination
 from tasks.step import step
 from tasks.values import ReleaseRequest, RestorePoint
 
@@ -75,12 +76,24 @@ def lease(release: Release) -> Generator[None]:
         yield
 
 
+def let_lease_run_out(release_id: str, fence: int) -> None:
+    """Let a release that this process held, and does nothing for any more, be taken over now.
+
+    Raises:
+        LeaseLost: it was closed, or another process has taken it over.
+    """
+    with connections.ledger(connections.settings()) as ledger:
+        ledger.renew_lease(release_id, 0, fence=fence)
+
+
 def stop_if_lost(release_id: str) -> None:
     """Make sure, before anything is told in a release's name, that this process still holds it.
 
     Raises:
         LeaseLost: it was closed, or another process has taken it over: that one tells what becomes of it.
+        TerminationSignal: this process was told to stop: recovery tells what becomes of it.
     """
+    termination.stop_if_told()
     fence = fencing.fence_of(release_id)
     if fence is None:
         return
@@ -96,10 +109,15 @@ def stop_if_lost(release_id: str) -> None:
 
 @contextmanager
 def recorded_step(release_id: str, act: Act, **details: JsonValue) -> Generator[StepHandle]:
-    """Write an act into the ledger before and after the block, and its failure too; the block may change services."""
+    """Write an act into the ledger before and after the block, and its failure too; the block may change services.
+
+    A run that is told to stop enters no block any more; it finishes the one that it is in, or leaves it where that
+    only reads.
+    """
     settings = connections.settings()
     fence = fencing.fence_of(release_id)
     with (
+        termination.act(is_left_at_once=RULES[act].only_reads),
         connections.ledger(settings) as ledger,
         ledger.step(release_id, act.value, details, fence=fence) as handle,
         fencing.within(fencing.OpenAct(ledger, release_id, act, fence)),

@@ -11,7 +11,7 @@ RUN = """
 import logging, os, sys
 from pathlib import Path
 from prefect.logging.configuration import setup_logging
-from tasks import broken_pipes
+from tasks.process import broken_pipes
 
 setup_logging()
 if sys.argv[2] == "guarded":
