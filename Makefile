@@ -27,8 +27,8 @@ test: $(VENV)/.installed ## Run the tests, on real PostgreSQL clusters
 	$(BIN)/python -m compileall -q flows tasks migrations deployments
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-test-faults: $(VENV)/.installed ## Kill and stop releases and rollbacks at every act: half an hour (FAULTS=seed:how-many for a sample)
-	FAULTS=$(or $(FAULTS),all) $(BIN)/python -m pytest tests/faults/test_recovery.py --verbose
+test-faults: $(VENV)/.installed ## Every generated fault; goes on where it was cut off (FRESH=1 starts anew, PART=1/4, FAULTS=seed:how-many)
+	FAULTS=$(or $(FAULTS),all) PART=$(PART) RESUME=$(if $(filter-out 0,$(FRESH)),,1) $(BIN)/python -m pytest tests/faults/generated --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/.installed ## Look for mistakes and for format
 	$(BIN)/ruff check .

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import random
 import secrets
 import shutil
 import signal
@@ -21,9 +20,9 @@ from deployments.local.postgres.provisioning import Login, ProvisionedDatabase, 
 from deployments.local.supervisor.platform import status
 from deployments.local.supervisor.running import RunningPlatform
 from deployments.redaction.redactor import known
+from tests.faults import report, selection
 
 MEMORY = Path("/dev/shm")  # noqa: S108
-SAMPLED_FAULTS = "1:2"
 ROOM_BYTES = 6 * 2**30
 OLDEST_SERVER = Path("/usr/lib/postgresql/15/bin")
 
@@ -33,10 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     The workers of a session inherit the place from the process that started them.
     """
-    config.addinivalue_line("markers", "generated_fault: one of many; a sample runs, or all of them with FAULTS=all")
+    config.pluginmanager.register(selection)
+    config.pluginmanager.register(report)
     if hasattr(config, "workerinput"):
         return
-    os.environ.setdefault("FAULTS", SAMPLED_FAULTS)
     if not MEMORY.is_dir():
         return
     for left in MEMORY.glob("pilotage-tests-*"):
@@ -46,28 +45,6 @@ def pytest_configure(config: pytest.Config) -> None:
         place = MEMORY / f"pilotage-tests-{os.getpid()}"
         place.mkdir(mode=0o711)
         os.environ["PILOTAGE_DATA_HOME"] = str(place)
-
-
-def pytest_report_header() -> str:
-    """Tell which of the generated faults run, so that the same can be run again."""
-    return f"generated faults: FAULTS={os.environ['FAULTS']} (seed:how many, or all)"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the generated faults that are not in the sample."""
-    asked = os.environ["FAULTS"]
-    generated = [item for item in items if item.get_closest_marker("generated_fault")]
-    if asked == "all":
-        return
-    seed, _, count = asked.partition(":")
-    if not (seed.isdigit() and count.isdigit()):
-        raise pytest.UsageError(f"FAULTS is {asked}: give seed:how many, such as 7:20, or all")
-    order = sorted(item.nodeid for item in generated)
-    sample = set(random.Random(int(seed)).sample(order, min(int(count), len(order))))  # noqa: S311
-    left_out = [item for item in generated if item.nodeid not in sample]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
 
 
 def pytest_collection_finish() -> None:

@@ -1,9 +1,7 @@
 """Releases end to end: a Prefect server for the session, a platform with v1 live for each file, and its users."""
 
-import threading
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +11,11 @@ from prefect.testing.utilities import prefect_test_harness
 
 from deployments.ledger import Release
 from deployments.local.supervisor.running import RunningPlatform
-from deployments.local.traffic.figures import TrafficReport, read_acknowledged
-from deployments.local.traffic.run import run_traffic
 from deployments.settings import Settings
 from flows.release import RolledBack, release
 from tasks import connections
 from tasks.values import ReleaseRequest
+from tests.users_at_work import Users, users_at_work
 
 WATCH_S = 6
 
@@ -96,52 +93,7 @@ def live(
         yield LivePlatform(platform, connections.settings())
 
 
-@dataclass(frozen=True)
-class Users:
-    """Users at work.
-
-    Attributes:
-        running: their report, once they have stopped.
-        file: every write that one of them was told is done.
-    """
-
-    running: Future[TrafficReport]
-    file: Path
-
-    @property
-    def report(self) -> TrafficReport:
-        """What they saw."""
-        return self.running.result()
-
-    @property
-    def acknowledged(self) -> list[tuple[object, str]]:
-        """Time and id of every write that was acknowledged."""
-        return [(one.at, one.id) for one in read_acknowledged(self.file)]
-
-
 @pytest.fixture
 def users(live: LivePlatform, tmp_path: Path) -> Callable[[], AbstractContextManager[Users]]:
     """Users at work while a block runs; it begins when all of them have written."""
-
-    @contextmanager
-    def working() -> Generator[Users]:
-        stop, file = threading.Event(), tmp_path / "acknowledged.txt"
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            running = pool.submit(
-                run_traffic,
-                connections.production_url(live.settings),
-                users=12,
-                rate=30.0,
-                # A bound for a test that hangs; on a busy machine releases take minutes.
-                seconds=900.0,
-                acknowledged=file,
-                stop=stop,
-            )
-            try:
-                while not running.done() and (not file.exists() or len(file.read_text().splitlines()) < 24):
-                    stop.wait(0.1)
-                yield Users(running, file)
-            finally:
-                stop.set()
-
-    return working
+    return lambda: users_at_work(connections.production_url(live.settings), tmp_path / "acknowledged.txt")

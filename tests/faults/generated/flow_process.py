@@ -1,0 +1,139 @@
+"""Runs a flow in a process of its own, in which something goes wrong at one moment of one act.
+
+The moments: `before`, the act is written and nothing was done; `effect`, it was done and that is not written yet;
+`after`, that is written too; `start`, before the first act. Without Prefect: its tasks are called as the functions
+that they are, and tried again as it would.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import Task
+
+from deployments import service
+from deployments.ledger import Ledger
+from deployments.local.hosting.faults import Fault
+from deployments.local.supervisor.running import SERVICES, RunningPlatform
+from deployments.neon.client import NeonClient
+from deployments.vercel.client import VercelClient
+from flows.recover import recover
+from flows.release import release
+from flows.rollback import rollback
+from tasks.errors import is_transient
+from tasks.steps import validation
+from tasks.values import ReleaseRequest
+
+FLOWS: dict[str, Any] = {"release": release, "rollback": rollback, "recover": recover}
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+RETRY_DELAY_S = 0.2
+# What is waited for, in seconds: long enough for the local platform, and short enough for hundreds of faults.
+DEADLINE_S, ANSWER_S, WATCH_S = 12.0, 5.0, 2.0
+
+
+def called(task: Any, *given: Any, **named: Any) -> Any:
+    """Call a task as the function that it is, and again as often as Prefect would."""
+    left = task.retries
+    while True:
+        try:
+            return task.fn(*given, **named)
+        except Exception as error:
+            if left == 0 or not is_transient(error):
+                raise
+            left -= 1
+            time.sleep(RETRY_DELAY_S)
+
+
+def shorten_waits() -> None:
+    """Give up sooner than a release would that nobody waits for."""
+    for made, name in ((NeonClient, "deadline_s"), (VercelClient, "deadline_s"), (service.Service, "patience_s")):
+        defaults: Any = made.__init__.__kwdefaults__
+        defaults[name] = DEADLINE_S
+    service.ANSWER_S = ANSWER_S
+    opened: Callable[..., None] = validation.WatchWindow.__init__
+
+    def opened_briefly(window: Any, seconds: float, *rest: Any, **named: Any) -> None:
+        opened(window, min(seconds, WATCH_S), *rest, **named)
+
+    window_class: Any = validation.WatchWindow
+    window_class.__init__ = opened_briefly
+
+
+def at_each_act(told: Callable[[str, str], None]) -> None:
+    """Have every moment of every act told, as the ledger hears of it."""
+    begin, finish = Ledger.begin_step, Ledger.finish_step
+
+    def begun(ledger: Ledger, release_id: str, step: str, *rest: Any, **named: Any) -> Any:
+        done = begin(ledger, release_id, step, *rest, **named)
+        told(step, "before")
+        return done
+
+    def finished(ledger: Ledger, release_id: str, step: str, *rest: Any, **named: Any) -> Any:
+        told(step, "effect")
+        done = finish(ledger, release_id, step, *rest, **named)
+        told(step, "after")
+        return done
+
+    every_ledger: Any = Ledger
+    every_ledger.begin_step, every_ledger.finish_step = begun, finished
+
+
+def strike(asked: Mapping[str, Any]) -> None:
+    """Let a fault come at the first moment of that name of the first act of that name."""
+    struck: list[float] = []
+
+    def told(act: str, moment: str) -> None:
+        if struck or (act, moment) != (asked["act"], asked["moment"]):
+            return
+        struck.append(time.time())
+        Path(asked["struck"]).write_text(str(struck[0]))
+        if asked["fault"] in SIGNALS:
+            os.kill(os.getpid(), SIGNALS[asked["fault"]])
+        else:
+            RunningPlatform(Path(asked["state"])).fault(asked["service"], Fault.model_validate(asked["http"]))
+
+    at_each_act(told)
+    told("", "start")
+
+
+def note_calls(asked: Mapping[str, Any]) -> None:
+    """Write down how many calls each service had seen at each moment of each act."""
+    platform, file = RunningPlatform(Path(asked["state"])), Path(asked["calls"])
+
+    def told(act: str, moment: str) -> None:
+        seen = {name: len(platform.requests(name)) for name in SERVICES}
+        with file.open("a") as lines:
+            lines.write(json.dumps([act, moment, seen]) + "\n")
+
+    at_each_act(told)
+    told("", "start")
+
+
+def run(asked: dict[str, Any], environment: dict[str, str], output: str) -> None:
+    """Run the flow that is asked for; what it says goes to a file, its outcome too."""
+    os.environ.clear()
+    os.environ.update(environment)
+    with Path(output).open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    every_task: Any = Task
+    every_task.__call__ = called
+    shorten_waits()
+    if asked.get("fault"):
+        strike(asked)
+    if asked.get("calls"):
+        note_calls(asked)
+    given = asked["given"]
+    if asked["flow"] == "release":
+        given = {"request": ReleaseRequest.model_validate(given)}
+    try:
+        sys.stdout.write(f"{FLOWS[asked['flow']].fn(**given)}\n")
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)

@@ -1,0 +1,57 @@
+"""Users of the released application, at work while a test does something to it."""
+
+import threading
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.local.traffic.figures import TrafficReport, read_acknowledged
+from deployments.local.traffic.run import run_traffic
+
+# Each user signs up and begins a conversation before it writes.
+USERS, FIRST_WRITES = 12, 24
+
+
+@dataclass(frozen=True)
+class Users:
+    """Users at work.
+
+    Attributes:
+        running: their report, once they have stopped.
+        file: every write that one of them was told is done.
+    """
+
+    running: Future[TrafficReport]
+    file: Path
+
+    @property
+    def report(self) -> TrafficReport:
+        """What they saw."""
+        return self.running.result()
+
+    @property
+    def acknowledged(self) -> list[tuple[object, str]]:
+        """Time and id of every write that was acknowledged."""
+        return [(one.at, one.id) for one in read_acknowledged(self.file)]
+
+
+@contextmanager
+def users_at_work(url: str, file: Path) -> Generator[Users]:
+    """Let users work while a block runs, which begins when all of them have written.
+
+    Args:
+        url: where they reach the application.
+        file: takes every write that one of them is told is done.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # A bound for a test that hangs; on a busy machine releases take minutes.
+        running = pool.submit(run_traffic, url, users=USERS, rate=30.0, seconds=900.0, acknowledged=file, stop=stop)
+        try:
+            while not running.done() and (not file.exists() or len(file.read_text().splitlines()) < FIRST_WRITES):
+                stop.wait(0.1)
+            yield Users(running, file)
+        finally:
+            stop.set()
