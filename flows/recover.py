@@ -18,7 +18,7 @@ from flows.release import (
     watch,
 )
 from flows.rollback import recover_and_report
-from tasks import best_effort, gates, record
+from tasks import best_effort, gates, protection, record
 from tasks.errors import RollbackFailed
 from tasks.process import broken_pipes
 from tasks.step import without_secrets
@@ -46,6 +46,7 @@ def recover(release_id: str = "", wait: bool = True) -> State[str]:
     taken = record.take_over_release(found.release.id)
     with held(taken):
         dead = read_dead_release(taken)
+        protect_production(taken.id)
         ended = database_guard.take_over_databases(taken.id)
         planned = plan_recovery(dead)
         log.warning("%s; %s; %s", dead.death, planned.standing, planned.description)
@@ -63,6 +64,16 @@ def recover(release_id: str = "", wait: bool = True) -> State[str]:
         )
         summary = run_recovery(planned)
         return Completed(message=summary, data=summary)
+
+
+def protect_production(release_id: str) -> None:
+    """Give production's branch back the protection that a restore lifted: Neon refuses one that is asked for late."""
+
+    def give_back() -> None:
+        if warning := protection.restore_protection(release_id):
+            log.warning("%s", warning)
+
+    best_effort.attempt(release_id, "whether production's branch is protected cannot be told", give_back)
 
 
 def run_recovery(planned: PlannedRecovery) -> str:

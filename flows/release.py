@@ -16,12 +16,23 @@ from flows.rollback_report import NOT_CLOSED, RollbackContext, hold_for_decision
 from migrations.disclosure.sentences import clauses
 from migrations.plan.planned_revisions import Plan
 from migrations.rehearsal.evidence import Evidence
-from tasks import best_effort, catalogue, gates, record, unrecorded_grants
+from tasks import best_effort, catalogue, gates, record
 from tasks.errors import TaskError, verdict_error
 from tasks.process import broken_pipes, termination
 from tasks.step import without_secrets
 from tasks.steps import plan as planning
-from tasks.steps import production, rehearsal, report, restoration, smoke, snapshot, staging, status, validation
+from tasks.steps import (
+    production,
+    rehearsal,
+    report,
+    restoration,
+    smoke,
+    snapshot,
+    staging,
+    status,
+    unrecorded_grants,
+    validation,
+)
 from tasks.values import ReleaseRequest, RestorePoint, Survey, Verdict
 
 log = logging.getLogger(__name__)
@@ -78,6 +89,7 @@ def release(request: ReleaseRequest) -> State[str]:
 def run_checklist(release_id: str, request: ReleaseRequest, commit: Commit, progress: ReleaseProgress) -> str:
     """Walk the checklist in its order; the first step that fails ends it."""
     survey = progress.survey = status.survey(commit, request.target_revision, reset_staging=request.reset_staging)
+    status.tell_before_start(release_id, request.ref, survey)
     if survey.with_unrecorded_grants:
         unrecorded_grants.record_unrecorded_grants(release_id, commit, survey.with_unrecorded_grants)
     if survey.nothing_to_do(commit.sha):
@@ -114,6 +126,7 @@ def validate_serving_build(
         staging.reset_staging(release_id)
     if serving.is_validated or serving.release_id is None or serving.point is None:
         reset = ", staging is a copy of production again" if request.reset_staging else ""
+        status.record_serving_build(release_id)
         return f"nothing to do: production serves {request.ref} already{reset}"
     point = progress.point = serving.point
     progress.validated_release_id, progress.contracting = serving.release_id, serving.contracted
@@ -127,6 +140,7 @@ def validate_serving_build(
 
 def record_success(release_id: str, request: ReleaseRequest, commit: Commit, target_revision: str) -> str:
     """Keep what stands, and say what was released."""
+    status.record_serving_build(release_id)
     best_effort.attempt(
         release_id,
         "production's catalogue could not be kept in the ledger, and may be told as drift",
@@ -155,7 +169,7 @@ def deploy_to_production(
     build = production.build_production(release_id, commit)
     production.check_build(release_id, build, commit)
     promoted_at = production.read_clock()
-    production.promote(release_id, build)
+    production.promote(release_id, build, instead_of=point.serving_deployment_id)
 
     check_verdicts(progress, validation.validate_database(release_id, commit, (plan.expanded,), point))
     return watch(release_id, request, commit, progress, build.id, promoted_at)

@@ -11,6 +11,7 @@ TaskError
 ├── DataFailed         rows are missing, orphaned or wrong
 ├── ProcessDied        the process of the release is gone, or has lost its lease
 ├── CannotTell         a measurement could not be had or was too thin to judge
+├── MovedMeanwhile     somebody else has moved what the release was about to move
 └── RollbackFailed     a way back could not be walked to its end
 
 `transient` says whether the same step may succeed if it is tried again: the retry condition of every task reads
@@ -76,6 +77,10 @@ class ProcessDied(TaskError):
 
 class CannotTell(TaskError):
     """A measurement could not be had, or was too thin to judge."""
+
+
+class MovedMeanwhile(TaskError):
+    """Somebody else has moved what the release was about to move: it is left as it is."""
 
 
 class RollbackFailed(TaskError):

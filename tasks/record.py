@@ -18,7 +18,7 @@ from tasks.values import ReleaseRequest, RestorePoint
 
 log = logging.getLogger(__name__)
 
-REQUEST, VALIDATES, ROLLBACK_PATH = "request", "validates the build of", "rollback path"
+STATUS, REQUEST, VALIDATES, ROLLBACK_PATH = "status", "request", "validates the build of", "rollback path"
 _ROLLBACK = "rollback of "
 _restore_point: TypeAdapter[RestorePoint] = TypeAdapter(RestorePoint)
 

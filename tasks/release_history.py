@@ -16,7 +16,10 @@ from tasks.acts import Act
 
 FORWARD = (Act.MIGRATE_PRODUCTION, Act.CONTRACT_PRODUCTION, Act.PROMOTE)
 BACK = (Act.RESTORE, Act.TAKE_BACK_REVISIONS, Act.ROLL_BACK_APPLICATION)
-KEPT = "kept"
+KEPT, SERVES = "kept", "serves"
+
+
+_LETS_SERVE = (Act.PROMOTE, Act.ROLL_BACK_APPLICATION, KEPT, SERVES)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class ReleaseHistory:
         """Read it from the ledger."""
         return cls(
             ledger.releases(target=target, limit=None),
-            ledger.acts(target, *FORWARD, *BACK, Act.WATCH_PRODUCTION, KEPT, Act.RECEIPT),
+            ledger.acts(target, *FORWARD, *BACK, Act.WATCH_PRODUCTION, KEPT, SERVES, Act.RECEIPT),
         )
 
     def begun(self, release: Release, *names: str) -> bool:
@@ -74,6 +77,25 @@ class ReleaseHistory:
         acts = (act for each in others for act in self.acts.get(each.id, ()))
         done = (act for act in acts if act.step == Act.RESTORE and act.event == "done")
         return tuple(sorted({str(act.details["branch"]) for act in done if act.details.get("branch")}))
+
+    def may_serve(self) -> frozenset[str] | None:
+        """The builds of which the newest acts have left one serving; None where the ledger knows of none.
+
+        An act that nobody saw the end of may have had its effect, so that there may be several.
+        """
+        found = set[str]()
+        for each in self.releases:
+            for act in reversed(self.acts.get(each.id, ())):
+                if act.step in _LETS_SERVE and act.details.get("deployment"):
+                    found.add(str(act.details["deployment"]))
+                    if act.event in {"noted", "begun"} and self._is_certain(each, act):
+                        return frozenset(found)
+        return None
+
+    def _is_certain(self, release: Release, act: Step) -> bool:
+        """Whether it is known that a build serves since an act: a note, or an act that was done."""
+        later = (one for one in self.acts[release.id] if one.seq > act.seq and one.step == act.step)
+        return act.event == "noted" or any(one.event == "done" for one in later)
 
     def was_validated(self, deployment_id: str) -> bool:
         """Whether a build was watched to the end of a release that succeeded, or a person decided to keep it."""

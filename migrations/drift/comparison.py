@@ -23,7 +23,7 @@ UNRECORDED = (
     "release the commit that has them",
 )
 
-Kind = Literal["catalogue", "edited", "deleted", "unknown", "pending", "cannot-tell"]
+Kind = Literal["catalogue", "edited", "deleted", "unknown", "pending", "cannot-tell", "serving"]
 
 
 @dataclass(frozen=True, order=True)
@@ -31,8 +31,8 @@ class DriftFinding:
     """One difference from what was released.
 
     Attributes:
-        kind: catalogue, edited, deleted, unknown, pending or cannot-tell.
-        subject: the object or the revision.
+        kind: catalogue, edited, deleted, unknown, pending, cannot-tell or serving.
+        subject: the object, the revision or the build.
         detail: what is wrong with it.
         advice: what to do.
     """
@@ -47,8 +47,11 @@ class DriftFinding:
 
     @property
     def blocks_release(self) -> bool:
-        """Whether it keeps a release from starting; a database without records of applied files may be taken over."""
-        return self.subject != CHECKSUMS
+        """Whether it keeps a release from starting; a database without records of applied files may be taken over.
+
+        Nor does a build that somebody else let serve: a release goes on from whatever serves, once that is told.
+        """
+        return self.subject != CHECKSUMS and self.kind != "serving"
 
 
 def find_drift(

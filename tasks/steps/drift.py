@@ -9,7 +9,7 @@ from migrations.history import applied_revisions
 from migrations.history.revisions import current_revisions
 from tasks import connections
 from tasks.step import step
-from tasks.steps.status import read_environment
+from tasks.steps.status import find_moved_by_hand, read_environment
 
 ENVIRONMENTS = ("production", "staging")
 
@@ -51,6 +51,8 @@ def check_environment(environment: str) -> DriftReport:
     found = read_environment(
         settings, _branch(settings, environment), environment, history, history.resolve("head")
     ).drift
+    if environment == "production":
+        found += find_moved_by_hand(settings, connections.vercel(settings).production_deployment())
     return DriftReport(environment, released=True, findings=found, new=_is_new(settings, environment, found))
 
 

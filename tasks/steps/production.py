@@ -14,7 +14,7 @@ from migrations.errors import MigrationError
 from migrations.restore.restore_point import seal
 from tasks import builds, catalogue, connections, revisions
 from tasks.acts import Act
-from tasks.errors import ApplicationFailed, ContractFailed, MigrationFailed
+from tasks.errors import ApplicationFailed, ContractFailed, MigrationFailed, MovedMeanwhile
 from tasks.record import recorded_step, restore_point, restore_point_json
 from tasks.step import step
 from tasks.values import RestorePoint, Survey
@@ -141,15 +141,28 @@ def read_clock() -> datetime:
 
 
 @step("promote", timeout_s=600)
-def promote(release_id: str, deployment: Deployment) -> None:
+def promote(release_id: str, deployment: Deployment, *, instead_of: str | None) -> None:
     """Move production's address to the new build.
+
+    Args:
+        deployment: the new build.
+        instead_of: the deployment that served when the restore point was sealed; None before the first.
 
     Raises:
         ApplicationFailed: Vercel did not move it.
+        MovedMeanwhile: another deployment serves now; the address was not moved.
     """
     settings = connections.settings()
-    with recorded_step(release_id, Act.PROMOTE, deployment=deployment.id):
+    client = connections.vercel(settings)
+    with recorded_step(release_id, Act.PROMOTE, deployment=deployment.id, instead_of=instead_of):
+        serving = client.production_deployment()
+        if serving is not None and serving.id not in {deployment.id, instead_of}:
+            raise MovedMeanwhile(
+                f"production serves {serving.id} (commit {serving.commit_sha[:12]}) now, and served "
+                f"{instead_of or 'nothing'} when the restore point was sealed: somebody else has moved it, "
+                f"and {deployment.id} was not promoted over it"
+            )
         try:
-            connections.vercel(settings).promote(deployment.id)
+            client.promote(deployment.id)
         except DeploymentError as error:
             raise ApplicationFailed(f"promote: {error}", transient=error.transient) from error

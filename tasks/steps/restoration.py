@@ -20,7 +20,8 @@ from tasks import connections, protection
 from tasks.acts import Act
 from tasks.errors import RollbackFailed
 from tasks.fencing import fence_of, statement_fence
-from tasks.record import recorded_step
+from tasks.record import note, recorded_step
+from tasks.release_history import SERVES
 from tasks.step import step
 from tasks.steps import database_guard
 from tasks.values import Restoration, RestorePoint
@@ -113,8 +114,11 @@ def roll_back_application(release_id: str, deployment_id: str) -> bool:
     client = connections.vercel(settings)
     serving = client.production_deployment()
     if serving is not None and serving.id == deployment_id:
+        note(release_id, SERVES, deployment=deployment_id)
         return False
-    with recorded_step(release_id, Act.ROLL_BACK_APPLICATION, deployment=deployment_id):
+    with recorded_step(
+        release_id, Act.ROLL_BACK_APPLICATION, deployment=deployment_id, instead_of=serving.id if serving else None
+    ):
         client.rollback(deployment_id)
     return True
 

@@ -8,15 +8,18 @@ from deployments.errors import DeploymentError
 from deployments.git.repository import Commit
 from deployments.neon.client import Branch
 from deployments.settings import Settings
+from deployments.vercel.client import Deployment
 from migrations.database.session import reader
-from migrations.drift.comparison import find_drift
+from migrations.drift.comparison import DriftFinding, find_drift
 from migrations.errors import MigrationError
 from migrations.history.revisions import History, history_state
-from tasks import builds, catalogue, connections
+from tasks import best_effort, builds, catalogue, connections
 from tasks.errors import NotReady
+from tasks.record import STATUS, note
+from tasks.release_history import SERVES, ReleaseHistory
 from tasks.step import step
 from tasks.steps.snapshot import snapshots_to_delete
-from tasks.unrecorded_grants import unrecorded_grants
+from tasks.steps.unrecorded_grants import unrecorded_grants
 from tasks.values import EnvironmentStatus, RestorePoint, Survey
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     served = serving is not None and serving.commit_sha == commit.sha
     # What serves already is at most validated again: that needs no branch.
     findings += () if served and not production.pending else _missing_branch_room(settings)
+    moved = find_moved_by_hand(settings, serving)
     health = endpoints.health(connections.production_url(settings), bypass=None) if serving else None
     if health is not None and health.maintenance:
         findings.append("production is in maintenance mode: finish what it is for, then switch it off")
@@ -79,7 +83,7 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         serving_commit=serving.commit_sha if serving else None,
         warnings=(
             *((f"production is not healthy now: {health.detail}",) if health and not health.healthy else ()),
-            *(f"production: {finding}" for finding in production.drift if not finding.blocks_release),
+            *(f"production: {finding}" for finding in (*production.drift, *moved) if not finding.blocks_release),
             *(
                 f"{environment.name}: {name} was changed by hand, and a revision of this release takes it over"
                 for environment in (production, staging)
@@ -94,10 +98,61 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     )
 
 
+def tell_before_start(release_id: str, ref: str, survey: Survey) -> None:
+    """Write down what stands; what somebody should know of it is told before anything moves."""
+    note(
+        release_id,
+        STATUS,
+        production=list(survey.production.revisions),
+        staging=list(survey.staging.revisions),
+        deployment_found=survey.serving_deployment_id,
+        warnings=list(survey.warnings),
+    )
+    if survey.warnings:
+        best_effort.notify_slack(
+            release_id,
+            f"Release of {ref} begins over something to know",
+            {"Release": release_id},
+            text="\n".join(survey.warnings),
+        )
+
+
+def find_moved_by_hand(settings: Settings, serving: Deployment | None) -> tuple[DriftFinding, ...]:
+    """What somebody else has promoted or rolled back since the pipeline's newest act; nothing where that is unknown.
+
+    Args:
+        serving: the deployment that production's address serves; None where it serves none.
+    """
+    with connections.ledger(settings) as ledger:
+        ours = ReleaseHistory.read(ledger, settings.target).may_serve()
+    if ours is None or (serving is not None and serving.id in ours):
+        return ()
+    what = f"{serving.id} (commit {serving.commit_sha[:12]})" if serving else "no deployment"
+    return (
+        DriftFinding(
+            "serving",
+            serving.id if serving else "nothing",
+            f"production serves {what}, and not {' or '.join(sorted(ours))}, which the newest release or rollback left "
+            "there: somebody else has promoted or rolled back",
+            "release the commit that shall serve (`pilotage release start REF`); it goes on from what serves now, and "
+            "its own rollback leads back there",
+        ),
+    )
+
+
 def serving_deployment_id() -> str | None:
     """The deployment that production's address serves now; None before the first."""
     serving = connections.vercel(connections.settings()).production_deployment()
     return serving.id if serving else None
+
+
+def record_serving_build(release_id: str) -> None:
+    """Write down which build serves at the end of a release: another one later was let serve by somebody else."""
+
+    def keep() -> None:
+        note(release_id, SERVES, deployment=serving_deployment_id())
+
+    best_effort.attempt(release_id, "which build serves could not be told or kept, and another may be told later", keep)
 
 
 def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None:

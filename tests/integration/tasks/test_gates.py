@@ -13,7 +13,7 @@ from migrations.restore.restore_point import Seal
 from tasks import gates, production_state, record
 from tasks.acts import Act
 from tasks.errors import NotReady
-from tasks.release_history import KEPT, ReleasesInEffect
+from tasks.release_history import KEPT, SERVES, ReleaseHistory, ReleasesInEffect
 from tasks.values import RestorePoint
 from tests.integration.deployments.ledger.test_ledger_commands import SETTINGS
 
@@ -73,6 +73,9 @@ class Story:
         )
         with self.ledger.step(release.id, Act.RESTORE_POINT) as entry:
             entry.result(record.restore_point_json(point))
+
+    def newest(self) -> Release:
+        return self.ledger.releases(target=TARGET, limit=1)[0]
 
     def rollback(self, of: Release, state: EndState | None, *acts: str) -> Release:
         begun = self.begin(undoes=of)
@@ -351,3 +354,42 @@ def test_what_an_earlier_try_restored_is_gone_on_with_by_the_way_of_the_data(sto
     story.rollback(undone, None, "restore production")
     given_up = story.rollback(undone, None, "roll back application")
     assert f"`pilotage rollback {undone.id}`, with `--way data`" in gates.leads_on_from(given_up, story.ledger)
+
+
+def may_serve(story: Story) -> frozenset[str] | None:
+    return ReleaseHistory.read(story.ledger, TARGET).may_serve()
+
+
+def test_build_that_may_serve_is_the_one_that_the_newest_act_left(story: Story) -> None:
+    assert may_serve(story) is None
+    first = story.release("succeeded", *MOVED)
+    assert may_serve(story) == {f"dpl_{first.id}"}
+    story.release("failed", "migrate production")
+    assert may_serve(story) == {f"dpl_{first.id}"}
+    second = story.release("succeeded", *MOVED)
+    assert may_serve(story) == {f"dpl_{second.id}"}
+    story.rollback(second, "rolled_back", "roll back application")
+    assert may_serve(story) == {f"dpl_{story.newest().id}"}
+
+
+@pytest.mark.parametrize("name", ["promote", "roll back application"])
+def test_both_builds_may_serve_where_nobody_saw_the_end_of_a_move(story: Story, name: str) -> None:
+    first = story.release("succeeded", *MOVED)
+    killed = story.begin()
+    story.ledger.begin_step(killed.id, name, {"deployment": "dpl_new"})
+    story.end(killed, None)
+    assert may_serve(story) == {f"dpl_{first.id}", "dpl_new"}
+    failed = story.begin()
+    story.ledger.begin_step(failed.id, name, {"deployment": "dpl_other"})
+    story.ledger.fail_step(failed.id, name)
+    assert may_serve(story) == {f"dpl_{first.id}", "dpl_new", "dpl_other"}
+    with story.ledger.step(failed.id, name, {"deployment": "dpl_other"}):
+        pass
+    assert may_serve(story) == {"dpl_other"}
+
+
+@pytest.mark.parametrize("name", [KEPT, SERVES])
+def test_build_that_was_kept_or_seen_at_the_end_is_the_one_that_serves(story: Story, name: str) -> None:
+    story.release("undecided", *MOVED)
+    story.ledger.note(story.newest().id, name, {"deployment": "dpl_by_hand"})
+    assert may_serve(story) == {"dpl_by_hand"}

@@ -21,7 +21,7 @@ from migrations.restore.restore_point import Seal
 from tasks import catalogue, connections
 from tasks.steps import drift, production, staging
 from tasks.steps.status import read_environment
-from tasks.unrecorded_grants import record_unrecorded_grants
+from tasks.steps.unrecorded_grants import record_unrecorded_grants
 from tasks.values import RestorePoint
 
 V1, V2 = "20250122_1030", "20251101_0900"
