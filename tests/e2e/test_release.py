@@ -16,8 +16,9 @@ from flows.drift_check import DriftFound, drift_check
 from flows.release import RolledBack
 from flows.rollback import rollback
 from migrations.catalog.contents import Catalog, difference
-from tasks import builds, connections, gates
+from tasks import builds, connections, gates, record
 from tasks.errors import NotReady
+from tasks.steps import production
 
 Working = Callable[[], AbstractContextManager[Any]]
 
@@ -202,8 +203,7 @@ def test_a_held_release_is_released_again_once_there_are_users(live: Any, users:
         assert live.release("v2") == "release succeeded: v2 serves at 20251101_0900"
     with connections.ledger(live.settings) as ledger:
         assert "promote" not in {step.step for step in ledger.steps(live.newest().id)}
-    with pytest.raises(NotReady, match=f"`pilotage rollback {held}`"):
-        rollback(live.newest().id, way="application", reason="a test")
+    assert gates.rollback_target(live.newest().id, "application").release.id == held
 
 
 def test_a_release_of_what_serves_already_is_a_success_that_says_so_and_bars_no_rollback(live: Any) -> None:
@@ -214,6 +214,36 @@ def test_a_release_of_what_serves_already_is_a_success_that_says_so_and_bars_no_
     live.release("v2", reset_staging=True)
     with connections.ledger(live.settings) as ledger:
         assert "reset staging" in {step.step for step in ledger.steps(live.newest().id)}
+
+
+def test_a_build_that_somebody_else_let_serve_is_told_before_anything_moves_and_never_promoted_over(
+    live: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vercel = connections.vercel(live.settings, in_release=False)
+    ours = vercel.production_deployment()
+    assert ours is not None
+    first = next(point for point in map(record.restore_point, [each.id for each in releases(live)]) if point)
+    assert first.serving_deployment_id is not None
+    vercel.rollback(first.serving_deployment_id)
+    before = len(live.told())
+    for _ in range(2):
+        with pytest.raises(DriftFound, match=f"serves {first.serving_deployment_id}.*and not {ours.id}.*somebody else"):
+            drift_check("production")
+    assert live.told()[before:] == ["Drift in production"]
+
+    def moved(*_: object) -> None:
+        vercel.rollback(ours.id)
+
+    monkeypatch.setattr(production, "check_build", moved)
+    summary = live.failed_release("v2", rehearse=False)
+    assert f"production serves {ours.id}" in summary
+    assert "was not promoted over it" in summary
+    assert live.told()[before + 1] == "Release of v2 begins over something to know"
+    serving = vercel.production_deployment()
+    assert serving is not None
+    assert serving.id == ours.id
+    assert live.release("v2") == "nothing to do: production serves v2 already"
+    assert str(drift_check("production")) == "production: no drift"
 
 
 def test_a_commit_that_lacks_what_production_has_is_refused(live: Any) -> None:
