@@ -40,6 +40,7 @@ from flows.cli import (
     status,
     studio,
     super_admin,
+    worker,
 )
 from flows.cli.console.redacted_commands import RedactedGroup
 
@@ -73,6 +74,7 @@ app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)
 app.command("recover")(recover.recover)
 app.command("install")(install.install)
+app.command("worker")(worker.worker)
 app.command("drift")(drift.drift)
 app.command("seed")(seed.seed)
 app.command("roles")(roles.roles)

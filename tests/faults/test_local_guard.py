@@ -90,3 +90,32 @@ def test_everything_ends_when_the_program_is_killed(tmp_path: Path) -> None:
     program.kill()
     assert guard.wait(20) == 128 + signal.SIGKILL
     assert not any(process.is_running() for process in family)
+
+
+def test_what_a_killed_program_started_goes_on_beside_the_one_that_is_started_again(tmp_path: Path) -> None:
+    """As systemd does it: a worker that is killed does not take its runs with it."""
+    noted, starts = tmp_path / "pid", tmp_path / "starts"
+    program = f"""
+    with Path({str(starts)!r}).open("a") as lines: print(child.pid, file=lines)
+    time.sleep(600)
+    """
+    guard = subprocess.Popen(
+        [*GUARD[:-2], "--restart", *GUARD[-2:], STARTS_OTHERS + textwrap.dedent(program), str(noted)],
+        start_new_session=True,
+    )
+    _wait_until(lambda: starts.exists() and starts.read_text().count("\n") == 1)
+    settled = time.monotonic() + 5.5
+    family = psutil.Process(guard.pid).children(recursive=True)
+    killed = next(process for process in family if process.ppid() == guard.pid)
+    others = [process for process in family if process != killed]
+    # Killed sooner than this, a program counts as one that could not be started.
+    _wait_until(lambda: time.monotonic() > settled)
+    killed.kill()
+    _wait_until(lambda: starts.read_text().count("\n") == 2)
+    assert len(others) == 2
+    assert all(process.is_running() for process in others)
+    family = psutil.Process(guard.pid).children(recursive=True)
+    assert {*others} < {*family}
+    guard.terminate()
+    assert guard.wait(20) == 128 + signal.SIGTERM
+    assert not any(process.is_running() for process in family)

@@ -50,6 +50,7 @@ def test_settings_are_called_what_they_were_called() -> None:
         "PILOTAGE_RELEASE_REVISIONS_PATH",
         "PILOTAGE_CACHE_FOLDER",
         "PILOTAGE_LEASE_S",
+        "PILOTAGE_STOP_S",
         "PILOTAGE_SNAPSHOT_HOURS",
         "PILOTAGE_SNAPSHOTS_KEPT",
         "PILOTAGE_NEON_BRANCH_LIMIT",

@@ -1,10 +1,12 @@
-"""Runs one program, and ends with it everything that it started.
+"""Runs one program, and ends with the platform everything that it started.
 
-`python -m deployments.local.hosting.process_guard PROGRAM ARGUMENT…`
+`python -m deployments.local.hosting.process_guard [--restart] PROGRAM ARGUMENT…`
 
-Prefect's worker starts processes, in sessions of their own, that would outlive it when it is killed. This process
-adopts them (Linux) and ends them. SIGTERM asks the program to stop, and gives it ten seconds; SIGINT, which the kernel
-sends when the platform has died, ends everything at once.
+Prefect's worker starts processes, in sessions of their own, that outlive it when it is killed. This process adopts
+them (Linux). SIGTERM asks the program to stop, and gives it ten seconds; SIGINT, which the kernel sends when the
+platform has died, ends everything at once. Where the program ends by itself, what it started ends with it; with
+`--restart` that goes on, and the program is started again, as systemd does with `Restart=always` and
+`KillMode=process`.
 
 Source: prctl(2), PR_SET_CHILD_SUBREAPER.
 """
@@ -17,24 +19,35 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _GRACE_S = 10
+_RESTART_S = 2
+# A program that ends sooner than this could not be started.
+_SETTLED_S = 5
 _LINUX = sys.platform == "linux"
 
 
-def guard(argv: list[str]) -> int:
-    """Run a program to its end, and return its exit status (128 + signal) when nothing of it is left."""
+def guard(argv: list[str], *, restarts: bool = False) -> int:
+    """Run a program to its end, and return its exit status (128 + signal) when nothing of it is left.
+
+    Args:
+        argv: the program and its arguments.
+        restarts: start it again where it ends without having been asked to, after it had run for a while.
+    """
     if _LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     stopping = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
-    program = subprocess.Popen(argv, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping))  # noqa: PLW1509
+    running: list[int] = []
+    asked: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
+        asked.append(number)
         # Not Popen.send_signal: it would take the program's status, which is waited for below.
-        _kill(program.pid, signal.SIGTERM if number == signal.SIGTERM else signal.SIGKILL)
+        for pid in running:
+            _kill(pid, signal.SIGTERM if number == signal.SIGTERM else signal.SIGKILL)
         if number == signal.SIGTERM:
             signal.alarm(_GRACE_S)
         else:
@@ -42,8 +55,23 @@ def guard(argv: list[str]) -> int:
 
     for number in stopping:
         signal.signal(number, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)
-    status = _reap_until(program.pid)
+    status = 0
+    while not asked:
+        signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+        program = subprocess.Popen(
+            argv,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping),  # noqa: PLW1509
+        )
+        running.append(program.pid)
+        began = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)
+        status = _reap_until(program.pid)
+        running.clear()
+        if not restarts or time.monotonic() - began < _SETTLED_S:
+            break
+        again = time.monotonic() + _RESTART_S
+        while not asked and time.monotonic() < again:
+            time.sleep(0.05)
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     _kill_all()
     _reap_until(None)
@@ -94,4 +122,5 @@ def _descendants() -> set[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(guard(sys.argv[1:]))
+    given = sys.argv[1:]
+    sys.exit(guard(given[1:], restarts=True) if given[0] == "--restart" else guard(given))

@@ -90,9 +90,9 @@ class Pipeline:
         for _ in range(_TRIES):
             port = _free_port()
             api_url = f"http://127.0.0.1:{port}/api"
-            options = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
+            program = (sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
             settings = {**self._settings(api_url), **server_settings(api_url, self._key)}
-            server = self._run("Prefect's server", "prefect-server.log", options, settings)
+            server = self._run("Prefect's server", "prefect-server.log", program, settings)
             try:
                 server.wait_until(lambda url=api_url: _answers(f"{url}/health"), _SERVER_START_S)
             except PieceFailedError as error:
@@ -119,14 +119,14 @@ class Pipeline:
     def _start_worker(self, api_url: str) -> None:
         # A name of its own, so that a worker of an earlier start is not taken for this one.
         name = f"local-{uuid.uuid4().hex[:8]}"
-        options = ("worker", "start", "--name", name, "--pool", WORK_POOL, "--type", "process")
+        program = ("--restart", sys.executable, "-m", "flows.cli", "worker", "--name", name, "--pool", WORK_POOL)
         # The worker keeps its runs in one folder under the temporary one, whoever's it is: each platform has its own.
         temporary = self._home / "tmp"
         temporary.mkdir(mode=0o700, exist_ok=True)
         settings = {**self._settings(api_url), **self._environment, "PILOTAGE_HOME": str(self._clone)}
         settings["PREFECT_LOGGING_EXTRA_LOGGERS"] = LOGGERS
         settings["TMPDIR"] = str(temporary)
-        worker = self._run("Prefect's worker", "prefect-worker.log", (*options, "--install-policy", "never"), settings)
+        worker = self._run("Prefect's worker", "prefect-worker.log", program, settings)
         worker.wait_until(lambda: self._is_online(api_url, name), _WORKER_START_S)
 
     def _is_online(self, api_url: str, worker: str) -> bool:
@@ -140,16 +140,8 @@ class Pipeline:
         user, _, password = self._key.partition(":")
         return httpx.post(url, json=body, auth=(user, password), timeout=30, trust_env=False, verify=NO_TLS)
 
-    def _run(self, name: str, log: str, options: tuple[str, ...], settings: Mapping[str, str]) -> _Process:
-        guarded = [
-            sys.executable,
-            "-m",
-            "deployments.local.hosting.process_guard",
-            sys.executable,
-            "-m",
-            "prefect",
-            *options,
-        ]
+    def _run(self, name: str, log: str, program: tuple[str, ...], settings: Mapping[str, str]) -> _Process:
+        guarded = [sys.executable, "-m", "deployments.local.hosting.process_guard", *program]
         process = _Process(name, self._logs / log, self._spawner, guarded, settings, self._clone)
         self._processes.append(process)
         return process
