@@ -15,6 +15,7 @@ from deployments.settings import load_settings
 from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.ledger import release_facts, steps_table
 from tasks import production_state
+from tasks.acts import RULES, Act
 from tasks.values import ReleaseRequest
 
 if TYPE_CHECKING:
@@ -129,6 +130,12 @@ def show_leftovers(console: Console, left: ReleaseLeftovers) -> None:
     if left.unfinished:
         console.print(Text("\nBegun and not finished: whether it took effect is not known", style="bold"))
         console.print(steps_table(left.unfinished))
+        for name in dict.fromkeys(one.step for one in left.unfinished):
+            if name in Act and not (rule := RULES[Act(name)]).only_reads:
+                console.print(
+                    Text(f"{name}: to see whether it was done: {rule.recognised}; then: {rule.leads_on}"),
+                    soft_wrap=True,
+                )
     table = Table(box=None, show_header=False)
     for what, names in (("Branches", left.branches), ("Deployments", left.deployments)):
         if names:

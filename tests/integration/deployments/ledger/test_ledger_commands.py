@@ -137,6 +137,9 @@ def test_abandon_shows_what_was_left_and_closes_after_a_yes(ledger: Ledger) -> N
     assert "running, lease expired" in said
     assert "its process still lives: stop it first" in said
     assert re.search(r"1 +\d\d:\d\d:\d\d +promote +begun", said)
+    assert (
+        "promote: to see whether it was done: Vercel says which deployment production's address serves; then: " in said
+    )
     assert re.search(r"Deployments +dpl_1", said)
     assert "cannot tell whether it still is" in said
     assert "cannot tell whether production's branch is protected" in said
