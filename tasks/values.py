@@ -1,5 +1,6 @@
 """What crosses rooms: the request, the commit's place in the world, the restore point, verdicts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -188,3 +189,24 @@ class Restoration:
     lsn: str
     restored_at: datetime
     before: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the watchdog has to tell.
+
+    Attributes:
+        fact: what is told once; empty where it is told whenever it is found.
+        headline: one line.
+        facts: label and value.
+        text: what happened, in a sentence.
+        next_step: what the reader should do; empty where there is nothing to do.
+        release_id: the release that it is about; None where it is about none.
+    """
+
+    fact: str
+    headline: str
+    facts: Mapping[str, str]
+    text: str = ""
+    next_step: str = ""
+    release_id: str | None = None

@@ -7,17 +7,31 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from deployments.ledger import Ledger
 from deployments.local.postgres.cluster import free_port
 from flows.cli.console.command_errors import CommandFailed
 from flows.cli.console.deploying import deploy_flows
 from flows.cli.console.locations import REPOSITORY_ROOT
+from tasks import connections
+from tasks.steps import dead_runs
+from tests.integration.deployments.ledger.test_ledger import begin
+from tests.integration.deployments.ledger.test_ledger_commands import SETTINGS
 
 KEY = "pilotage:a-key-of-this-test"
-NAMES = ("release/release", "rollback/rollback", "recover/recover", "rehearse/rehearse", "drift-check/drift-check")
+NAMES = (
+    "release/release",
+    "rollback/rollback",
+    "recover/recover",
+    "rehearse/rehearse",
+    "drift-check/drift-check",
+    "watchdog/watchdog",
+)
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +205,40 @@ def test_what_the_server_starts_by_itself_is_installed_once_however_often_it_is_
         assert "starts recover/recover where a run is cut off" in done.stdout
     found = ask(server, "POST", "/automations/filter", {}).json()
     assert [one["name"] for one in found] == ["pilotage recovery"]
+
+
+def test_recovery_that_the_watchdog_starts_is_one_run_a_try_and_a_run_whose_process_died_stops_none(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(server, "POST", "/work_pools/", {"name": "pilotage", "type": "process"})
+    deploy_flows(state_of(tmp_path, server))
+    for name, value in {**SETTINGS, "LEDGER_URL": f"sqlite:///{tmp_path / 'ledger.db'}"}.items():
+        monkeypatch.setenv(name, value)
+    recover = ask(server, "GET", f"/deployments/name/{NAMES[2]}").json()["id"]
+    wanted = {"deployments": {"id": {"any_": [recover]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    for left in ask(server, "POST", "/flow_runs/filter", wanted).json():
+        ask(server, "DELETE", f"/flow_runs/{left['id']}").raise_for_status()
+    begun = runs_of(server, recover)
+    given: dict[Any, str | None] = {PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: KEY}
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger, temporary_settings(given):
+        target = connections.settings().target
+        release = begin(ledger, target=target, lease_s=-1)
+        dead = dead_runs.find_dead_run.fn()
+        assert dead is not None
+        assert (dead.release.id, dead.tries, dead_runs.is_under_way.fn(dead)) == (release.id, (), False)
+        for _ in range(2):
+            dead_runs.start_recovery.fn(dead)
+        assert runs_of(server, recover) == begun + 1
+        assert dead_runs.is_under_way.fn(dead)
+        # It takes the release, and its process dies with the worker's: Prefect says that it runs.
+        runs = ask(server, "POST", "/flow_runs/filter", wanted).json()
+        (run,) = (one["id"] for one in runs if one["parameters"] == {"release_id": release.id})
+        running = {"state": {"type": "RUNNING"}, "force": True}
+        ask(server, "POST", f"/flow_runs/{run}/set_state", running).raise_for_status()
+        assert dead_runs.is_under_way.fn(dead)
+        ledger.take_over(release.id, -1, flow_run_id=run)
+        dead = dead_runs.find_dead_run.fn()
+        assert dead is not None
+        assert (len(dead.tries), dead.release.fence, dead_runs.is_under_way.fn(dead)) == (1, 2, False)
+        dead_runs.start_recovery.fn(dead)
+        assert runs_of(server, recover) == begun + 2
