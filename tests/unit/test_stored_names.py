@@ -13,7 +13,7 @@ import typer
 from deployments.ledger.history import VERSION_TABLE
 from deployments.ledger.schema import metadata
 from deployments.ledger.store import MIGRATION_LOCK
-from deployments.ledger.values import ReleaseState, StepEvent
+from deployments.ledger.values import MessageState, ReleaseState, StepEvent
 from deployments.settings import NeonSettings, Settings, variable
 from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.lint import COULD_NOT_TELL
@@ -162,5 +162,6 @@ def test_the_ledger_keeps_its_tables_columns_and_words() -> None:
         "evidence": "digest plan_digest release_id evidence at",
         "messages": "number id target release_id fact text blocks at state taken_by taken_until sent_at",
     }
+    assert get_args(MessageState) == ("waiting", "sent", "refused", "too old")
     assert get_args(ReleaseState) == ("running", "succeeded", "rolled_back", "failed", "undecided", "abandoned")
     assert get_args(StepEvent) == ("begun", "done", "failed", "noted")
