@@ -161,6 +161,17 @@ def test_a_pool_that_is_missing_is_named_and_what_was_registered_is_printed(
         assert ask(server, "GET", f"/deployments/name/{name}").is_success
 
 
+def test_runs_of_what_is_scheduled_are_made_by_themselves(server: str, tmp_path: Path) -> None:
+    ask(server, "POST", "/work_pools/", {"name": "pilotage", "type": "process"})
+    deploy_flows(state_of(tmp_path, server))
+    ends = time.monotonic() + 120
+    for name in NAMES[4:]:
+        deployment = ask(server, "GET", f"/deployments/name/{name}").json()["id"]
+        while runs_of(server, deployment) < 2:
+            assert time.monotonic() < ends, f"{name} is not scheduled"
+            time.sleep(0.5)
+
+
 @pytest.mark.parametrize("state", ["CRASHED", "CANCELLED"])
 def test_run_that_is_cut_off_starts_the_recovery_once_however_often_it_was_installed(
     state: str, server: str, tmp_path: Path

@@ -99,7 +99,7 @@ def lots_of_tables(metadata: MetaData) -> None:
         Column("petId", Integer, ForeignKey("pets.id", name="visits_pet_fkey", ondelete="CASCADE"), nullable=False),
         Column("note", Text, server_default=text("'it''s :fine, 100%'"), comment='What was said: "it\'s fine".'),
         Column("price", Numeric(10, 2), CheckConstraint("price > 0", name="visits_price_check"), nullable=False),
-        Column("twice", Numeric, nullable=True, server_default=None),
+        Column("twice", Numeric(), nullable=True, server_default=None),
         UniqueConstraint("petId", "note", name="visits_once_key"),
         Index("visits_pet_idx", text('"petId" DESC'), postgresql_where=text("note <> 'a :b'")),
         comment="Visits.",
