@@ -13,8 +13,6 @@ from tasks.process import termination
 
 log = logging.getLogger(__name__)
 
-TOLD = "told to stop"
-
 
 @contextmanager
 def held(release: Release) -> Generator[None]:
@@ -42,7 +40,7 @@ def hand_over(release: Release) -> None:
     best_effort.attempt(
         release.id,
         "that it was told to stop could not be written",
-        lambda: record.note(release.id, TOLD, stopped=where),
+        lambda: record.note(release.id, record.TOLD_TO_STOP, stopped=where),
     )
     best_effort.attempt(
         release.id,

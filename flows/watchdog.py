@@ -8,8 +8,9 @@ from prefect import State, flow
 from prefect.states import Completed
 
 from flows.recover import recover
-from tasks import broken_pipes, notification
+from tasks import notification
 from tasks.errors import CannotTell, TaskError
+from tasks.process import broken_pipes
 from tasks.step import without_secrets
 from tasks.steps import dead_runs
 from tasks.steps.dead_runs import DeadRun, NextTry

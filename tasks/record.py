@@ -19,6 +19,7 @@ from tasks.values import ReleaseRequest, RestorePoint
 log = logging.getLogger(__name__)
 
 STATUS, REQUEST, VALIDATES, ROLLBACK_PATH = "status", "request", "validates the build of", "rollback path"
+TOLD_TO_STOP = "told to stop"
 _ROLLBACK = "rollback of "
 _restore_point: TypeAdapter[RestorePoint] = TypeAdapter(RestorePoint)
 

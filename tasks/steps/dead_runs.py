@@ -52,11 +52,13 @@ class DeadRun:
         release: the ledger's row.
         died_in: the act that was under way.
         tries: when each recovery was started by the watchdog.
+        told: whether the run itself said that it stops, and that recovery goes on.
     """
 
     release: Release
     died_in: str
     tries: tuple[datetime, ...]
+    told: bool = False
 
     @property
     def name(self) -> str:
@@ -86,7 +88,8 @@ def find_dead_run() -> DeadRun | None:
         steps, left = ledger.steps(found.id), ledger.leftovers(found.id)
     tries = {one.details.get("number"): one.at for one in steps if one.step == STARTED}
     died_in = f"in `{left.unfinished[-1].step}`" if left.unfinished else "between two acts"
-    return DeadRun(found, died_in, tuple(tries.values()))
+    told = any(one.step == record.TOLD_TO_STOP for one in steps)
+    return DeadRun(found, died_in, tuple(tries.values()), told)
 
 
 def next_try(dead: DeadRun, *, under_way: bool, now: datetime) -> NextTry:
@@ -205,8 +208,8 @@ def finding(dead: DeadRun, what: NextTry, failure: Exception | None = None) -> F
             text=_when(dead, what),
             release_id=release.id,
         )
-    if release.fence > 1:
-        # Its recovery told of the death.
+    if release.fence > 1 or dead.told:
+        # Its recovery told of the death, or the run itself that it stops.
         return None
     return Finding(
         f"died {release.id}", f"{dead.name}: its process died", facts, text=f"Now {what.value}.", release_id=release.id

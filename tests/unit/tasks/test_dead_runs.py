@@ -57,6 +57,10 @@ def test_a_death_of_which_a_recovery_told_is_not_told_again() -> None:
     assert finding(tried(1), NextTry.UNDER_WAY) is None
 
 
+def test_a_run_that_said_itself_that_it_stops_is_not_told_dead() -> None:
+    assert finding(replace(DEAD, told=True), NextTry.START) is None
+
+
 def test_a_recovery_that_failed_is_told_with_when_it_is_tried_again() -> None:
     told = finding(tried(2), NextTry.PAUSE)
     assert told is not None
