@@ -157,3 +157,8 @@ RULES: Mapping[Act, ActRule] = {
     Act.TAKE_BACK_REVISIONS: ActRule(_REVISIONS, "taken back from where it stands, or production is restored"),
     Act.RECEIPT: ActRule("the ledger has the receipt", "it is made again", (CREATE_COMPUTE, DELETE_COMPUTE)),
 }
+
+
+def rule_of(name: str) -> ActRule | None:
+    """The rule of an act by the name that it has in the ledger; None of a note, or of an act that is no more."""
+    return next((rule for act, rule in RULES.items() if act.value == name), None)

@@ -15,7 +15,7 @@ from deployments.settings import load_settings
 from flows.cli.console.command_errors import CommandFailed, exit_on_error
 from flows.cli.ledger import release_facts, steps_table
 from tasks import production_state
-from tasks.acts import RULES, Act
+from tasks.acts import rule_of
 from tasks.values import ReleaseRequest
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def show_leftovers(console: Console, left: ReleaseLeftovers) -> None:
         console.print(Text("\nBegun and not finished: whether it took effect is not known", style="bold"))
         console.print(steps_table(left.unfinished))
         for name in dict.fromkeys(one.step for one in left.unfinished):
-            if name in Act and not (rule := RULES[Act(name)]).only_reads:
+            if (rule := rule_of(name)) is not None and not rule.only_reads:
                 console.print(
                     Text(f"{name}: to see whether it was done: {rule.recognised}; then: {rule.leads_on}"),
                     soft_wrap=True,
