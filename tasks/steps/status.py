@@ -12,7 +12,7 @@ from deployments.vercel.client import Deployment
 from migrations.database.session import reader
 from migrations.drift.comparison import DriftFinding, find_drift
 from migrations.errors import MigrationError
-from migrations.history.revisions import History, history_state
+from migrations.history.revisions import History, current_revisions, history_state
 from tasks import best_effort, builds, catalogue, connections
 from tasks.errors import NotReady
 from tasks.record import STATUS, note
@@ -156,11 +156,18 @@ def record_serving_build(release_id: str) -> None:
 
 
 def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None:
-    """Revisions that stand in production and did not at the restore point, oldest first; None where it is unknown."""
+    """Revisions that stand in production and did not at the restore point, oldest first; None where it is unknown.
+
+    Where the repository cannot be read, the heads among them: production itself tells whether there is any.
+    """
     try:
         settings = connections.settings()
-        history = connections.history(settings, commit)
         with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
+            try:
+                history = connections.history(settings, commit)
+            except DeploymentError as error:
+                log.warning("the revisions of %s cannot be read, and production alone is asked: %s", commit.sha, error)
+                return tuple(one for one in current_revisions(connection) if one not in point.revisions)
             current = history_state(connection, history).current
     except (DeploymentError, MigrationError):
         log.exception("the revisions of production cannot be read")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
@@ -11,7 +12,7 @@ from deployments.local.supervisor.running import RunningPlatform
 from migrations.restore.restore_point import Seal
 from tasks import connections, record
 from tasks.acts import Act
-from tasks.steps import production
+from tasks.steps import production, status
 from tasks.values import RestorePoint
 
 POINT = RestorePoint(
@@ -57,3 +58,6 @@ def test_production_s_revisions_look_for_what_was_written_since_the_restore_poin
                 (release.id,),
             ).fetchall()
         assert since == [("5",)]
+        monkeypatch.setenv("RELEASE_REPOSITORY", "/gone")
+        for stood, applied in (((), ("20251101_0900",)), (("20251101_0900",), ())):
+            assert status.applied_since(replace(POINT, revisions=stood), commit) == applied
