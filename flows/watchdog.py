@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from prefect import State, flow
 from prefect.states import Completed
 
+from deployments.git.repository import Commit
+from deployments.ledger import ReleaseRunning
 from flows.recover import recover
-from tasks import notification
+from tasks import notification, protection, record
 from tasks.errors import CannotTell, TaskError
 from tasks.process import broken_pipes
 from tasks.step import without_secrets
-from tasks.steps import dead_runs
+from tasks.steps import dead_runs, left_behind
 from tasks.steps.dead_runs import DeadRun, NextTry
-from tasks.values import Finding
+from tasks.values import Finding, ReleaseRequest
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,9 @@ def watchdog() -> State[str]:
     broken_pipes.survive_broken_pipes()
     looks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("whether the process of a release died", watch_over_releases),
+        ("whether production's branch lacks its protection", give_back_protection),
+        ("whether maintenance mode was left on", watch_over_maintenance),
+        ("which branches belong to nobody", watch_over_branches),
         ("whether messages wait for Slack", deliver_messages),
     )
     seen, unknown = list[str](), list[str]()
@@ -77,6 +82,42 @@ def recover_here(dead: DeadRun) -> str:
     except TaskError as error:
         # A release that was taken back, or a recovery that is tried again.
         return str(error)
+
+
+def give_back_protection() -> str:
+    """Protect production's branch again where a release lifted that and did not live to give it back."""
+    found = left_behind.find_lifted_protection()
+    if found is None:
+        return "no protection is lifted"
+    by = found.release
+    try:
+        row = record.open_release(
+            ReleaseRequest(ref=by.ref, target_revision=by.target_revision),
+            Commit(by.commit_sha, by.ref, ""),
+            requested_by=f"{dead_runs.WATCHDOG}protection of production's branch, lifted by {by.id}",
+        )
+    except ReleaseRunning:
+        return "a release has begun, which looks after the protection"
+    with record.lease(row):
+        trouble = protection.restore_protection(row.id)
+        said = "production's branch could not be protected again" if trouble else "production's branch protected again"
+        record.close_release(row.id, "failed" if trouble else "succeeded", trouble or said)
+    tell(left_behind.protection_finding(found, row.id, trouble))
+    return said
+
+
+def watch_over_maintenance() -> str:
+    """Tell of maintenance mode that is on though no release is open."""
+    found = left_behind.find_maintenance()
+    tell(found)
+    return found.headline if found else "no maintenance mode left on"
+
+
+def watch_over_branches() -> str:
+    """Delete what releases that are over have rehearsed on; tell of branches that nobody will delete."""
+    found = left_behind.tidy_branches()
+    tell(*found)
+    return f"{len(found)} branches belong to nobody" if found else "no branch of nobody"
 
 
 def deliver_messages() -> str:

@@ -1,16 +1,18 @@
 """The protection of production's branch: lifted for a restore, and given back exactly as it was found."""
 
 import logging
+from dataclasses import dataclass
 
 import stamina
 
 from deployments.errors import DeploymentError, ServiceRefused
+from deployments.ledger import Release
 from deployments.neon.client import Branch, NeonClient
 from deployments.settings import Settings
 from migrations.disclosure.sentences import sentence
 from tasks import connections
 from tasks.acts import Act
-from tasks.record import recorded_step
+from tasks.record import note, recorded_step
 from tasks.step import step
 
 log = logging.getLogger(__name__)
@@ -65,11 +67,35 @@ def _is_retriable(error: Exception) -> bool:
 
 def branch_to_protect_again(settings: Settings) -> str | None:
     """The branch whose protection was lifted and not given back, by the last word of the newest row that has one."""
+    found = lifted(settings)
+    return found.branch_id if found else None
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """A protection that was lifted and not given back.
+
+    Attributes:
+        branch_id: the branch.
+        release: the row of the ledger under which that was done.
+    """
+
+    branch_id: str
+    release: Release
+
+
+def lifted(settings: Settings) -> Lifted | None:
+    """The protection that was lifted and not given back; None where there is none."""
     with connections.ledger(settings) as ledger:
         for release in ledger.releases(target=settings.target, limit=ROWS):
             for entry in reversed(ledger.steps(release.id)):
                 if entry.step == Act.RESTORE_PROTECTION and entry.event in {"done", "noted"}:
                     return None
                 if entry.details.get(_WORD) is True:
-                    return str(entry.details.get("branch_id"))
+                    return Lifted(str(entry.details.get("branch_id")), release)
     return None
+
+
+def note_given_back(found: Lifted) -> None:
+    """Write down that somebody else gave a protection back."""
+    note(found.release.id, Act.RESTORE_PROTECTION, branch_id=found.branch_id, **{_WORD: False})

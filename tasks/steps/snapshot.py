@@ -1,7 +1,7 @@
 """Snapshot: a branch of production kept beside it, before anything is changed."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from deployments.errors import DeploymentError
@@ -85,6 +85,22 @@ def snapshots_to_delete(settings: Settings, branches: Sequence[Branch]) -> tuple
     named = {branch.name: branch for branch in branches}
     old = [named[snapshot_name(each)] for each in over if snapshot_name(each) in named][settings.snapshots_kept :]
     return tuple(reversed(old))[:missing] if len(old) >= missing else None
+
+
+def snapshots_that_stay(
+    settings: Settings, branches: Sequence[Branch], *, known: Collection[str]
+) -> tuple[Branch, ...]:
+    """The snapshots that nobody needs and that do not expire: no release will delete them, and neither will Neon.
+
+    Args:
+        settings: the worker's settings.
+        branches: all branches.
+        known: the ids of all releases of the ledger, of whatever target.
+    """
+    with connections.ledger(settings) as ledger:
+        over = set(_releases_past_rollback(ReleaseHistory.read(ledger, settings.target)))
+    snapshots = (one for one in branches if one.name.startswith(PREFIX) and one.expires_at is None)
+    return tuple(one for one in snapshots if (of := one.name.removeprefix(PREFIX)) in over or of not in known)
 
 
 def _releases_past_rollback(history: ReleaseHistory) -> list[str]:
