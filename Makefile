@@ -50,7 +50,7 @@ format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed ## Measure revisions, seeding (SIZE=medium or large), stalls of clients, branches, restores and releases
+bench: $(VENV)/.installed ## Measure revisions, seeding (SIZE=medium or large), stalls of clients, branches, restores, releases and rollbacks
 	$(BIN)/python tests/bench
 
 releases: $(VENV)/.installed ## Release each revision alone, under traffic, over seeded rows: half an hour (FIRST and LAST bound it)

@@ -9,6 +9,8 @@ from pathlib import Path
 from deployments.local.supervisor import platform
 from flows.cli.console.deploying import deploy_flows
 
+ROOT = Path(__file__).parents[2]
+
 
 def main() -> int:
     """Measure the revisions, seeding and stalls; bring a platform up, measure on it, and take it down."""
@@ -23,8 +25,10 @@ def main() -> int:
             deploy_flows(state)
             # Prefect reads where its server is when it is imported: hence a process of its own.
             environment = {**os.environ, **platform.read_env(state)}
-            measure = Path(__file__).with_name("measure.py")
-            return subprocess.run([sys.executable, measure], env=environment, check=False).returncode or int(any(apart))
+            measured = subprocess.run(
+                [sys.executable, "-m", "tests.bench.measure"], cwd=ROOT, env=environment, check=False
+            )
+            return measured.returncode or int(any(apart))
         finally:
             platform.down(state)
 

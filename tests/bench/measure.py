@@ -4,8 +4,10 @@ Each figure is the minimum, median and maximum of its runs on this machine; read
 """
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import psycopg
 from rich.console import Console
@@ -14,6 +16,8 @@ from rich.table import Table
 from flows.cli.console import flow_runs
 from tasks import connections
 from tasks.steps import report
+from tests.bench import healthy
+from tests.users_at_work import users_at_work
 
 RUNS = 5
 ROWS = 200_000
@@ -24,7 +28,14 @@ console = Console(highlight=False)
 def measure() -> None:
     """Measure everything on one platform, and print one table."""
     table = Table("what", "runs", "min s", "median s", "max s")
-    releases = [release_once(ref) for ref in ("v1", "v2")]
+    first = release_once("v1")
+    with tempfile.TemporaryDirectory() as folder:
+        # On staging, which has no rows yet, the revision goes through.
+        unchanged = healthy.fail("v2-bad-migration", Path(folder), rehearse=False, reset_staging=False)
+        restored = healthy.fail("v2-corrupts", Path(folder), rehearse=False, reset_staging=True)
+        with users_at_work(connections.production_url(connections.settings()), Path(folder) / "v2.txt"):
+            releases = [first, release_once("v2", reset_staging=True)]
+        moved = healthy.fail("v2-crashes", Path(folder), rehearse=True, reset_staging=False)
     fill()
     row(table, "branch of production, ready to query", [timed(branch) for _ in range(RUNS)])
     row(table, "restore of production to its own history", [timed(restore) for _ in range(RUNS)])
@@ -32,6 +43,13 @@ def measure() -> None:
     row(table, "release, its steps alone", [work for _, work in releases])
     console.print(table)
     shares = ", ".join(f"{(total - work) / total:.0%}" for total, work in releases)
+    healthy.show(
+        {
+            "a revision fails: verified that nothing changed": (unchanged, None),
+            "the application fails: the build before serves": (moved, healthy.by_hand()),
+            "rows are wrong: production restored": (restored, healthy.by_hand(restore=restore)),
+        }
+    )
     console.print(f"share of a release spent in Prefect (trigger, scheduling, worker, states): {shares}")
 
 
@@ -48,10 +66,12 @@ def timed(act: Callable[[], None]) -> float:
     return time.monotonic() - began
 
 
-def release_once(ref: str) -> tuple[float, float]:
+def release_once(ref: str, *, reset_staging: bool = False) -> tuple[float, float]:
     """Release a ref through Prefect; seconds in all, and seconds that its steps worked."""
     began = time.monotonic()
-    run = flow_runs.trigger("release/release", {"request": {"ref": ref, "watch_seconds": 5}})
+    run = flow_runs.trigger(
+        "release/release", {"request": {"ref": ref, "watch_seconds": 5, "reset_staging": reset_staging}}
+    )
     flow_runs.follow(run, console, deadline_s=300)
     total = time.monotonic() - began
     settings = connections.settings()
