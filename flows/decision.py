@@ -22,15 +22,15 @@ class FailureKind(StrEnum):
 
 
 class RollbackPath(StrEnum):
-    """How a failed release is undone."""
+    """How a failed release is undone: each is said before it is done, and nothing here says that it was."""
 
-    NOTHING = "nothing was touched"
-    STAGING = "staging rolled back"
-    UNCHANGED = "verified that nothing changed"
-    APPLICATION = "application rolled back, the schema stays"
-    DOWNGRADE = "application rolled back, the revisions taken back"
-    RESTORE = "production restored to the sealed point"
-    HOLD = "held for a person"
+    NOTHING = "close the release: it has touched nothing"
+    STAGING = "roll staging back"
+    UNCHANGED = "verify that nothing changed"
+    APPLICATION = "roll the application back and leave the schema as it is"
+    DOWNGRADE = "roll the application back and take the revisions back"
+    RESTORE = "restore production to the sealed point"
+    HOLD = "move nothing and ask a person"
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ def _path_to_previous_build(situation: Situation) -> RollbackPath:
 class Recovery(StrEnum):
     """How a release is finished whose process died."""
 
-    FINISH_ROLLBACK = "the rollback that was under way is finished"
-    TAKE_BACK = "the release is taken back"
-    GO_ON = "the build that serves is validated and watched, and the release goes on from there"
-    CLOSE = "everything was done and found good: the release is closed as succeeded"
+    FINISH_ROLLBACK = "finish the rollback that was under way"
+    TAKE_BACK = "take the release back"
+    GO_ON = "validate and watch the build that serves, and go on from there"
+    CLOSE = "close the release as succeeded: everything was done and found good"
 
 
 @dataclass(frozen=True)

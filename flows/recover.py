@@ -55,7 +55,7 @@ def recover(release_id: str = "", wait: bool = True) -> State[str]:
             taken.id,
             f"Recovery of {taken.ref} begins",
             {"Release": taken.id, "Its process died": dead.died_in, "What stands": planned.standing},
-            text=f"Done now: {planned.description}",
+            text=f"Doing now: {planned.description}",
         )
         best_effort.attempt(
             taken.id,

@@ -248,7 +248,7 @@ def choose_and_run_rollback(
     except Exception as failure:
         log.exception("the way back could not be chosen")
         return hold_for_decision(release_id, request.ref, error, failure)
-    log.error("%s: %s; way back: %s", failure_kind(error).value, error, path.value)
+    log.error("%s: %s; rollback path: %s", failure_kind(error).value, error, path.value)
     return recover_and_report(context, path, error, request.ref)
 
 

@@ -108,7 +108,7 @@ def recover_and_report(context: RollbackContext, path: RollbackPath, error: Exce
     best_effort.notify_slack(
         context.release_id,
         f"Rollback of {ref} begins" if context.by_hand else f"Release of {ref} failed",
-        {**context.release_ids, "Way back, begun now": path.value},
+        {**context.release_ids, "Doing now": path.value},
         text=f"{context.cause_label}: {error}",
     )
     progress = RollbackProgress()

@@ -188,7 +188,12 @@ def interrupted_result(
         "undecided",
         clauses((f"rollback failed: {failure}", f"done before that: {done}", f"now {production}")),
         f"Rollback of {ref} failed: a person is needed",
-        {"Way back": path.value, "Why it ended": str(failure), "Done before that": done, "What stands": production},
+        {
+            "What was to be done": path.value,
+            "Why it ended": str(failure),
+            "Done before that": done,
+            "What stands": production,
+        },
         f"{go_on}`pilotage ledger {context.release_id}` shows every act; the rollback runbook tells how to go on.",
     )
 

@@ -10,7 +10,7 @@ from deployments.errors import DeploymentError, ServiceRefused
 from deployments.git.repository import Commit
 from deployments.ledger import LedgerError
 from flows import release as releasing
-from flows.decision import RollbackPath
+from flows.decision import Recovery, RollbackPath
 from flows.release import ReleaseProgress, choose_and_run_rollback, close_and_announce
 from flows.rollback import ROLLBACK_WATCHES, recover_and_report
 from flows.rollback_report import RollbackContext, hold_for_decision
@@ -154,6 +154,16 @@ def test_what_is_told_after_a_deed_never_changes_the_deed(
         assert str(failure) in world.said[-1][1]["To mend"]
     if name in world.calls and name in {"tell", "publish"}:
         assert world.notes
+
+
+DOES = {"close", "roll", "verify", "restore", "move", "finish", "take", "validate"}
+
+
+@pytest.mark.parametrize("way", [*BACK, RollbackPath.HOLD])
+def test_what_is_told_before_a_deed_does_not_say_that_it_is_done(world: World, way: RollbackPath) -> None:
+    walked(way)
+    assert world.said[0][1]["Doing now"] == way.value
+    assert all(said.value.split()[0] in DOES for said in (*RollbackPath, *Recovery))
 
 
 @pytest.mark.parametrize("way", [*BACK, RollbackPath.HOLD])
