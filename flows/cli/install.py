@@ -13,7 +13,7 @@ def install() -> None:
     from prefect.exceptions import ObjectNotFound, PrefectException
     from prefect.settings import PREFECT_API_URL
 
-    from flows.cli.console.automations import NAME, install_automations
+    from flows.cli.console.automations import install_automations
 
     with exit_on_error():
         server = PREFECT_API_URL.value()
@@ -21,7 +21,7 @@ def install() -> None:
             raise CommandFailed("nobody said where the Prefect server is: set PREFECT_API_URL, as http://HOST:PORT/api")
         try:
             with get_client(sync_client=True) as client:
-                install_automations(client, RECOVERY)
+                installed = install_automations(client)
         except ObjectNotFound as error:
             raise CommandFailed(
                 f"the Prefect server at {server} has no deployment {RECOVERY}, so nothing was installed: run"
@@ -32,4 +32,8 @@ def install() -> None:
                 f"the Prefect server at {server} took no automation, so nothing was installed: {error}; check"
                 " PREFECT_API_URL and PREFECT_API_AUTH_STRING"
             ) from error
-    typer.echo(f"installed at {server}: the automation `{NAME}` starts {RECOVERY} where a run is cut off")
+    for one in installed:
+        why = f"gives no sign of life for {one.silent_for_s} s" if one.silent_for_s else f"is {' or '.join(one.states)}"
+        typer.echo(
+            f"installed at {server}: `{one.name}` starts {one.starts} where a run of {', '.join(one.flows)} {why}"
+        )

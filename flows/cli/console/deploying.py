@@ -71,7 +71,7 @@ def _install_automations(env: Mapping[str, str]) -> None:
     }
     try:
         with temporary_settings(server), get_client(sync_client=True) as client:
-            install_automations(client, RECOVERY)
+            install_automations(client)
     except (PrefectException, httpx.HTTPError) as error:
         raise CommandFailed(
             f"the flows were registered, but the Prefect server at {env.get('PREFECT_API_URL')} took no automation"

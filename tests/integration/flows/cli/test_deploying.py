@@ -6,15 +6,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployments.ledger import Ledger
 from deployments.local.postgres.cluster import free_port
+from flows.cli.console.automations import FILE, install_automations
 from flows.cli.console.command_errors import CommandFailed
 from flows.cli.console.deploying import deploy_flows
 from flows.cli.console.locations import REPOSITORY_ROOT
@@ -213,9 +217,56 @@ def test_what_the_server_starts_by_itself_is_installed_once_however_often_it_is_
     for _ in range(2):
         done = installed(server, tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "starts recover/recover where a run is cut off" in done.stdout
+        where = "where a run of release, rollback, recover is Crashed or Cancelled\n"
+        assert f"installed at {server}: `pilotage recovery` starts recover/recover {where}" in done.stdout
     found = ask(server, "POST", "/automations/filter", {}).json()
-    assert [one["name"] for one in found] == ["pilotage recovery"]
+    assert sorted(one["name"] for one in found) == ["pilotage recovery", "pilotage recovery after silence"]
+
+
+def test_run_that_gives_no_sign_of_life_any_more_starts_the_recovery_and_one_that_ended_does_not(
+    server: str, tmp_path: Path
+) -> None:
+    ask(server, "POST", "/work_pools/", {"name": "pilotage", "type": "process"})
+    deploy_flows(state_of(tmp_path, server))
+    file = tmp_path / "automations.yaml"
+    file.write_text(FILE.read_text().replace("silent_for_s: 400", "silent_for_s: 10"))
+    given: dict[Any, str | None] = {PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: KEY}
+    with temporary_settings(given), get_client(sync_client=True) as client:
+        install_automations(client, file)
+    recover = ask(server, "GET", f"/deployments/name/{NAMES[2]}").json()["id"]
+    begun = runs_of(server, recover)
+    silent, ended, other = str(uuid4()), str(uuid4()), str(uuid4())
+    for run, flow, event in (
+        (silent, "release", "heartbeat"),
+        (ended, "release", "heartbeat"),
+        (ended, "release", "Completed"),
+        (other, "drift-check", "heartbeat"),
+    ):
+        emit(server, run, flow, event)
+    ends = time.monotonic() + 90
+    while runs_of(server, recover) == begun:
+        assert time.monotonic() < ends, "the recovery was not started"
+        time.sleep(0.5)
+    time.sleep(15)
+    assert runs_of(server, recover) == begun + 1
+
+
+def emit(server: str, run: str, flow: str, event: str) -> None:
+    """Tell the server of a run what Prefect's engine tells of it."""
+    told = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": f"prefect.flow-run.{event}",
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+        "related": [
+            {
+                "prefect.resource.id": f"prefect.flow.{uuid4()}",
+                "prefect.resource.role": "flow",
+                "prefect.resource.name": flow,
+            }
+        ],
+    }
+    ask(server, "POST", "/events", [told]).raise_for_status()
 
 
 def test_recovery_that_the_watchdog_starts_is_one_run_a_try_and_a_run_whose_process_died_stops_none(
