@@ -19,7 +19,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(VENV)/.installed ## Watch a release on the local platform (SCENARIO=bad-migration|app-crash|data-corruption, KEEP=1)
+demo: $(VENV)/.installed ## Watch a release on the local platform (SCENARIO=bad-migration|app-crash|data-corruption|killed|quiet, KEEP=1)
 	$(BIN)/pilotage local demo --scenario $(SCENARIO) $(if $(filter-out 0,$(KEEP)),--keep)
 
 # Compiled once: where Python may write no bytecode, each process that a test starts would compile all of it again.

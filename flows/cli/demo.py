@@ -20,27 +20,26 @@ console = Console(highlight=False)
 
 
 class Scenario(StrEnum):
-    """What is released, and so what happens."""
+    """What is released, and what happens to it."""
 
     RELEASE = "release"
     BAD_MIGRATION = "bad-migration"
     APP_CRASH = "app-crash"
     DATA_CORRUPTION = "data-corruption"
+    KILLED = "killed"
+    QUIET = "quiet"
 
 
 def demo(
-    scenario: Annotated[Scenario, typer.Option(help="What is released.")] = Scenario.RELEASE,
+    scenario: Annotated[Scenario, typer.Option(help="What is released, and what happens to it.")] = Scenario.RELEASE,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything up to look at.")] = False,
     state: Annotated[Path, typer.Option(help="Folder of the local platform.", file_okay=False)] = DEFAULT_STATE_FOLDER,
 ) -> None:
     """Bring the local platform up, release to it under traffic, and check what came of it."""
     try:
         with exit_on_error(), running_platform(state, keep=keep):
-            # Prefect reads where its server is when it is imported, and that is known only now.
-            from flows.cli.console import scenario as scenarios
-
             deploy_flows(state)
-            scenarios.run_scenario(scenario.value, state)
+            _run(scenario, state)
             if keep:
                 console.print(f"everything stays up; its settings are in {state / 'local.env'}", soft_wrap=True)
                 console.print("Prefect's pages ask for its PREFECT_API_AUTH_STRING")
@@ -48,6 +47,20 @@ def demo(
     except KeyboardInterrupt:
         console.print("interrupted: the local platform was taken down")
         raise typer.Exit(130) from None
+
+
+def _run(scenario: Scenario, state: Path) -> None:
+    # Prefect reads where its server is when it is imported, and that is known only now.
+    from flows.cli.console import scenario as scenarios
+    from flows.cli.scenarios import killed, quiet
+
+    match scenario:
+        case Scenario.KILLED:
+            killed.run_scenario(state)
+        case Scenario.QUIET:
+            quiet.run_scenario(state)
+        case _:
+            scenarios.run_scenario(scenario.value, state)
 
 
 @contextmanager

@@ -122,3 +122,21 @@ def _prepare_child(user: str | None, death_signal: signal.Signals) -> Callable[[
                 os._exit(1)  # the parent ended before the kernel was told
 
     return prepare
+
+
+def parent_of(pid: int) -> int:
+    """The process that started another one.
+
+    Raises:
+        ProcessLookupError: there is none of that number.
+    """
+    if _LINUX:
+        try:
+            # The name of the program stands in parentheses and may hold any character.
+            return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        except FileNotFoundError as error:
+            raise ProcessLookupError(f"there is no process {pid}") from error
+    asked = subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    if not asked.stdout.strip():
+        raise ProcessLookupError(f"there is no process {pid}")
+    return int(asked.stdout)

@@ -45,6 +45,13 @@ def read_production() -> ProductionSnapshot:
         return ProductionSnapshot(health.commit_sha, read_catalog(connection), ids, revisions)
 
 
+ENDS_WELL = {"release", "quiet"}
+# Their revisions stay, whatever becomes of the build.
+EXPANDS = {"release", "quiet", "app-crash", "killed"}
+# What Slack must have heard beside the end.
+HEARD = {"killed": ["Recovery"], "quiet": ["is held for a person"]}
+
+
 @dataclass(frozen=True)
 class DemoResult:
     """Everything that is known of an ended demo.
@@ -79,8 +86,8 @@ class DemoResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the scenario is the one that ends well."""
-        return self.scenario == "release"
+        """Whether the release ended well, or must have where the scenario leaves it no choice."""
+        return self.release.state == "succeeded" if self.scenario == "killed" else self.scenario in ENDS_WELL
 
 
 def unmet_expectations(result: DemoResult) -> tuple[str, ...]:
@@ -109,7 +116,7 @@ def _build_expectations(result: DemoResult) -> list[str]:
 
 def _schema_expectations(result: DemoResult) -> list[str]:
     found = difference(result.before.catalog, result.after.catalog)
-    expanded = result.scenario in {"release", "app-crash"}
+    expanded = result.scenario in EXPANDS
     if expanded and not found:
         return ["the catalogue is the old one, though a revision was released"]
     if not expanded and found:
@@ -135,13 +142,19 @@ def _writes(file: Path) -> list[tuple[datetime, str]]:
 
 
 def _slack_expectations(result: DemoResult) -> list[str]:
+    told = _told(result)
+    wanted = ["succeeded"] if result.succeeded else ["was rolled back"]
+    wanted = [*HEARD.get(result.scenario, [] if result.succeeded else ["failed"]), *wanted]
+    missing = [word for word in wanted if not any(word in text for text in told)]
+    ref = result.release.ref
+    return [f"Slack has not heard that the release of {ref} {' and '.join(missing)}"] if missing else []
+
+
+def _told(result: DemoResult) -> list[str]:
+    """What Slack was told of what was released, in its order."""
     url = urlsplit(connections.settings().slack_webhook_url.get_secret_value())
     heard = httpx.get(f"{url.scheme}://{url.netloc}/messages", timeout=10).json()
-    told = [str(message["text"]) for message in heard]
-    wanted = ["succeeded"] if result.succeeded else ["failed", "was rolled back"]
-    ref = result.release.ref
-    missing = [word for word in wanted if not any(ref in text and word in text for text in told)]
-    return [f"Slack has not heard that the release of {ref} {' and '.join(missing)}"] if missing else []
+    return [text for message in heard if result.release.ref in (text := str(message["text"]))]
 
 
 def _branch_expectations() -> list[str]:
@@ -174,7 +187,10 @@ def summary(result: DemoResult) -> Table:
         "traffic", f"{seen.requests} requests by {seen.users} users, {seen.errors} failed, {seen.refused} refused"
     )
     table.add_row("latency", f"P50 {seen.p50_ms:.0f} ms, P95 {seen.p95_ms:.0f} ms, P99 {seen.p99_ms:.0f} ms")
-    table.add_row("acknowledged writes", f"{len(_writes(result.acknowledged))}")
+    lost = "some of them lost" if _row_expectations(result) else "none lost"
+    since = " that was written before the restore point" if result.scenario == "data-corruption" else ""
+    table.add_row("acknowledged writes", f"{len(_writes(result.acknowledged))}, {lost}{since}")
+    table.add_row("Slack was told", "\n".join(_told(result)))
     table.add_row("took", f"{result.run.seconds:.1f} s")
     return table
 

@@ -29,6 +29,8 @@ REFS = {
     "bad-migration": "v2-bad-migration",
     "app-crash": "v2-crashes",
     "data-corruption": "v2-corrupts",
+    "killed": "v2",
+    "quiet": "v2",
 }
 # Their rehearsal would stop them before production was touched, and there would be nothing to roll back.
 UNREHEARSED = {"bad-migration", "data-corruption"}
@@ -36,30 +38,47 @@ UNREHEARSED = {"bad-migration", "data-corruption"}
 
 def run_scenario(scenario: str, state: Path) -> None:
     """Bring v1 live, start the traffic, release the scenario's ref and check everything that must hold."""
+    before, acknowledged = begin(state)
+    ref = REFS[scenario]
+    with traffic(acknowledged) as running:
+        announce(ref)
+        if scenario in UNREHEARSED:
+            console.print("  without its rehearsal, which would have stopped it before it touched production")
+        run = release(ref, WATCH_S, rehearse=scenario not in UNREHEARSED)
+    end(demo_checks.DemoResult(scenario, run, running.result(), before, demo_checks.read_production(), acknowledged))
+
+
+def begin(state: Path) -> tuple[demo_checks.ProductionSnapshot, Path]:
+    """Bring v1 live.
+
+    Returns:
+        Production as it is then, and the file that takes every write that a user was told is done.
+    """
     console.rule("first release: v1 into an empty production")
     first = release("v1", FIRST_WATCH_S)
     if not first.succeeded:
         raise CommandFailed(f"the first release did not succeed: {first.message}")
-    before = demo_checks.read_production()
-    ref = REFS[scenario]
     acknowledged = state / "acknowledged.txt"
     acknowledged.unlink(missing_ok=True)
-    with traffic(acknowledged) as running:
-        console.rule(f"release of {ref} under traffic ({USERS} users, {RATE:.0f} requests/s)")
-        if scenario in UNREHEARSED:
-            console.print("  without its rehearsal, which would have stopped it before it touched production")
-        run = release(ref, WATCH_S, rehearse=scenario not in UNREHEARSED)
-    result = demo_checks.DemoResult(
-        scenario, run, running.result(), before, demo_checks.read_production(), acknowledged
-    )
+    return demo_checks.read_production(), acknowledged
+
+
+def announce(ref: str) -> None:
+    """Say what is released under traffic."""
+    console.rule(f"release of {ref} under traffic ({USERS} users, {RATE:.0f} requests/s)")
+
+
+def end(result: demo_checks.DemoResult) -> None:
+    """Show what came of a scenario, and fail where something does not hold that must."""
     console.rule("outcome")
     console.print(demo_checks.summary(result))
     found = demo_checks.unmet_expectations(result)
     if found:
         raise CommandFailed("; ".join(found))
     # Without KEEP=1 the server ends with the demo.
-    console.print(f"the run in Prefect's UI (KEEP=1 leaves it up): {flow_runs.ui_address(run.run_id)}", soft_wrap=True)
-    console.print(result.release.summary if not result.succeeded else "release succeeded", soft_wrap=True)
+    address = flow_runs.ui_address(result.run.run_id)
+    console.print(f"the run in Prefect's UI (KEEP=1 leaves it up): {address}", soft_wrap=True)
+    console.print(result.release.summary, soft_wrap=True)
 
 
 @contextmanager

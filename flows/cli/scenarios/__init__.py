@@ -1,0 +1,1 @@
+"""What the demo shows beside a release under traffic: one scenario a file."""
