@@ -44,6 +44,7 @@ class Act(StrEnum):
     CONTRACT_PRODUCTION = "contract production"
     ROLL_BACK_STAGING = "roll back staging"
     DELETE_SNAPSHOT = "delete snapshot"
+    DELETE_KEPT_STAGING = "delete kept staging"
     VERIFY_UNCHANGED = "verify that nothing changed"
     MAINTENANCE_ON = "maintenance mode on"
     MAINTENANCE_OFF = "maintenance mode off"
@@ -131,6 +132,7 @@ RULES: Mapping[Act, ActRule] = {
         "staging's database is production's", "staging is made a copy of production again", (RESTORE_BRANCH,)
     ),
     Act.DELETE_SNAPSHOT: ActRule("Neon has no branch of that name", "it expires by itself", (DELETE_BRANCH,)),
+    Act.DELETE_KEPT_STAGING: ActRule("Neon has no branch of that name", "deleting again is the same", (DELETE_BRANCH,)),
     Act.VERIFY_UNCHANGED: ActRule(_READS, "it is verified again"),
     Act.MAINTENANCE_ON: ActRule(
         "the application says whether it refuses writes", "the rollback switches it off at its end", (SET_CONFIG,)

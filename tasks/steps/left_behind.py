@@ -1,7 +1,7 @@
 """What releases that are over have left behind: maintenance mode, a lifted protection, branches that nobody owns."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from deployments.ledger import Ledger, Release
@@ -14,6 +14,7 @@ from tasks.protection import Lifted
 from tasks.step import step
 from tasks.steps.rehearsal import branch_name
 from tasks.steps.snapshot import snapshots_that_stay
+from tasks.steps.staging import BEFORE
 from tasks.values import Finding
 
 log = logging.getLogger(__name__)
@@ -141,17 +142,29 @@ def tidy_branches() -> tuple[Finding, ...]:
     for branch in branches:
         release = ours.get(branch.name.removeprefix(_REHEARSAL)) if branch.name.startswith(_REHEARSAL) else None
         if release is not None and release.state != "running":
-            _delete(settings, release, branch)
+            _delete(settings, release, branch, Act.DELETE_REHEARSAL_BRANCH)
+        if (release := _needs_kept_staging_no_more(branch, branches, ours)) is not None:
+            _delete(settings, release, branch, Act.DELETE_KEPT_STAGING)
     lost = [*_lost_rehearsals(branches, known), *snapshots_that_stay(settings, branches, known=known)]
     return tuple(_branch_finding(branch) for branch in lost)
 
 
-def _delete(settings: Settings, release: Release, branch: Branch) -> None:
+def _needs_kept_staging_no_more(
+    branch: Branch, every: Collection[Branch], ours: Mapping[str, Release]
+) -> Release | None:
+    """The release that kept what staging was for branches that hung under it, once it is over and none does."""
+    if not branch.name.startswith(BEFORE) or any(one.parent_id == branch.id for one in every):
+        return None
+    release = ours.get(branch.name.removeprefix(BEFORE).removeprefix("rollback-"))
+    return release if release is not None and release.state != "running" else None
+
+
+def _delete(settings: Settings, release: Release, branch: Branch, act: Act) -> None:
     """Delete a branch of a release that is over: an act of its row, though nobody has to hold that any more."""
-    record.note(release.id, Act.DELETE_REHEARSAL_BRANCH, branch_name=branch.name, by="watchdog")
+    record.note(release.id, act.value, branch_name=branch.name, by="watchdog")
     connections.neon(settings, in_release=False).delete_branch(branch.id)
     with connections.ledger(settings) as ledger:
-        ledger.finish_step(release.id, Act.DELETE_REHEARSAL_BRANCH, {"branch_deleted": branch.name})
+        ledger.finish_step(release.id, act.value, {"branch_deleted": branch.name})
 
 
 def _lost_rehearsals(branches: Collection[Branch], known: Collection[str]) -> list[Branch]:

@@ -1,5 +1,7 @@
 """Staging deploy: the same revisions and the same build as production will get, on a copy."""
 
+from typing import Final
+
 from deployments.errors import DeploymentError
 from deployments.git.repository import Commit
 from deployments.settings import Settings
@@ -12,20 +14,34 @@ from tasks.record import recorded_step
 from tasks.step import step
 from tasks.steps import database_guard
 
+# What staging was before it was made a copy of production, where branches hang under it.
+BEFORE: Final = "staging-before-"
+
 
 @step("reset staging", timeout_s=900)
 def reset_staging(release_id: str) -> None:
-    """Make staging a fresh copy of production. What was in staging is lost."""
+    """Make staging a fresh copy of production. What was in staging is lost, unless somebody has a branch of it."""
+    _make_copy_of_production(release_id, Act.RESET_STAGING, f"{BEFORE}{release_id}")
+
+
+def _make_copy_of_production(release_id: str, act: Act, kept_name: str) -> None:
+    """Restore staging from production.
+
+    Branches that somebody made of staging need the state before: it is kept under a name for as long as they stand.
+    """
     settings = connections.settings()
-    with recorded_step(release_id, Act.RESET_STAGING, branch_name=settings.neon_staging_branch):
-        _reset(settings, release_id)
+    client = connections.neon(settings)
+    production, staging = connections.production_branch(settings), connections.staging_branch(settings)
+    has_children = any(branch.parent_id == staging.id for branch in client.branches())
+    kept = {"branch": kept_name} if has_children else {}
+    with recorded_step(release_id, act, branch_name=staging.name, **kept):
+        client.restore(staging.id, source_branch_id=production.id, preserve_under_name=kept.get("branch"))
+        database_guard.write_anew(settings, release_id, staging)
+        _record_catalog_of_production(settings)
 
 
-def _reset(settings: Settings, release_id: str) -> None:
-    production = connections.production_branch(settings)
-    staging = connections.staging_branch(settings)
-    connections.neon(settings).restore(staging.id, source_branch_id=production.id)
-    database_guard.write_anew(settings, release_id, staging)
+def _record_catalog_of_production(settings: Settings) -> None:
+    """Let staging's catalogue be production's from now on."""
     with connections.ledger(settings) as ledger:
         kept = ledger.recorded_catalog(settings.target, "production")
         if kept is not None:
@@ -81,6 +97,4 @@ def deploy_staging(release_id: str, commit: Commit) -> Deployment:
 @step("roll back staging", timeout_s=900)
 def roll_back_staging(release_id: str) -> None:
     """Bring staging back to what production is; production itself is not touched."""
-    settings = connections.settings()
-    with recorded_step(release_id, Act.ROLL_BACK_STAGING, branch_name=settings.neon_staging_branch):
-        _reset(settings, release_id)
+    _make_copy_of_production(release_id, Act.ROLL_BACK_STAGING, f"{BEFORE}rollback-{release_id}")

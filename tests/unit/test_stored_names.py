@@ -101,6 +101,7 @@ def test_the_ledger_names_its_acts_as_before_and_each_says_what_leads_on() -> No
         "contract production",
         "roll back staging",
         "delete snapshot",
+        "delete kept staging",
         "verify that nothing changed",
         "maintenance mode on",
         "maintenance mode off",
