@@ -155,6 +155,15 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
         down(state)
 
 
+@pytest.fixture
+def v1(line: Line) -> None:
+    """Let v1 serve, where it does not yet."""
+    if line.newest() is None:
+        _, row = line.start("release", {"request": {"ref": "v1", "watch_seconds": 5}}, "promote")
+        assert line.ended(row).state == "succeeded"
+        line.heard(1)
+
+
 def test_worker_that_is_told_to_stop_lets_its_run_finish_the_act_and_the_next_one_finishes_the_release(
     line: Line,
 ) -> None:
@@ -179,7 +188,7 @@ def test_worker_that_is_told_to_stop_lets_its_run_finish_the_act_and_the_next_on
 
 @pytest.mark.generated_fault
 def test_run_that_is_cancelled_while_its_revision_waits_is_recovered_and_leaves_production_as_it_was(
-    line: Line,
+    line: Line, v1: None
 ) -> None:
     with line.locked():
         run, row = line.start("release", V2, "migrate production")
@@ -193,7 +202,7 @@ def test_run_that_is_cancelled_while_its_revision_waits_is_recovered_and_leaves_
 
 
 @pytest.fixture
-def users(line: Line, tmp_path: Path) -> Iterator[None]:
+def users(line: Line, v1: None, tmp_path: Path) -> Iterator[None]:
     """Users at work: without them nobody could tell whether a release is good."""
     stop, file = threading.Event(), tmp_path / "acknowledged.txt"
     with ThreadPoolExecutor(max_workers=1) as pool:
