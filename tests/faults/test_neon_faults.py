@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from deployments.errors import DeploymentError, ServiceRefused
+from deployments.errors import DeploymentError, OperationFailed, ServiceRefused
 from deployments.local.hosting.faults import Fault
 from deployments.local.supervisor.running import RunningPlatform
 from deployments.neon.client import Branch, NeonClient
@@ -163,6 +163,30 @@ def test_one_snapshot_is_taken(
     assert [one.id for one in neon.snapshots() if one.name == name] == [taken.id]
     neon.delete_snapshot(taken.id)
     assert [one.id for one in neon.snapshots() if one.name == name] == []
+
+
+def test_a_branch_whose_operation_fails_is_told_and_not_there(
+    faults: RunningPlatform, neon: NeonClient, name: str
+) -> None:
+    lose(faults, "POST", "/branches$", {"work": "failed"})
+    with pytest.raises(OperationFailed, match="ended as failed"):
+        neon.create_branch(name, parent_id=neon.branch("main").id)
+    assert made(neon, name) == []
+
+
+def test_an_operation_that_never_ends_is_given_up_and_done_when_its_time_comes(
+    faults: RunningPlatform, neon: NeonClient, name: str
+) -> None:
+    env, parent = faults.env, neon.branch("main").id
+    hasty = NeonClient(
+        env["NEON_API_URL"], SecretStr(env["NEON_API_KEY"]), env["NEON_PROJECT_ID"], poll_s=0.05, deadline_s=0.5
+    )
+    lose(faults, "POST", "/branches$", {"work": "never"})
+    with pytest.raises(OperationFailed, match="is still running"):
+        hasty.create_branch(name, parent_id=parent)
+    faults.clear_faults()
+    branch = neon.create_branch(name, parent_id=parent)
+    assert made(neon, name) == [branch]
 
 
 def test_a_wrong_key_names_its_variable(faults: RunningPlatform) -> None:

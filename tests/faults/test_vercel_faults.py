@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from deployments.application.endpoints import BYPASS_HEADER
-from deployments.errors import LostReply
+from deployments.errors import BuildFailed, LostReply, PromotionFailed
 from deployments.git.repository import Commit, ReleaseRepository
 from deployments.local.hosting.faults import Fault
 from deployments.local.hosting.processes import Spawner
@@ -109,6 +109,18 @@ def test_a_rollback_during_a_promote_ends_where_it_was_asked_to(vercel: Vercel, 
     vercel.client.rollback(before.id)
     assert vercel.project.serving == before.id
     assert vercel.asked("/rollback/") == 1
+
+
+def test_a_build_or_a_move_that_fails_is_told_and_changes_nothing(vercel: Vercel, commit: Commit) -> None:
+    before, after = build(vercel, commit, "r1"), build(vercel, commit, "r2")
+    vercel.client.promote(before.id)
+    vercel.lose("POST", "/promote/", {"work": "failed"})
+    with pytest.raises(PromotionFailed, match="ended as failed"):
+        vercel.client.promote(after.id)
+    assert vercel.project.serving == before.id
+    vercel.lose("POST", "/v13/deployments", {"work": "failed"})
+    with pytest.raises(BuildFailed, match="a fault let it fail"):
+        build(vercel, commit, "r3")
 
 
 @SPOILED

@@ -12,6 +12,8 @@ from fastapi import FastAPI, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.local.hosting.spoiled_work import SpoiledWork, spoiled_work
+
 _REQUESTS_KEPT = 10_000
 
 
@@ -26,7 +28,9 @@ def _is_regular_expression(value: str) -> str:
 class Fault(BaseModel):
     """What goes wrong with the next matching calls.
 
-    `before` spoils the call before the service sees it; `after` lets the effect happen and spoils the reply.
+    `before` spoils the call before the service sees it; `after` lets the effect happen and spoils the reply. Half of
+    the body is sent with `truncated`, as if it were the whole. With `work` the call is accepted, and what it begins
+    fails without an effect, or goes on until the faults are cleared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,12 +43,16 @@ class Fault(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict)
     delay_s: float = Field(default=0, ge=0, le=300)
     cut: bool = False
+    truncated: bool = False
+    work: Literal["failed", "never"] | None = None
     times: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _does_something(self) -> Fault:
-        if self.status is None and not self.cut and not self.delay_s:
-            raise ValueError("a fault needs a status, a delay_s or cut")
+        if not (self.status or self.cut or self.delay_s or self.truncated or self.work):
+            raise ValueError("a fault needs a status, a delay_s, cut, truncated or work")
+        if self.truncated and self.when == "before":
+            raise ValueError("an answer that is truncated comes after")
         return self
 
     def matches(self, method: str, path: str) -> bool:
@@ -69,6 +77,7 @@ class Faults:
         self._lock = threading.Lock()
         self._waiting: list[tuple[Fault, int]] = []
         self._requests: deque[SeenRequest] = deque(maxlen=_REQUESTS_KEPT)
+        self._cleared = threading.Event()
 
     def add(self, fault: Fault) -> None:
         """Let a fault wait for its next matching calls, behind those that wait already."""
@@ -80,6 +89,8 @@ class Faults:
         with self._lock:
             self._waiting.clear()
             self._requests.clear()
+            self._cleared.set()
+            self._cleared = threading.Event()
 
     def waiting(self) -> tuple[Fault, ...]:
         """Return the faults that wait, with the `times` that are left of each."""
@@ -99,6 +110,11 @@ class Faults:
                     self._waiting[index : index + 1] = [(fault, left - 1)] if left > 1 else []
                     return fault
         return None
+
+    def work_of(self, fault: Fault) -> SpoiledWork | None:
+        """What becomes of the work that a spoiled call begins; None where nothing is spoiled about it."""
+        with self._lock:
+            return SpoiledWork(fault.work, self._cleared) if fault.work is not None else None
 
     def record(self, method: str, path: str, status: int | None) -> None:
         """Note a request that has been answered, or left without an answer."""
@@ -175,6 +191,8 @@ class _FaultMiddleware:
             await send(message)
 
         try:
+            if fault is not None:
+                spoiled_work.set(self._faults.work_of(fault))
             if fault is None:
                 await self._app(scope, receive, watch)
             elif fault.when == "before":
@@ -198,9 +216,10 @@ class _FaultMiddleware:
 def _spoiled_reply(fault: Fault, watch: Send, send: Send) -> Send:
     """Return a `send` that delays, replaces or swallows the reply of the application."""
     replaced = False
+    start: Message | None = None
 
     async def spoil(message: Message) -> None:
-        nonlocal replaced
+        nonlocal replaced, start
         if message["type"] == "http.response.start":
             await asyncio.sleep(fault.delay_s)
             if fault.cut:
@@ -209,10 +228,23 @@ def _spoiled_reply(fault: Fault, watch: Send, send: Send) -> Send:
             elif fault.status is not None:
                 replaced = True
                 await _answer(fault, watch)
-        if not replaced:
+            elif fault.truncated:
+                start = message
+                return
+        if start is not None and message["type"] == "http.response.body":
+            await _answer_half(start, message, watch)
+            replaced, start = True, None
+        elif not replaced:
             await watch(message)
 
     return spoil
+
+
+async def _answer_half(start: Message, body: Message, send: Send) -> None:
+    half = body.get("body", b"")[: len(body.get("body", b"")) // 2]
+    headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+    await send({**start, "headers": [*headers, (b"content-length", str(len(half)).encode())]})
+    await send({"type": "http.response.body", "body": half})
 
 
 async def _answer(fault: Fault, send: Send) -> None:

@@ -7,11 +7,12 @@ import queue
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from deployments.local.errors import LocalPlatformError, RefusedError
+from deployments.local.hosting.spoiled_work import SpoiledWork, spoiled_work
 from deployments.local.neon.records import Record, now
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,8 @@ class Operations:
         Raises:
             RefusedError: Other work runs.
         """
+        if (spoiled := spoiled_work.get()) is not None:
+            steps = [_spoiled(steps[0], spoiled), *steps[1:]]
         with self._changed:
             self.refuse_while_busy()
             moment = now()
@@ -181,6 +184,14 @@ class Operations:
     def _note(self, operation: Operation) -> None:
         with self._changed:
             self._known[operation.id] = operation
+
+
+def _spoiled(step: Step, spoiled: SpoiledWork) -> Step:
+    def work() -> None:
+        spoiled.meet()
+        step.work()
+
+    return replace(step, work=work)
 
 
 def _with(operation: Operation, status: Status, **update: object) -> Operation:

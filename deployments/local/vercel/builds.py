@@ -18,6 +18,7 @@ from deployments.local.errors import LocalPlatformError
 from deployments.local.hosting.loopback import NO_TLS
 from deployments.local.hosting.processes import Spawner
 from deployments.local.hosting.servers import HttpServer
+from deployments.local.hosting.spoiled_work import SpoiledWork, spoiled_work
 from deployments.local.postgres.cluster import free_port
 from deployments.local.releases import checkout
 from deployments.local.vercel.production import RuntimeLog, Upstream, create_address_app
@@ -86,7 +87,8 @@ class Builder:
         with self._lock:
             self._addresses[build.id] = address
         address.start()
-        threading.Thread(target=self._build, args=(build,), name=f"build-{build.id}", daemon=True).start()
+        spoiled = spoiled_work.get()
+        threading.Thread(target=self._build, args=(build, spoiled), name=f"build-{build.id}", daemon=True).start()
 
     def upstream(self, build_id: str) -> Upstream | None:
         """The process of a build that is ready."""
@@ -114,9 +116,11 @@ class Builder:
         for build_id in every:
             self.delete(build_id)
 
-    def _build(self, build: Build) -> None:
+    def _build(self, build: Build, spoiled: SpoiledWork | None) -> None:
         try:
             build.state = "BUILDING"
+            if spoiled is not None:
+                spoiled.meet()
             place = self._folder / build.id
             build.say(f"Cloning {self.repository.name} (Branch: {build.ref}, Commit: {build.sha[:7]})")
             checkout(self.repository, build.sha, "application", place)

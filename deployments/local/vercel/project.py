@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from deployments.local.errors import RefusedError
+from deployments.local.errors import LocalPlatformError, RefusedError
 from deployments.local.hosting.processes import Spawner
+from deployments.local.hosting.spoiled_work import SpoiledWork, spoiled_work
 from deployments.local.releases import REPOSITORY, has_commit
 from deployments.local.vercel.builds import Build, Builder
 from deployments.local.vercel.production import Upstream
@@ -158,11 +159,17 @@ class VercelProject:
             if kind == "rollback" and not build.served:
                 raise RefusedError(422, "The deployment was never aliased to production.", "not_a_rollback_candidate")
             move = self.last_move = AliasRequest(kind, self.serving, build.id)
-        threading.Thread(target=self._carry_out, args=(move, build), daemon=True).start()
+        threading.Thread(target=self._carry_out, args=(move, build, spoiled_work.get()), daemon=True).start()
 
-    def _carry_out(self, move: AliasRequest, build: Build) -> None:
+    def _carry_out(self, move: AliasRequest, build: Build, spoiled: SpoiledWork | None) -> None:
         time.sleep(_MOVE_S / 2)
         move.status = "in-progress"
+        try:
+            if spoiled is not None:
+                spoiled.meet()
+        except LocalPlatformError:
+            move.status = "failed"
+            return
         time.sleep(_MOVE_S / 2)
         with self._lock:
             self.serving = build.id

@@ -78,6 +78,13 @@ def test_a_cut_closes_the_connection_without_an_answer(client: httpx.Client, whe
     assert client.get("/_local/requests").json() == [{"method": "POST", "path": "/things", "status": None}]
 
 
+def test_half_of_an_answer_comes_as_if_it_were_the_whole(client: httpx.Client) -> None:
+    _fault(client, path="/things", when="after", truncated=True)
+    reply = client.post("/things")
+    assert (reply.status_code, reply.text) == (200, '{"thin')
+    assert effects == ["thing"]
+
+
 def test_a_fault_happens_as_often_as_asked_and_to_its_calls_only(client: httpx.Client) -> None:
     _fault(client, method="post", path="things", status=500, times=2)
     assert client.get("/other").status_code == 200
@@ -114,6 +121,8 @@ def test_requests_are_listed_with_their_status_and_without_the_control_routes(cl
     ]
 
 
-@pytest.mark.parametrize("fault", [{"path": "/"}, {"path": "(", "status": 500}, {"path": "/", "status": 500, "x": 1}])
+@pytest.mark.parametrize(
+    "fault", [{"path": "/"}, {"path": "(", "status": 500}, {"path": "/", "status": 500, "x": 1}, {"truncated": True}]
+)
 def test_a_fault_that_makes_no_sense_is_refused(client: httpx.Client, fault: dict[str, object]) -> None:
     assert client.post("/_local/faults", json=fault).status_code == 422
