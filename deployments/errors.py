@@ -7,7 +7,7 @@ DeploymentError                 transient: whether the same call may work a mome
 │   ├── ServiceUnreachable      transient: no connection could be had
 │   │   └── LostReply           transient: the answer was lost; what was asked for may have happened
 │   ├── ServiceRefused          an answer that says no; transient for 423, 429 and 5xx
-│   └── ServiceAnswerUnknown    an answer that is not what the service documents
+│   └── ServiceAnswerUnknown    an answer that is not what the service documents; transient where it is no JSON
 ├── BranchNotFound              Neon has no branch of that name
 ├── BranchNameTaken             Neon has another branch of that name
 ├── WrongBranch                 a branch or a host handed out is not the one asked for, or is production
@@ -93,7 +93,12 @@ class ServiceRefused(ServiceError):
 
 
 class ServiceAnswerUnknown(ServiceError):
-    """An answer that is not what the service documents."""
+    """An answer that is not what the service documents; transient where it is no JSON: then it may not be its own."""
+
+    def __init__(self, service: str, request: str, reason: str, *, transient: bool = False) -> None:
+        super().__init__(service, request, reason)
+        self.reason = reason
+        self.transient = transient
 
 
 class BranchNotFound(DeploymentError):

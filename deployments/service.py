@@ -91,7 +91,7 @@ class Service:
         return f"Service({self._name!r}, {self._base_url!r})"
 
     def read(self, path: str, answer: type[M], parameters: Parameters | None = None) -> M:
-        """GET and read the answer; repeated while the service cannot be reached or is busy.
+        """GET and read the answer; repeated while the service cannot be reached, is busy or answers what is no JSON.
 
         Raises:
             ServiceError: no answer after some tries, or one that says no.
@@ -127,7 +127,7 @@ class Service:
                 got = self._send(method, path, parameters, body)
                 if not got.content:
                     return None
-                return self._read_answer(got, f"{method} {path}", answer)
+                return self._read_change(got, f"{method} {path}", answer)
         raise AssertionError("unreachable")
 
     def stream(self, path: str, *, timeout_s: float) -> AbstractContextManager[httpx.Response]:
@@ -197,14 +197,24 @@ class Service:
             first = error.errors(include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ServiceAnswerUnknown(
-                self._name, request, f"the answer is not what is documented: {where or 'body'}: {first['msg']}"
+                self._name,
+                request,
+                f"the answer is not what is documented: {where or 'body'}: {first['msg']}",
+                transient=first["type"] == "json_invalid",
             ) from None
+
+    def _read_change(self, got: httpx.Response, request: str, answer: type[M]) -> M:
+        """Read the answer to a change; one that cannot be read may be a proxy's, or half of one."""
+        try:
+            return self._read_answer(got, request, answer)
+        except ServiceAnswerUnknown as unknown:
+            raise LostReply(self._name, request, f"the answer was lost ({unknown.reason})") from unknown
 
 
 def _read_again(error: Exception) -> bool | float:
     if isinstance(error, ServiceRefused) and error.transient:
         return min(error.retry_after_s, MAX_WAIT_S) if error.retry_after_s else True
-    return isinstance(error, ServiceUnreachable)
+    return isinstance(error, ServiceUnreachable) or (isinstance(error, ServiceAnswerUnknown) and error.transient)
 
 
 def _said(got: httpx.Response) -> tuple[str, str]:

@@ -68,6 +68,8 @@ def test_a_call_carries_the_key_and_goes_below_the_base_address() -> None:
         httpx.Response(524, text="<html>timeout</html>"),
         httpx.Response(429, headers={"Retry-After": "2"}),
         httpx.Response(423),
+        httpx.Response(200, text="<html>please wait</html>"),
+        httpx.Response(200, text='{"name": "'),
         httpx.ReadTimeout("late"),
         httpx.ConnectError("refused"),
     ],
@@ -150,6 +152,16 @@ def test_an_answer_that_is_not_the_documented_one_is_told_without_it(body: str) 
     with pytest.raises(ServiceAnswerUnknown, match="not what is documented") as caught:
         service(Script(httpx.Response(200, text=body))).read("/things", Thing)
     assert "hello" not in str(caught.value)
+    assert caught.value.transient is body.startswith("<")
+
+
+@pytest.mark.parametrize("body", ["<html>hello</html>", '{"name": "', '{"name": 3}'])
+def test_a_change_whose_answer_cannot_be_read_may_have_happened_and_is_not_repeated(body: str) -> None:
+    script = Script(httpx.Response(200, text=body))
+    with pytest.raises(LostReply, match="POST /things: the answer was lost") as caught:
+        service(script).change("POST", "/things", Thing, {})
+    assert "hello" not in str(caught.value)
+    assert len(script.seen) == 1
 
 
 def test_an_address_where_nothing_listens_is_told_with_what_to_check() -> None:
