@@ -12,7 +12,7 @@ from deployments.settings import Settings
 from migrations.disclosure.sentences import sentence
 from tasks import connections
 from tasks.acts import Act
-from tasks.record import note, recorded_step
+from tasks.record import find_release, note, recorded_step, release_undone_by
 from tasks.step import step
 
 log = logging.getLogger(__name__)
@@ -51,18 +51,27 @@ def restore_protection(release_id: str) -> str:
             entry.result({_WORD: False})
     except DeploymentError as error:
         log.warning("production's branch could not be protected again: %s", error)
+        first = "where the plan has no slot left, unprotect another branch first; then " if _no_slot(error) else ""
         return (
             f"production's branch {settings.neon_production_branch} ({branch_id}) was protected before the restore and "
-            f"is not now: {sentence(str(error))} Protect it in Neon's console, or send "
-            f"PATCH /projects/{settings.neon_project_id}/branches/"
-            f'{branch_id} with {{"branch": {{"protected": true}}}} to Neon\'s API; where the plan has no slot left, '
-            f"unprotect another branch first."
+            f"is not now: {sentence(str(error))} {first}`pilotage rollback {_undone(release_id)} --way data` protects "
+            "it again, and restores nothing again"
         )
     return ""
 
 
+def _undone(release_id: str) -> str:
+    """The release that a ledger's row takes back: its own, or another one."""
+    row = find_release(release_id)
+    return release_undone_by(row) or row.id
+
+
 def _is_retriable(error: Exception) -> bool:
-    return isinstance(error, DeploymentError) and not (isinstance(error, ServiceRefused) and error.code == NO_SLOT)
+    return isinstance(error, DeploymentError) and not _no_slot(error)
+
+
+def _no_slot(error: Exception) -> bool:
+    return isinstance(error, ServiceRefused) and error.code == NO_SLOT
 
 
 def branch_to_protect_again(settings: Settings) -> str | None:

@@ -220,7 +220,8 @@ def test_protection_that_cannot_be_given_back_is_told_and_hides_nothing(live: Li
     assert summary.startswith("rolled back: production restored to the sealed point")
     assert "was protected before the restore and is not now" in summary
     assert live.newest().state == "rolled_back"
-    assert "Protect it in Neon's console" in live.newest().summary
+    again = f"unprotect another branch first; then `pilotage rollback {done.id} --way data` protects it again"
+    assert again in live.newest().summary
     assert "was protected before the restore" in json.dumps(live.platform.slack_messages()[-1])
     assert receipt_of(live, live.newest()) == [("users", "inserted")]
     assert serves_v1(live)
