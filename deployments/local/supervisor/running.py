@@ -17,6 +17,7 @@ Service = Literal["neon", "vercel", "slack"]
 SERVICES: tuple[Service, ...] = ("neon", "vercel", "slack")
 
 _requests = TypeAdapter(tuple[SeenRequest, ...])
+_faults = TypeAdapter(tuple[Fault, ...])
 _messages = TypeAdapter(tuple[dict[str, object], ...])
 
 
@@ -41,6 +42,10 @@ class RunningPlatform:
     def fault(self, service: Service, fault: Fault) -> None:
         """Let a service spoil its next matching calls."""
         self._ask("POST", service, "/_local/faults", fault.model_dump_json())
+
+    def waiting_faults(self, service: Service) -> tuple[Fault, ...]:
+        """Return the faults that a service still waits to spoil calls with, each with the times that are left."""
+        return _faults.validate_json(self._ask("GET", service, "/_local/faults"))
 
     def clear_faults(self) -> None:
         """Let every service forget its faults and the requests it has seen."""

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import psycopg
 
+from deployments.application import endpoints
 from deployments.errors import DeploymentError
 from deployments.ledger import Ledger, Release
 from deployments.local.supervisor.running import RunningPlatform
@@ -191,6 +192,11 @@ class Target:
                 ledger.end_release(left.id, "failed", "left by a test")
         self._come_back_in_vercel()
         self._come_back_in_neon()
+        # Its first requests find that their connections are gone.
+        ends = time.monotonic() + 30
+        url = connections.production_url(self.settings)
+        while any(not probe.ok for probe in endpoints.probe_reads(url, bypass=None, commit_sha=None)):
+            assert time.monotonic() < ends, "v1 does not serve again"
 
     def _come_back_in_vercel(self) -> None:
         client = connections.vercel(self.settings, in_release=False)

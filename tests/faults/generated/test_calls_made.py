@@ -1,0 +1,22 @@
+"""The calls that faults are generated from are those that the flows make."""
+
+from pathlib import Path
+
+from tests.faults.generated.calls import CALLS, made
+from tests.faults.generated.target import RELEASE, Target
+from tests.users_at_work import Users
+
+
+def test_each_call_that_an_undisturbed_flow_makes_is_one_that_faults_are_generated_from(
+    target: Target, users: Users, tmp_path: Path
+) -> None:
+    found = {"release": tmp_path / "release", "rollback": tmp_path / "rollback"}
+    released = target.run("release", RELEASE, calls=str(found["release"]))
+    assert "release succeeded" in released.said, released.said
+    given = {"release_id": target.newest().id, "way": "data"}
+    returned = target.run("rollback", given, calls=str(found["rollback"]))
+    assert "rolled back" in returned.said, returned.said
+    seen = {call for flow, noted in found.items() for call in made(target.platform, flow, noted)}
+    assert sorted(map(str, seen - set(CALLS))) == [], "add these lines to calls.txt"
+    changes = {call for call in CALLS if call.flow in found and call.changes}
+    assert sorted(map(str, changes - seen)) == [], "take these lines out of calls.txt"
