@@ -40,6 +40,7 @@ def end_well(
     assert target.struck.exists(), f"the flow never came there: {ended.said}"
     waiting = target.platform.waiting_faults(call.service)
     assert not waiting or waiting[0].times < fault.get("times", 1), f"the call was not made: {ended.said}"
+    struck_at = target.struck_at
     target.platform.clear_faults()
     endings, opened = [finish(target)], first or target.newest()
     if endings[0] == "undecided" or "to mend" in target.newest().summary:
@@ -51,7 +52,7 @@ def end_well(
         call.moment,
         f"{call.method} {call.path}: {kind.name}",
         ending=", then ".join(endings),
-        since=target.struck_at,
+        since=struck_at,
     )
     hold_invariants(
         target,

@@ -34,7 +34,7 @@ FLOWS: dict[str, Any] = {"release": release, "rollback": rollback, "recover": re
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 RETRY_DELAY_S = 0.2
 # What is waited for, in seconds: long enough for the local platform, and short enough for hundreds of faults.
-DEADLINE_S, ANSWER_S, WATCH_S = 12.0, 5.0, 2.0
+DEADLINE_S, ANSWER_S, WATCH_S = 8.0, 5.0, 2.0
 
 
 def called(task: Any, *given: Any, **named: Any) -> Any:
