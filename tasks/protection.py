@@ -12,7 +12,7 @@ from deployments.settings import Settings
 from migrations.disclosure.sentences import sentence
 from tasks import connections
 from tasks.acts import Act
-from tasks.record import find_release, note, recorded_step, release_undone_by
+from tasks.record import note, recorded_step, release_undone_by
 from tasks.step import step
 
 log = logging.getLogger(__name__)
@@ -39,9 +39,10 @@ def restore_protection(release_id: str) -> str:
         What a person has to do, where it could not be protected; empty where all is as it was found.
     """
     settings = connections.settings()
-    branch_id = branch_to_protect_again(settings)
-    if branch_id is None:
+    found = lifted(settings)
+    if found is None:
         return ""
+    branch_id = found.branch_id
     client = connections.neon(settings)
     try:
         with recorded_step(release_id, Act.RESTORE_PROTECTION, branch_id=branch_id) as entry:
@@ -52,18 +53,13 @@ def restore_protection(release_id: str) -> str:
     except DeploymentError as error:
         log.warning("production's branch could not be protected again: %s", error)
         first = "where the plan has no slot left, unprotect another branch first; then " if _no_slot(error) else ""
+        undone = release_undone_by(found.release) or found.release.id
         return (
             f"production's branch {settings.neon_production_branch} ({branch_id}) was protected before the restore and "
-            f"is not now: {sentence(str(error))} {first}`pilotage rollback {_undone(release_id)} --way data` protects "
-            "it again, and restores nothing again"
+            f"is not now: {sentence(str(error))} {first}`pilotage rollback {undone} --way data` protects it again, and restores "
+            "nothing again"
         )
     return ""
-
-
-def _undone(release_id: str) -> str:
-    """The release that a ledger's row takes back: its own, or another one."""
-    row = find_release(release_id)
-    return release_undone_by(row) or row.id
 
 
 def _is_retriable(error: Exception) -> bool:

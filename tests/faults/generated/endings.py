@@ -43,9 +43,11 @@ def end_well(
     struck_at = target.struck_at
     target.platform.clear_faults()
     endings, opened = [finish(target)], first or target.newest()
-    if endings[0] == "undecided" or "to mend" in target.newest().summary:
+    if endings[0] == "undecided":
         assert kind.lasts, f"a person is needed after a passing fault: {target.newest().summary}"
         endings.append(follow_advice(target))
+    elif "to mend" in target.newest().summary:
+        assert kind.lasts, f"something is left to mend after a passing fault: {target.newest().summary}"
     told(
         flow,
         call.act or "start",
@@ -54,30 +56,25 @@ def end_well(
         ending=", then ".join(endings),
         since=struck_at,
     )
-    hold_invariants(
-        target,
-        users,
-        opened,
-        slack_heard=not (kind.lasts and call.service == "slack"),
-        neon_heard=not (kind.lasts and call.service == "neon"),
-    )
+    hold_invariants(target, users, opened)
 
 
 def finish(target: Target) -> str:
-    """Recover what is still open; how it ended."""
+    """Recover what is still open, and let the watchdog look for what is left; how it ended."""
     if target.newest().state == "running":
         recovered = target.run("recover", {})
         assert target.newest().state != "running", recovered.said
+    watched = target.run("watchdog", {})
+    assert watched.code == 0, watched.said
     return target.newest().state
 
 
 def follow_advice(target: Target) -> str:
     """Run the command that Slack names; how that ended."""
-    message = str(target.platform.slack_messages()[-1]["blocks"])
-    to_mend = message.partition("*To mend*")[2].partition("'type'")[0]
-    commands = re.findall(r"`pilotage ([^`]*)`", to_mend + message.partition("What to do:")[2])
-    if not commands:
-        return "nothing to do"
+    told = [str(message["blocks"]) for message in target.platform.slack_messages()]
+    advice = [text.partition("What to do:")[2] for text in told if target.newest().id in text]
+    commands = re.findall(r"`pilotage ([^`]*)`", advice[-1])
+    assert commands, f"no command leads on: {advice[-1]}"
     words = commands[0].split()
     match words:
         case ["release", "start", ref, *options]:

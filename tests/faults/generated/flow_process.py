@@ -26,11 +26,12 @@ from deployments.vercel.client import VercelClient
 from flows.recover import recover
 from flows.release import release
 from flows.rollback import rollback
+from flows.watchdog import watchdog
 from tasks.errors import is_transient
 from tasks.steps import validation
 from tasks.values import ReleaseRequest
 
-FLOWS: dict[str, Any] = {"release": release, "rollback": rollback, "recover": recover}
+FLOWS: dict[str, Any] = {"release": release, "rollback": rollback, "recover": recover, "watchdog": watchdog}
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 RETRY_DELAY_S = 0.2
 # What is waited for, in seconds: long enough for the local platform, and short enough for hundreds of faults.

@@ -32,7 +32,6 @@ def hold_invariants(
         users: the users who were at work meanwhile.
         first: the first release, or rollback, whose writes may have gone to a receipt.
         slack_heard: whether Slack took what it was told.
-        neon_heard: whether Neon took what it was asked for: what it would not delete expires by itself.
 
     Returns:
         The newest row of the ledger.
@@ -50,7 +49,7 @@ def hold_invariants(
     _production_is_old_or_new(target, row)
     _staging_is_old_or_new(target)
     _no_write_is_lost(users, steps)
-    _nothing_is_left(target, rows, neon_heard=neon_heard)
+    _nothing_is_left(target, rows)
     if slack_heard:
         _slack_has_heard(target, row)
     _next_release_starts(target)
@@ -94,14 +93,12 @@ def _no_write_is_lost(users: Users, steps: Sequence[Step]) -> None:
     assert bool(receipts) is restored
 
 
-def _nothing_is_left(target: Target, rows: Sequence[Release], *, neon_heard: bool) -> None:
+def _nothing_is_left(target: Target, rows: Sequence[Release]) -> None:
     """No branch, session, lock or process is there that nobody owns."""
     ids = {each for one in rows for each in (one.id, record.release_undone_by(one)) if each}
     owned = {f"{kind}-{each}" for kind in ("release", "before-rollback") for each in ids}
     owned |= {target.settings.neon_production_branch, target.settings.neon_staging_branch}
     branches = connections.neon(target.settings).branches()
-    if not neon_heard:
-        owned |= {one.name for one in branches if one.name.startswith("rehearsal-") and one.expires_at is not None}
     assert {branch.name for branch in branches} <= owned
     with target.production() as connection:
         sessions = connection.execute(

@@ -22,6 +22,7 @@ from deployments.local.supervisor.running import RunningPlatform
 from deployments.settings import Settings
 from flows.cli.console import demo_checks
 from tasks import connections
+from tasks.steps.dead_runs import WATCHDOG
 from tests.faults.generated import flow_process
 
 RELEASE: dict[str, Any] = {"ref": "v2", "watch_seconds": 5, "reset_staging": True}
@@ -153,9 +154,10 @@ class Target:
         return connections.ledger(self.settings)
 
     def newest(self) -> Release:
-        """The newest row of the ledger."""
+        """The newest row of the ledger that is a release's or a rollback's."""
         with self.ledger() as ledger:
-            return ledger.releases(target=self.settings.target, limit=1)[0]
+            rows = ledger.releases(target=self.settings.target, limit=10)
+            return next(one for one in rows if not one.requested_by.startswith(WATCHDOG))
 
     @contextmanager
     def production(self) -> Generator[psycopg.Connection[tuple[Any, ...]]]:
