@@ -56,8 +56,8 @@ def restore_protection(release_id: str) -> str:
         undone = release_undone_by(found.release) or found.release.id
         return (
             f"production's branch {settings.neon_production_branch} ({branch_id}) was protected before the restore and "
-            f"is not now: {sentence(str(error))} {first}`pilotage rollback {undone} --way data` protects it again, and restores "
-            "nothing again"
+            f"is not now: {sentence(str(error))} {first}`pilotage rollback {undone} --way data` protects it again, "
+            "and restores nothing again"
         )
     return ""
 
