@@ -127,7 +127,7 @@ def done(live: LivePlatform, new_build: Deployment) -> Release:
             connections.repository(live.settings).resolve("v1"), "20250122_1030", reset_staging=True
         )
         production.seal_restore_point.fn(row.id, "none", found)
-        production.promote.fn(row.id, new_build)
+        production.promote.fn(row.id, new_build, instead_of=found.serving_deployment_id)
         write(live, f"{row.id}@lost.example")
         return ledger.end_release(row.id, "undecided", "a test")
 
