@@ -28,6 +28,7 @@ from migrations.rehearsal.compatibility.schema_comparison import (
 from migrations.rehearsal.dress_rehearsal import rehearse
 from migrations.rehearsal.evidence import Evidence
 from tasks import builds, connections, record
+from tasks.acts import Act
 
 HEAD, CASE = "20250122_1030", "20251231_0900"
 
@@ -82,7 +83,7 @@ def producing(
                 flow_run_id=None,
                 lease_s=600,
             )
-        with record.recorded_step(row.id, "build production"):
+        with record.recorded_step(row.id, Act.BUILD_PRODUCTION):
             build = builds.build(settings, row.id, commit, environment="production")
         connections.vercel(settings, in_release=False).promote(build.id)
         report = run_traffic(
