@@ -27,7 +27,13 @@ def held(release: Release) -> Generator[None]:
             with record.lease(release):
                 yield
         except TerminationSignal:
-            hand_over(release)
+            try:
+                hand_over(release)
+            except Exception:
+                # It ends all the same, and in a state that starts the recovery.
+                log.exception(
+                    "release %s could not be handed over, and is recovered when its lease has run out", release.id
+                )
             raise
 
 

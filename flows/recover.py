@@ -3,8 +3,10 @@
 import logging
 
 from prefect import State, flow
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from deployments.ledger import Release
 from flows.dead_release import PlannedRecovery, plan_recovery, read_dead_release
 from flows.decision import Recovery
 from flows.handover import held
@@ -19,10 +21,10 @@ from flows.release import (
 )
 from flows.rollback import recover_and_report
 from tasks import best_effort, gates, protection, record
-from tasks.errors import RollbackFailed
+from tasks.errors import RollbackFailed, TaskError
 from tasks.process import broken_pipes
 from tasks.step import without_secrets
-from tasks.steps import database_guard, production, rehearsal, validation
+from tasks.steps import database_guard, dead_runs, production, rehearsal, validation
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +64,24 @@ def recover(release_id: str = "", wait: bool = True) -> State[str]:
             "the branch that was rehearsed on could not be deleted, and expires by itself",
             lambda: rehearsal.delete_branch_left(taken.id),
         )
-        summary = run_recovery(planned)
+        try:
+            summary = run_recovery(planned)
+        except TaskError as error:
+            end_dead_flow_run(found.release, str(error))
+            raise
+        end_dead_flow_run(found.release, summary)
         return Completed(message=summary, data=summary)
+
+
+def end_dead_flow_run(died: Release, outcome: str) -> None:
+    """Let Prefect say how the release of a run that died has ended, where there is a server."""
+    flow_run_id = died.flow_run_id
+    if flow_run_id is not None and flow_run.get_id() is not None:
+        best_effort.attempt(
+            died.id,
+            "Prefect may call the run that died running",
+            lambda: dead_runs.end_dead_flow_run(flow_run_id, outcome),
+        )
 
 
 def protect_production(release_id: str) -> None:

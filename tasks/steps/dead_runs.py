@@ -14,11 +14,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL
 
 from deployments.ledger import Release
+from deployments.redaction.redactor import redacted
 from tasks import connections, gates, production_state, record
 from tasks.step import step
 from tasks.values import Finding
@@ -33,6 +34,10 @@ WATCHDOG: Final = "watchdog: "
 PAUSES: Final = tuple(timedelta(minutes=each) for each in (0, 1, 2, 4, 8, 15, 30, 60, 120, 240))
 # A recovery holds the release within this, or its process has died on the way, whatever Prefect says.
 BEGINS_WITHIN: Final = timedelta(minutes=2)
+
+
+# The state of a run that died, once its release was finished: no event of it starts another recovery.
+RECOVERED: Final = "Recovered"
 
 
 class NextTry(Enum):
@@ -110,6 +115,23 @@ def next_try(dead: DeadRun, *, under_way: bool, now: datetime) -> NextTry:
 def has_server() -> bool:
     """Whether there is a Prefect server that starts runs."""
     return bool(PREFECT_API_URL.value())
+
+
+@step("end the dead run", timeout_s=120, retries=0)
+def end_dead_flow_run(flow_run_id: str, outcome: str) -> None:
+    """Let Prefect say of a run that died how its release ended: it would call it running for ever.
+
+    Args:
+        flow_run_id: the run; one that has ended stays as it is.
+        outcome: what became of its release.
+    """
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(UUID(flow_run_id))
+        if run.state is None or not run.state.is_final():
+            message = redacted(f"its process died, and the recovery has finished what it had begun: {outcome}")
+            client.set_flow_run_state(
+                run.id, State(type=StateType.CRASHED, name=RECOVERED, message=message), force=True
+            )
 
 
 @step("look for a recovery under way", timeout_s=120)

@@ -235,6 +235,24 @@ def test_worker_that_is_killed_leaves_its_run_alone(line: Line, users: None, act
     assert line.heard(2) == ["Rollback of v2 begins", "Release of v2 was rolled back"]
 
 
+@pytest.mark.generated_fault
+def test_run_that_is_killed_with_its_worker_is_ended_in_prefect_once_it_is_recovered(line: Line, v1: None) -> None:
+    with line.locked():
+        run, row = line.start("release", V2, "migrate production")
+        line.worker().kill()
+        for one in line.processes("-m", "prefect.engine"):
+            one.kill()
+    # The watchdog would find it within a minute.
+    deployment = line.ask("GET", "/deployments/name/recover/recover")
+    line.ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {})
+    assert line.state(run) == "CRASHED"
+    state = line.ask("GET", f"/flow_runs/{run}")["state"]
+    assert isinstance(state, dict)
+    assert state["name"] == "Recovered"
+    ended = line.ended(row)
+    assert ended.summary in state["message"]
+
+
 def _kill_worker_alone(line: Line) -> None:
     """SIGKILL, as by the kernel; another is started, and the run is the same process as before."""
     runs = line.processes("-m", "prefect.engine")

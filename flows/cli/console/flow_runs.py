@@ -16,6 +16,8 @@ from flows.cli.console.command_errors import CommandFailed
 
 POLL_S = 0.4
 DEADLINE_S = 3 * 3600.0
+# What a recovery makes of the state of a run that it has finished.
+RECOVERED = "Recovered"
 # Flows that leave something open in the ledger when they are cut off.
 CHANGING = {"release", "rollback", "recover"}
 MARKS = {"COMPLETED": "[green]✔[/]", "FAILED": "[red]✘[/]", "CRASHED": "[red]✘[/]", "CANCELLED": "[yellow]■[/]"}
@@ -28,7 +30,7 @@ class FollowedRun:
     Attributes:
         run_id: id of the flow run.
         succeeded: whether it completed.
-        cut_off: whether its process ended before the flow did, so that nothing was closed.
+        cut_off: whether its process ended before the flow did, so that nothing was closed; not where a recovery has.
         message: the last state's message.
         seconds: from its start to its end.
         steps: name, state and seconds of each step, in order.
@@ -160,7 +162,7 @@ def _followed_run(run: FlowRun, steps: list[TaskRun]) -> FollowedRun:
     return FollowedRun(
         run_id=run.id,
         succeeded=bool(state and state.is_completed()),
-        cut_off=bool(state and (state.is_crashed() or state.is_cancelled())),
+        cut_off=bool(state and (state.is_crashed() or state.is_cancelled()) and state.name != RECOVERED),
         message=(state.message if state else None) or "",
         seconds=run.total_run_time.total_seconds(),
         steps=tuple((s.name, s.state.type.value if s.state else "", s.total_run_time.total_seconds()) for s in steps),

@@ -46,6 +46,7 @@ def run_scenario(state: Path) -> None:
         recovery = _recovery_run(run)
         console.print(f"  found after {time.monotonic() - began:.0f} s: recover", markup=False)
         recovered = flow_runs.follow(recovery, console, deadline_s=scenario.RUN_DEADLINE_S)
+        console.print(f"  Prefect says of the run that was killed: {_state(run.id)}")
         took = time.monotonic() - began
     scenario.end(
         demo_checks.DemoResult(

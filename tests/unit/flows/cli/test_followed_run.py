@@ -34,3 +34,8 @@ def test_what_changes_nothing_is_run_again() -> None:
 def test_a_run_that_ended_by_itself_says_what_it_says() -> None:
     assert told(Failed(message="rolled back: latency"), "release/release") == "rolled back: latency"
     assert told(Completed(message="done"), "release/release") == "done"
+
+
+def test_a_run_whose_release_was_finished_by_a_recovery_says_how_that_ended() -> None:
+    recovered = Crashed(name="Recovered", message="its process died, and the recovery has finished it: rolled back")
+    assert told(recovered, "release/release") == recovered.message
