@@ -78,3 +78,8 @@ def test_a_developers_day_names_commands_and_targets_that_exist() -> None:
     made_here = {target for line in re.findall(r"\bmake ((?:[a-z]+ ?)+)(?=`|  )", text) for target in line.split()}
     assert made_here
     assert made_here <= targets()
+
+
+def test_what_a_package_asks_for_with_extras_is_held_to_the_lock_too() -> None:
+    installed = next(line for line in (HOUSE / "Makefile").read_text().splitlines() if "--require-hashes" in line)
+    assert "--requirement requirements.lock --constraint requirements.lock" in installed
