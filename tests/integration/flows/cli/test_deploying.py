@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -83,11 +83,11 @@ def ask(api: str, method: str, path: str, body: object = None) -> httpx.Response
         time.sleep(0.2)
 
 
-def state_of(folder: Path, api: str, key: str = KEY) -> Path:
+def state_of(folder: Path, api: str, key: str = KEY, retries: int = 5) -> Path:
     """The folder of a platform whose settings name a server and a key."""
     (folder / "local.env").write_text(
         f"PREFECT_API_URL={api}\nPREFECT_API_AUTH_STRING={key}\nPREFECT_HOME={folder / 'home'}\n"
-        f"PREFECT_CLIENT_MAX_RETRIES=0\nPILOTAGE_HOME={REPOSITORY_ROOT}\n"
+        f"PREFECT_CLIENT_MAX_RETRIES={retries}\nPILOTAGE_HOME={REPOSITORY_ROOT}\n"
     )
     return folder
 
@@ -103,7 +103,7 @@ def refusal(state: Path, project: Path = REPOSITORY_ROOT) -> str:
 
 def test_a_server_that_does_not_answer_is_told_with_its_log(tmp_path: Path) -> None:
     api = f"http://127.0.0.1:{free_port()}/api"
-    told = refusal(state_of(tmp_path, api))
+    told = refusal(state_of(tmp_path, api, retries=0))
     assert f"the Prefect server at {api} does not answer: look at {tmp_path / 'logs' / 'prefect-server.log'}" in told
     assert "`pilotage local up --pipeline`" in told
 
@@ -128,7 +128,7 @@ def installed(api: str, folder: Path, key: str = KEY) -> subprocess.CompletedPro
     """The outcome of `pilotage install`."""
     given = {"PREFECT_API_URL": api, "PREFECT_API_AUTH_STRING": key, "PREFECT_HOME": str(folder / "home")}
     pilotage = Path(sys.executable).parent / "pilotage"
-    env = {**os.environ, **given, "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    env = os.environ | given
     return subprocess.run([pilotage, "install"], cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
@@ -193,8 +193,8 @@ def test_run_that_is_cut_off_starts_the_recovery_once_however_often_it_was_insta
         assert made.is_success, made.text
         run = made.json()["id"]
         for kind in ("RUNNING", state):
-            said = ask(server, "POST", f"/flow_runs/{run}/set_state", {"state": {"type": kind}, "force": True})
-            said.raise_for_status()
+            given = {"state": {"type": kind}, "force": True}
+            ask(server, "POST", f"/flow_runs/{run}/set_state", given).raise_for_status()
     ends = time.monotonic() + 60
     while runs_of(server, recover) == begun:
         assert time.monotonic() < ends, "the recovery was not started"
@@ -205,8 +205,7 @@ def test_run_that_is_cut_off_starts_the_recovery_once_however_often_it_was_insta
 
 def runs_of(server: str, deployment: str) -> int:
     found = ask(server, "POST", "/flow_runs/count", {"deployments": {"id": {"any_": [deployment]}}})
-    found.raise_for_status()
-    return int(found.json())
+    return int(found.raise_for_status().json())
 
 
 def test_what_the_server_starts_by_itself_is_installed_once_however_often_it_is_asked_for(
@@ -230,19 +229,15 @@ def test_run_that_gives_no_sign_of_life_any_more_starts_the_recovery_and_one_tha
     deploy_flows(state_of(tmp_path, server))
     file = tmp_path / "automations.yaml"
     file.write_text(FILE.read_text().replace("silent_for_s: 400", "silent_for_s: 10"))
-    given: dict[Any, str | None] = {PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: KEY}
-    with temporary_settings(given), get_client(sync_client=True) as client:
+    with using(server), get_client(sync_client=True) as client:
         install_automations(client, file)
     recover = ask(server, "GET", f"/deployments/name/{NAMES[2]}").json()["id"]
     begun = runs_of(server, recover)
-    silent, ended, other = str(uuid4()), str(uuid4()), str(uuid4())
-    for run, flow, event in (
-        (silent, "release", "heartbeat"),
-        (ended, "release", "heartbeat"),
-        (ended, "release", "Completed"),
-        (other, "drift-check", "heartbeat"),
-    ):
-        emit(server, run, flow, event)
+    ended = str(uuid4())
+    emit(server, str(uuid4()), "release", "heartbeat")
+    emit(server, ended, "release", "heartbeat")
+    emit(server, ended, "release", "Completed")
+    emit(server, str(uuid4()), "drift-check", "heartbeat")
     ends = time.monotonic() + 90
     while runs_of(server, recover) == begun:
         assert time.monotonic() < ends, "the recovery was not started"
@@ -251,20 +246,20 @@ def test_run_that_gives_no_sign_of_life_any_more_starts_the_recovery_and_one_tha
     assert runs_of(server, recover) == begun + 1
 
 
+def using(server: str) -> AbstractContextManager[object]:
+    """Let Prefect's own client use the server."""
+    return temporary_settings({PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: KEY})
+
+
 def emit(server: str, run: str, flow: str, event: str) -> None:
     """Tell the server of a run what Prefect's engine tells of it."""
+    of = {"prefect.resource.id": f"prefect.flow.{uuid4()}", "prefect.resource.role": "flow"}
     told = {
         "id": str(uuid4()),
         "occurred": datetime.now(UTC).isoformat(),
         "event": f"prefect.flow-run.{event}",
         "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
-        "related": [
-            {
-                "prefect.resource.id": f"prefect.flow.{uuid4()}",
-                "prefect.resource.role": "flow",
-                "prefect.resource.name": flow,
-            }
-        ],
+        "related": [{**of, "prefect.resource.name": flow}],
     }
     ask(server, "POST", "/events", [told]).raise_for_status()
 
@@ -281,8 +276,7 @@ def test_recovery_that_the_watchdog_starts_is_one_run_a_try_and_a_run_whose_proc
     for left in ask(server, "POST", "/flow_runs/filter", wanted).json():
         ask(server, "DELETE", f"/flow_runs/{left['id']}").raise_for_status()
     begun = runs_of(server, recover)
-    given: dict[Any, str | None] = {PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: KEY}
-    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger, temporary_settings(given):
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger, using(server):
         target = connections.settings().target
         release = begin(ledger, target=target, lease_s=-1)
         dead = dead_runs.find_dead_run.fn()
@@ -295,8 +289,8 @@ def test_recovery_that_the_watchdog_starts_is_one_run_a_try_and_a_run_whose_proc
         # It takes the release, and its process dies with the worker's: Prefect says that it runs.
         runs = ask(server, "POST", "/flow_runs/filter", wanted).json()
         (run,) = (one["id"] for one in runs if one["parameters"] == {"release_id": release.id})
-        running = {"state": {"type": "RUNNING"}, "force": True}
-        ask(server, "POST", f"/flow_runs/{run}/set_state", running).raise_for_status()
+        set_state = {"state": {"type": "RUNNING"}, "force": True}
+        ask(server, "POST", f"/flow_runs/{run}/set_state", set_state).raise_for_status()
         assert dead_runs.is_under_way.fn(dead)
         ledger.take_over(release.id, -1, flow_run_id=run)
         dead = dead_runs.find_dead_run.fn()
