@@ -42,21 +42,28 @@ def end_well(
     assert not waiting or waiting[0].times < fault.get("times", 1), f"the call was not made: {ended.said}"
     struck_at = target.struck_at
     target.platform.clear_faults()
-    endings, opened = [finish(target)], first or target.newest()
-    if endings[0] == "undecided":
-        assert kind.lasts, f"a person is needed after a passing fault: {target.newest().summary}"
-        endings.append(follow_advice(target))
-    elif "to mend" in target.newest().summary:
-        assert kind.lasts, f"something is left to mend after a passing fault: {target.newest().summary}"
-    told(
-        flow,
-        call.act or "start",
-        call.moment,
-        f"{call.method} {call.path}: {kind.name}",
-        ending=", then ".join(endings),
-        since=struck_at,
-    )
-    hold_invariants(target, users, opened)
+    row = first or target.newest()
+    ending = conclude(target, may_need_person=kind.lasts)
+    fault_name = f"{call.method} {call.path}: {kind.name}"
+    told(flow, call.act or "start", call.moment, fault_name, ending=ending, since=struck_at)
+    hold_invariants(target, users, row)
+
+
+def conclude(target: Target, *, may_need_person: bool) -> str:
+    """Let what follows by itself be done, and where a person is needed, what a person is told to do.
+
+    Args:
+        target: the target.
+        may_need_person: whether the fault went on until the flow had ended, so that it could not tell.
+
+    Returns:
+        How it ended.
+    """
+    ending = finish(target)
+    if not may_need_person:
+        assert ending != "undecided", target.newest().summary
+        assert "to mend" not in target.newest().summary, target.newest().summary
+    return f"{ending}, then {follow_advice(target)}" if ending == "undecided" else ending
 
 
 def finish(target: Target) -> str:

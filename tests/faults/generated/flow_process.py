@@ -85,6 +85,13 @@ def at_each_act(told: Callable[[str, str], None]) -> None:
     every_ledger.begin_step, every_ledger.finish_step = begun, finished
 
 
+def wait_for(file: Path) -> None:
+    """Wait until whoever started this process has done what it wants to be met with."""
+    ends = time.monotonic() + DEADLINE_S * 4
+    while not file.exists() and time.monotonic() < ends:
+        time.sleep(0.01)
+
+
 def strike(asked: Mapping[str, Any]) -> None:
     """Let a fault come at the first moment of that name of the first act of that name."""
     struck: list[float] = []
@@ -96,6 +103,8 @@ def strike(asked: Mapping[str, Any]) -> None:
         Path(asked["struck"]).write_text(str(struck[0]))
         if asked["fault"] in SIGNALS:
             os.kill(os.getpid(), SIGNALS[asked["fault"]])
+        elif asked["fault"] == "wait":
+            wait_for(Path(asked["struck"] + "-go"))
         else:
             RunningPlatform(Path(asked["state"])).fault(asked["service"], Fault.model_validate(asked["http"]))
 

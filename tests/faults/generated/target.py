@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +108,8 @@ class Target:
     def start(self, flow: str, given: dict[str, Any], **fault: Any) -> FlowProcess:
         """Start a flow in a process of its own."""
         output = self.folder / f"{len(self.started)}-{flow}.log"
-        self.struck.unlink(missing_ok=True)
+        for file in (self.struck, self._go):
+            file.unlink(missing_ok=True)
         asked = {
             "flow": flow,
             "given": given,
@@ -135,6 +136,30 @@ class Target:
     def struck(self) -> Path:
         """The file that takes the time at which a fault came."""
         return self.folder / "struck"
+
+    @property
+    def _go(self) -> Path:
+        return Path(f"{self.struck}-go")
+
+    def run_into(
+        self, flow: str, given: dict[str, Any], act: str, moment: str, fault: Callable[[], AbstractContextManager[None]]
+    ) -> EndedFlow:
+        """Run a flow that stands still at a moment of an act until a fault is there, and goes on into it.
+
+        Args:
+            flow: what runs.
+            given: what it is given.
+            act: the act.
+            moment: the moment.
+            fault: makes the fault, and keeps it for as long as it lasts while the flow goes on.
+        """
+        running = self.start(flow, given, act=act, moment=moment, fault="wait")
+        while not self.struck.exists() and running.process.exitcode is None:
+            time.sleep(0.02)
+        assert running.process.exitcode is None, running.output.read_text()
+        with fault():
+            self._go.touch()
+        return running.wait()
 
     @property
     def struck_at(self) -> float:

@@ -1,0 +1,82 @@
+"""What may become of the databases: sessions ended, servers stopped and started again, the ledger locked."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import psycopg
+
+from deployments.local.postgres.cluster import Cluster
+from tasks import connections
+from tests.faults.generated.target import Target
+
+# How long a server is away, or a lock is held: longer than a lease of five seconds, and shorter than is waited for.
+BRIEFLY_S, LONGER_THAN_A_LEASE_S = 2.0, 9.0
+WATCHED_S = 5.0
+
+
+@contextmanager
+def session_ended(target: Target) -> Generator[None]:
+    """End the next session with which production is read or changed, in whatever it does, while the block runs."""
+    yield
+    ends = time.monotonic() + WATCHED_S
+    with target.production() as connection:
+        while time.monotonic() < ends:
+            found = connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name LIKE 'pilotage%' AND pid <> pg_backend_pid()"
+            ).fetchall()
+            if found:
+                return
+            time.sleep(0.002)
+    raise AssertionError(f"no session came within {WATCHED_S:.0f} s")
+
+
+@contextmanager
+def production_restarted(target: Target) -> Generator[None]:
+    """Stop production's server as a crash would, and start it again a moment later."""
+    branch = connections.production_branch(target.settings)
+    client = connections.neon(target.settings, in_release=False)
+    (endpoint,) = client.endpoints(branch.id)
+    port = urlsplit(connections.owner_dsn(target.settings, branch)).port
+    sockets: list[Any] = psutil.net_connections("tcp")
+    for pid in {one.pid for one in sockets if one.status == psutil.CONN_LISTEN and one.laddr.port == port}:
+        os.kill(pid, signal.SIGQUIT)
+    yield
+    time.sleep(BRIEFLY_S)
+    url = f"{str(target.settings.neon_api_url).rstrip('/')}/projects/{target.settings.neon_project_id}"
+    key = {"Authorization": f"Bearer {target.settings.neon_api_key.get_secret_value()}"}
+    ends = time.monotonic() + 60
+    while httpx.post(f"{url}/endpoints/{endpoint.id}/start", headers=key, trust_env=False).status_code == 423:
+        assert time.monotonic() < ends, "Neon is at work, and production's server is not started"
+        time.sleep(0.1)
+
+
+@contextmanager
+def ledger_locked(cluster: Cluster, seconds: float) -> Generator[None]:
+    """Hold the ledger's tables, so that nobody reads or writes them."""
+    with psycopg.connect(cluster.superuser_dsn()) as holder:
+        holder.execute("LOCK TABLE releases, steps IN ACCESS EXCLUSIVE MODE")
+        yield
+        time.sleep(seconds)
+        holder.rollback()
+
+
+@contextmanager
+def ledger_gone(cluster: Cluster, seconds: float) -> Generator[None]:
+    """Stop the ledger's server as a crash would, and start it again."""
+    port = cluster.port
+    cluster.stop("immediate")
+    try:
+        yield
+        time.sleep(seconds)
+    finally:
+        with contextlib.suppress(OSError):
+            cluster.start(port, settings={"archive_mode": "off"})

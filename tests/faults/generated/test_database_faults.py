@@ -1,0 +1,93 @@
+"""Releases and rollbacks whose databases go away under them, or do not let them in: they end well all the same."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+
+import pytest
+
+from deployments.local.postgres.cluster import Cluster
+from tasks.acts import Act
+from tests.faults.generated.acts import RELEASED, ROLLED_BACK
+from tests.faults.generated.database_faults import (
+    BRIEFLY_S,
+    LONGER_THAN_A_LEASE_S,
+    ledger_gone,
+    ledger_locked,
+    production_restarted,
+    session_ended,
+)
+from tests.faults.generated.endings import conclude
+from tests.faults.generated.invariants import hold_invariants
+from tests.faults.generated.target import RELEASE, Target
+from tests.faults.report import Told
+from tests.users_at_work import Users
+
+pytestmark = pytest.mark.generated_fault
+
+Make = Callable[[Target, Cluster], AbstractContextManager[None]]
+FAULTS: Mapping[str, Make] = {
+    "session ended": lambda target, _: session_ended(target),
+    "server restarted": lambda target, _: production_restarted(target),
+    "ledger locked": lambda _, ledger: ledger_locked(ledger, BRIEFLY_S),
+    "ledger gone": lambda _, ledger: ledger_gone(ledger, BRIEFLY_S),
+    "ledger gone for longer than the lease": lambda _, ledger: ledger_gone(ledger, LONGER_THAN_A_LEASE_S),
+}
+OF_PRODUCTION = {
+    Act.REHEARSAL,
+    Act.RESTORE_POINT,
+    Act.MIGRATE_PRODUCTION,
+    Act.VALIDATE_DATABASE,
+    Act.WATCH_PRODUCTION,
+    Act.RECEIPT,
+}
+MOMENTS = ("before", "effect")
+
+
+def generated(acts: tuple[Act, ...]) -> pytest.MarkDecorator:
+    """Every fault at every moment of the acts; a session is ended where an act has one."""
+    every = [
+        (act, moment, fault)
+        for act in acts
+        for moment in MOMENTS
+        for fault in FAULTS
+        if fault != "session ended" or (act in OF_PRODUCTION and moment == "before")
+    ]
+    return pytest.mark.parametrize(("act", "moment", "fault"), every)
+
+
+@generated(RELEASED)
+def test_release_whose_databases_fail_ends_well(
+    act: str,
+    moment: str,
+    fault: str,
+    target: Target,
+    users: Users,
+    told: Told,
+    ledger_cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PILOTAGE_LEASE_S", "5")
+    target.run_into("release", RELEASE, act, moment, lambda: FAULTS[fault](target, ledger_cluster))
+    row, struck_at = target.newest(), target.struck_at
+    told("release", act, moment, fault, ending=conclude(target, may_need_person=False), since=struck_at)
+    hold_invariants(target, users, row)
+
+
+@generated(ROLLED_BACK["data"])
+def test_rollback_whose_databases_fail_ends_well(
+    act: str,
+    moment: str,
+    fault: str,
+    target: Target,
+    users: Users,
+    told: Told,
+    ledger_cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released = target.release_undisturbed()
+    monkeypatch.setenv("PILOTAGE_LEASE_S", "5")
+    given = {"release_id": released.id, "way": "data"}
+    target.run_into("rollback", given, act, moment, lambda: FAULTS[fault](target, ledger_cluster))
+    struck_at = target.struck_at
+    told("rollback", act, moment, fault, ending=conclude(target, may_need_person=False), since=struck_at)
+    hold_invariants(target, users, released)
