@@ -10,7 +10,7 @@ from flows.decision import DeathSituation, FailureKind, Recovery, RollbackPath, 
 from flows.handover import reached
 from flows.release import ReleaseProgress, revisions_now, situation_of
 from flows.rollback_report import RollbackContext
-from tasks import connections, production_state, record
+from tasks import connections, gates, production_state, record
 from tasks.acts import Act
 from tasks.errors import ProcessDied, RollbackFailed, TaskError
 from tasks.steps import rehearsal, status
@@ -29,6 +29,7 @@ class DeadRelease:
         request: what was asked for.
         progress: how far it had come.
         undone_id: the release that is taken back, where the row is a rollback by hand.
+        brings_back: the release whose build serves again, where it takes a rollback back.
         left: what it had begun and not ended, and what it has made.
         expanded: the revision that its expand revisions end at; None where nothing was planned.
         has_contract: whether contract revisions were planned.
@@ -44,6 +45,7 @@ class DeadRelease:
     request: ReleaseRequest
     progress: ReleaseProgress
     undone_id: str | None
+    brings_back: str | None
     left: ReleaseLeftovers
     expanded: str | None
     has_contract: bool
@@ -82,13 +84,14 @@ def read_dead_release(release: Release) -> DeadRelease:
     undone_id = record.release_undone_by(release)
     validated_id = record.validated_release(steps)
     point_of = undone_id or validated_id or release.id
+    point, brought_back = gates.return_point(connections.settings(), record.find_release(point_of))
     contracting = any(one.step == Act.CONTRACT_PRODUCTION for one in steps)
     progress = ReleaseProgress(
         evidence=rehearsal.evidence_of_release(point_of),
         staging_touched=any(one.step in STAGING_ACTS for one in steps),
         contracting=contracting or (validated_id is not None and _has_contracted(validated_id)),
         validated_release_id=validated_id,
-        point=record.restore_point(point_of),
+        point=point,
     )
     plan = _last(steps, Act.PLAN, "done")
     path = _last(steps, record.ROLLBACK_PATH, "noted")
@@ -100,6 +103,7 @@ def read_dead_release(release: Release) -> DeadRelease:
         request=_request(release, steps),
         progress=progress,
         undone_id=undone_id,
+        brings_back=brought_back.id if brought_back else None,
         left=left,
         expanded=str(plan.details["expanded"]) if plan and plan.details.get("expanded") else None,
         has_contract=has_contract,
@@ -206,5 +210,6 @@ def plan_recovery(dead: DeadRelease) -> PlannedRecovery:
         revisions_now(dead.progress.point, applied),
         failed_release_id=dead.undone_id or dead.progress.validated_release_id,
         by_hand=dead.undone_id is not None,
+        brings_back=dead.brings_back,
     )
     return PlannedRecovery(dead, context, recovery, path, state.description)

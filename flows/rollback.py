@@ -47,7 +47,8 @@ def rollback(
     """Bring production back to where it was before a release.
 
     Args:
-        release_id: Id of the release in the ledger; none after it may stand in production.
+        release_id: Id of the release in the ledger; none after it may stand in production. Of a rollback by hand that
+            left the database as it was: the build that it took out of service serves again.
         way: `application` serves the previous build again and keeps the schema; `data` restores the database to the
             sealed point as well: what was written since leaves production and is kept on a branch.
         reason: Why, for the ledger and Slack.
@@ -70,7 +71,13 @@ def rollback(
             raise RollbackFailed(said) from failure
         revisions = applied[-1:] if applied else point.revisions
         context = RollbackContext(
-            opened.id, _commit(undone), point, revisions, failed_release_id=undone.id, by_hand=True
+            opened.id,
+            _commit(undone),
+            point,
+            revisions,
+            failed_release_id=undone.id,
+            by_hand=True,
+            brings_back=found.brings_back,
         )
         summary = recover_and_report(context, path, RollbackFailed(reason), undone.ref)
         return Completed(message=summary, data=summary)
@@ -107,7 +114,7 @@ def recover_and_report(context: RollbackContext, path: RollbackPath, error: Exce
         )
     best_effort.notify_slack(
         context.release_id,
-        f"Rollback of {ref} begins" if context.by_hand else f"Release of {ref} failed",
+        f"Rollback of {context.undone_text(ref)} begins" if context.by_hand else f"Release of {ref} failed",
         {**context.release_ids, "Doing now": path.value},
         text=f"{context.cause_label}: {error}",
     )
@@ -170,7 +177,8 @@ def _roll_back_application(context: RollbackContext, started_at: datetime, progr
     moved = point.serving_deployment_id and restoration.roll_back_application(
         context.release_id, point.serving_deployment_id
     )
-    build = "the previous build serves again" if moved else "the previous build went on serving"
+    which = "the previous build" if context.brings_back is None else f"the build of {context.brings_back}"
+    build = f"{which} serves again" if moved else f"{which} went on serving"
     progress.summary = f"application rolled back, {build}, the schema stays at {context.revisions_text}"
     try:
         progress.verdicts = _validate_database(context, unchanged=False)

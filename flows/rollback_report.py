@@ -24,6 +24,7 @@ class RollbackContext:
         verdicts: what the release itself had measured before it failed.
         failed_release_id: the release that is undone, where that is another one than the ledger's row.
         by_hand: whether a person asked for it, and no release failed.
+        brings_back: the release whose build serves again, where what is undone is a rollback itself.
     """
 
     release_id: str
@@ -33,6 +34,7 @@ class RollbackContext:
     verdicts: tuple[Verdict, ...] = ()
     failed_release_id: str | None = None
     by_hand: bool = False
+    brings_back: str | None = None
 
     @property
     def release_ids(self) -> dict[str, str]:
@@ -54,6 +56,15 @@ class RollbackContext:
     def undone_id(self) -> str:
         """The release that is undone."""
         return self.failed_release_id or self.release_id
+
+    @property
+    def subject(self) -> str:
+        """What is rolled back, in a word."""
+        return "Release" if self.brings_back is None else "Rollback"
+
+    def undone_text(self, ref: str) -> str:
+        """What is rolled back, after "rollback of"."""
+        return ref if self.brings_back is None else f"the rollback of {ref}"
 
     @property
     def revisions_text(self) -> str:
@@ -159,12 +170,16 @@ def completed_result(
     return RollbackResult(
         state,
         summary,
-        f"Release of {ref} {headline}",
+        f"{context.subject} of {ref} {headline}",
         {"What was done": progress.summary},
-        (FIRST_RELEASE if path is RollbackPath.HOLD and context.is_first_release else NEXT_STEPS[taken]).format(
-            release=context.undone_id, ref=ref
-        ),
+        _next_step(context, path, taken).format(release=context.brings_back or context.undone_id, ref=ref),
     )
+
+
+def _next_step(context: RollbackContext, path: RollbackPath, taken: RollbackPath) -> str:
+    if path is RollbackPath.HOLD and context.is_first_release:
+        return FIRST_RELEASE
+    return SERVES_AGAIN if context.brings_back is not None else NEXT_STEPS[taken]
 
 
 def interrupted_result(
@@ -258,6 +273,7 @@ FIRST_RELEASE = (
     + ". Before this release production served "
     "nothing, so there is no way back: where it is not fit, mend it and release again."
 )
+SERVES_AGAIN = "nothing; `pilotage rollback {release}` takes {ref} out of service again."
 NEXT_STEPS = {
     RollbackPath.NOTHING: "mend what is named, then release again.",
     RollbackPath.HOLD: "decide: "

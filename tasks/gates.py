@@ -5,7 +5,7 @@ from typing import Literal
 
 from deployments.ledger import Ledger, Release, ReleaseAlive, ReleaseEnded
 from deployments.settings import Settings
-from tasks import connections, production_state, protection, record
+from tasks import connections, production_state, protection, record, undone_rollbacks
 from tasks.acts import Act
 from tasks.errors import NotReady
 from tasks.release_history import BACK, FORWARD, ReleaseHistory, ReleasesInEffect
@@ -20,11 +20,13 @@ class RollbackTarget:
         release: the release.
         point: the restore point that it sealed.
         nothing_to_do: why there is nothing to do; empty where there is.
+        brings_back: the release whose build serves again, where the release is a rollback itself.
     """
 
     release: Release
     point: RestorePoint
     nothing_to_do: str = ""
+    brings_back: str | None = None
 
 
 def rollback_target(release_id: str, way: Literal["application", "data"]) -> RollbackTarget:
@@ -40,9 +42,14 @@ def rollback_target(release_id: str, way: Literal["application", "data"]) -> Rol
     release = _whose_build_it_validated(settings, release)
     in_effect = ReleasesInEffect.read(settings)
     if (undone := record.release_undone_by(release)) is not None:
-        raise NotReady(_why_rollback_is_not_undone(release, undone))
+        undone_rollbacks.refuse_unless_application_alone(history, release, undone, way)
     later = [each for each in history.later(release) if in_effect.has(history, each)]
-    point = record.restore_point(release.id)
+    point, original = return_point(settings, release)
+    if undone is not None and original is None:
+        raise NotReady(
+            f"{release.id} is a rollback of {undone}, and what served before it is not known: to bring {release.ref} "
+            f"into production again, `pilotage release start {release.ref}`."
+        )
     if point is None:
         raise NotReady(
             f"release {release.id} sealed no restore point: it changed nothing in production "
@@ -53,15 +60,36 @@ def rollback_target(release_id: str, way: Literal["application", "data"]) -> Rol
             f"release {release.id} is the first one: before it production served nothing, so there is no build to go "
             "back to. Mend what is wrong with it and release again."
         )
+    if original is not None and in_effect.serving_deployment_id == point.serving_deployment_id:
+        return RollbackTarget(release, point, f"production serves {point.serving_deployment_id} already", original.id)
     if later:
         raise NotReady(
             f"release {release.id} is not the newest that stands in production: {later[0].id} came after it, and would "
             f"be torn away. Roll that back first: `pilotage rollback {later[0].id}`."
         )
+    if original is not None:
+        return RollbackTarget(release, point, brings_back=original.id)
     nothing_to_do = (
         "" if _unfinished(settings, history, release) else _why_nothing_to_do(history, in_effect, release, way)
     )
     return RollbackTarget(release, point, nothing_to_do)
+
+
+def return_point(settings: Settings, release: Release) -> tuple[RestorePoint | None, Release | None]:
+    """Where a rollback of a release leads.
+
+    Args:
+        release: a release, or a rollback by hand that is to be taken back itself.
+
+    Returns:
+        The restore point; None where there is none. The release whose build serves again, where a rollback is taken
+        back.
+    """
+    if record.release_undone_by(release) is None:
+        return record.restore_point(release.id), None
+    with connections.ledger(settings) as ledger:
+        found = undone_rollbacks.read(ledger, release)
+    return (None, None) if found is None else (found.point, found.original)
 
 
 def _release_and_history(settings: Settings, release_id: str) -> tuple[Release, ReleaseHistory]:
@@ -77,18 +105,6 @@ def _whose_build_it_validated(settings: Settings, release: Release) -> Release:
     with connections.ledger(settings) as ledger:
         earlier = record.validated_release(ledger.steps(release.id))
         return release if earlier is None else ledger.release(earlier)
-
-
-def _why_rollback_is_not_undone(release: Release, undone: str) -> str:
-    if release.state == "rolled_back":
-        return (
-            f"{release.id} is a rollback of {undone}, and a rollback is not rolled back: to bring {release.ref} into "
-            f"production again, `pilotage release start {release.ref}`."
-        )
-    return (
-        f"{release.id} is a rollback of {undone} that came to no good end ({release.state}): run it again with "
-        f"`pilotage rollback {undone}`, by the way that it was to go."
-    )
 
 
 def _newest_in_effect(history: ReleaseHistory, in_effect: ReleasesInEffect) -> str:

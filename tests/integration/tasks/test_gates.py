@@ -393,3 +393,59 @@ def test_build_that_was_kept_or_seen_at_the_end_is_the_one_that_serves(story: St
     story.release("undecided", *MOVED)
     story.ledger.note(story.newest().id, name, {"deployment": "dpl_by_hand"})
     assert may_serve(story) == {"dpl_by_hand"}
+
+
+MOVED_BACK = {"deployment": "dpl_before", "instead_of": "dpl_new"}
+
+
+def rolled_back(
+    story: Story, *, of: Release, moved: dict[str, str] | None = None, acts: tuple[str, ...] = ()
+) -> Release:
+    row = story.begin(undoes=of)
+    with story.ledger.step(row.id, "roll back application", MOVED_BACK if moved is None else moved):
+        pass
+    story.act(row, *acts)
+    return story.end(row, "rolled_back")
+
+
+def test_rollback_of_the_application_is_taken_back_to_the_build_that_served_before(story: Story) -> None:
+    wanted = story.release("succeeded", *MOVED)
+    first = rolled_back(story, of=wanted)
+    story.production(schema_of=wanted)
+    found = gates.rollback_target(first.id, "application")
+    assert (found.release.id, found.point.serving_deployment_id, found.brings_back) == (first.id, "dpl_new", wanted.id)
+    assert found.nothing_to_do == ""
+    with pytest.raises(NotReady, match=f"`pilotage rollback {wanted.id} --way data`"):
+        gates.rollback_target(first.id, "data")
+
+    second = rolled_back(story, of=first, moved={"deployment": "dpl_new", "instead_of": "dpl_before"})
+    third = gates.rollback_target(second.id, "application")
+    assert (third.point.serving_deployment_id, third.brings_back) == ("dpl_before", wanted.id)
+
+
+def test_rollback_is_not_taken_back_where_that_is_not_the_whole_of_it(story: Story) -> None:
+    wanted = story.release("succeeded", *MOVED)
+    held = story.rollback(wanted, "undecided", "roll back application")
+    unmoved = story.rollback(wanted, "rolled_back")
+    before = rolled_back(story, of=wanted)
+    restored = rolled_back(story, of=wanted, acts=("restore production",))
+    story.production(schema_of=wanted)
+    for row, said in (
+        (held, f"run it again with `pilotage rollback {wanted.id}`"),
+        (unmoved, "the database has gone back as well: .*`pilotage release start v2`"),
+        (before, "the database has gone back as well: .*`pilotage release start v2`"),
+        (restored, "the database has gone back as well: .*`pilotage release start v2`"),
+    ):
+        with pytest.raises(NotReady, match=said):
+            gates.rollback_target(row.id, "application")
+
+
+@pytest.mark.parametrize("moved", [{}, {"deployment": "dpl_before"}])
+def test_rollback_of_which_the_ledger_does_not_know_what_served_before_names_the_release(
+    story: Story, moved: dict[str, str]
+) -> None:
+    wanted = story.release("succeeded", *MOVED)
+    row = rolled_back(story, of=wanted, moved=moved) if moved else story.rollback(wanted, "rolled_back")
+    story.production(schema_of=wanted)
+    with pytest.raises(NotReady, match="`pilotage release start v2`"):
+        gates.rollback_target(row.id, "application")
