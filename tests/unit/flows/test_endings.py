@@ -12,7 +12,8 @@ from deployments.ledger import LedgerError
 from flows import release as releasing
 from flows.decision import Recovery, RollbackPath
 from flows.release import ReleaseProgress, choose_and_run_rollback, close_and_announce
-from flows.rollback import ROLLBACK_WATCHES, recover_and_report
+from flows.rollback import recover_and_report
+from flows.rollback_paths import ROLLBACK_WATCHES
 from flows.rollback_report import RollbackContext, hold_for_decision
 from migrations.restore.receipt_of_writes import Receipt, TableReceipt
 from migrations.restore.restore_point import Seal
