@@ -39,7 +39,7 @@ def end_well(
     ended = target.run(flow, given, act=call.act, moment=call.moment, fault="call", service=call.service, http=fault)
     assert target.struck.exists(), f"the flow never came there: {ended.said}"
     waiting = target.platform.waiting_faults(call.service)
-    assert not waiting or waiting[0].times < fault.get("times", 1), f"the call was not made: {ended.said}"
+    assert not waiting or waiting[0].times < fault.get("times", 1), f"{call} was not asked: see calls.txt; {ended.said}"
     struck_at = target.struck_at
     target.platform.clear_faults()
     row = first or target.newest()
