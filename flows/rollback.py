@@ -122,4 +122,6 @@ def recover_and_report(context: RollbackContext, path: RollbackPath, error: Exce
             close_and_report(context, error, progress, interrupted_result(context, ref, path, progress, failure))
         ) from failure
     rollback_paths.give_back_protection(context, progress)
+    # What only watches takes a release that was lost meanwhile for a measurement that could not be had.
+    record.stop_if_lost(context.release_id)
     return close_and_report(context, error, progress, completed_result(context, ref, path, error, progress))

@@ -88,7 +88,9 @@ def give_back_protection() -> str:
     """Protect production's branch again where a release lifted that and did not live to give it back."""
     found = left_behind.find_lifted_protection()
     if found is None:
-        return "no protection is lifted"
+        unprotected = left_behind.find_unprotected()
+        tell(unprotected)
+        return unprotected.headline if unprotected else "no protection is lifted"
     by = found.release
     try:
         row = record.open_release(

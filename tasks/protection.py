@@ -22,6 +22,7 @@ TRIES = 3
 # A branch that was left unprotected is found in one of the newest rows, or nobody has missed its protection since.
 ROWS = 50
 _WORD = "protection_lifted"
+_ACTS = (Act.LIFT_PROTECTION, Act.RESTORE_PROTECTION)
 
 
 def lift_protection(release_id: str, client: NeonClient, branch: Branch) -> None:
@@ -78,7 +79,7 @@ def branch_to_protect_again(settings: Settings) -> str | None:
 
 @dataclass(frozen=True)
 class Lifted:
-    """A protection that was lifted and not given back.
+    """A protection that was lifted.
 
     Attributes:
         branch_id: the branch.
@@ -91,13 +92,27 @@ class Lifted:
 
 def lifted(settings: Settings) -> Lifted | None:
     """The protection that was lifted and not given back; None where there is none."""
+    found = _last_word(settings)
+    return found[0] if found is not None and found[1] is True else None
+
+
+def given_back(settings: Settings) -> Lifted | None:
+    """The protection that was lifted last, where it was given back; None where none ever was, or it was not."""
+    found = _last_word(settings)
+    return found[0] if found is not None and found[1] is False else None
+
+
+def _last_word(settings: Settings) -> tuple[Lifted, bool] | None:
+    """The protection that the newest row tells of, and whether it is lifted by its last word."""
     with connections.ledger(settings) as ledger:
         for release in ledger.releases(target=settings.target, limit=ROWS):
-            for entry in reversed(ledger.steps(release.id)):
+            steps = ledger.steps(release.id)
+            branch_id = next((str(one.details["branch_id"]) for one in steps if one.step in _ACTS), "")
+            for entry in reversed(steps):
                 if entry.step == Act.RESTORE_PROTECTION and entry.event in {"done", "noted"}:
-                    return None
+                    return Lifted(branch_id, release), False
                 if entry.details.get(_WORD) is True:
-                    return Lifted(str(entry.details.get("branch_id")), release)
+                    return Lifted(str(entry.details.get("branch_id")), release), True
     return None
 
 

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 MAINTENANCE: Final = "maintenance "
 PROTECTION: Final = "protection "
+UNPROTECTED: Final = "unprotected "
 BRANCH: Final = "branch "
 _REHEARSAL: Final = branch_name("")
 
@@ -107,6 +108,36 @@ def find_lifted_protection() -> Lifted | None:
         protection.note_given_back(found)
         return None
     return found
+
+
+@step("look for a branch unprotected since", timeout_s=120)
+def find_unprotected() -> Finding | None:
+    """Production's branch without the protection that a release gave back: somebody else has lifted it since.
+
+    It may be meant, so that nobody gives it back by himself.
+    """
+    settings = connections.settings()
+    given_back = protection.given_back(settings)
+    if given_back is None or _last_release(settings) is None:
+        return None
+    fact = f"{UNPROTECTED}{given_back.branch_id}"
+    branch = connections.neon(settings).branch_by_id(given_back.branch_id)
+    with connections.ledger(settings) as ledger:
+        if branch.protected:
+            ledger.forget_facts(settings.target, UNPROTECTED)
+            return None
+        if protection.given_back(settings) != given_back or _last_release(settings) is None:
+            # A release began meanwhile, and lifts it for a restore.
+            return None
+    return Finding(
+        fact,
+        "Production's branch is unprotected",
+        {"Branch": branch.name, "Protected again last by": given_back.release.id},
+        text="It was protected again at the end of that release, and is not now: somebody has lifted it since, or a "
+        "run that had lost its release and woke up late.",
+        next_step="protect it again in Neon's console, unless it is meant.",
+        release_id=given_back.release.id,
+    )
 
 
 def protection_finding(found: Lifted, row_id: str, trouble: str) -> Finding:

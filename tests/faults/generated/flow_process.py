@@ -1,8 +1,8 @@
 """Runs a flow in a process of its own, in which something goes wrong at one moment of one act.
 
-The moments: `before`, the act is written and nothing was done; `effect`, it was done and that is not written yet;
-`after`, that is written too; `start`, before the first act. Without Prefect: its tasks are called as the functions
-that they are, and tried again as it would.
+The moments: `before`, the act is written and nothing was done; `checked`, a request of it has passed its check and is
+not sent yet; `effect`, it was done and that is not written yet; `after`, that is written too; `start`, before the first
+act. Without Prefect: its tasks are called as the functions that they are, and tried again as it would.
 """
 
 import json
@@ -28,6 +28,7 @@ from flows.release import release
 from flows.rollback import rollback
 from flows.watchdog import watchdog
 from tasks.errors import is_transient
+from tasks.fencing import ActFence
 from tasks.steps import validation
 from tasks.values import ReleaseRequest
 
@@ -68,21 +69,31 @@ def shorten_waits() -> None:
 
 def at_each_act(told: Callable[[str, str], None]) -> None:
     """Have every moment of every act told, as the ledger hears of it."""
-    begin, finish = Ledger.begin_step, Ledger.finish_step
+    begin, finish, check = Ledger.begin_step, Ledger.finish_step, ActFence.check
+    open_acts: list[str] = []
 
     def begun(ledger: Ledger, release_id: str, step: str, *rest: Any, **named: Any) -> Any:
         done = begin(ledger, release_id, step, *rest, **named)
+        open_acts.append(step)
         told(step, "before")
         return done
 
+    def checked(fence: ActFence, change: str) -> None:
+        check(fence, change)
+        told(open_acts[-1], "checked")
+
     def finished(ledger: Ledger, release_id: str, step: str, *rest: Any, **named: Any) -> Any:
         told(step, "effect")
+        if step in open_acts:
+            open_acts.remove(step)
         done = finish(ledger, release_id, step, *rest, **named)
         told(step, "after")
         return done
 
     every_ledger: Any = Ledger
     every_ledger.begin_step, every_ledger.finish_step = begun, finished
+    every_fence: Any = ActFence
+    every_fence.check = checked
 
 
 def wait_for(file: Path) -> None:

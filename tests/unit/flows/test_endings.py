@@ -157,6 +157,21 @@ def test_what_is_told_after_a_deed_never_changes_the_deed(
         assert world.notes
 
 
+def test_run_that_loses_its_release_while_it_watches_tells_nothing_of_it(world: World) -> None:
+    class Lost(Exception):
+        """Somebody else holds the release now."""
+
+    def watch(*_: object, **__: object) -> None:
+        world.fails(record, "stop_if_lost", Lost("another process has taken it over"))
+        raise Lost("another process has taken it over")
+
+    world.patch.setattr(validation, "watch_production", watch)
+    with pytest.raises(Lost):
+        walked(RollbackPath.APPLICATION)
+    assert world.closed == []
+    assert [headline for headline, _, _ in world.said] == ["Release of v2 failed"]
+
+
 DOES = {"close", "roll", "verify", "restore", "move", "finish", "take", "validate"}
 
 
