@@ -6,16 +6,21 @@ Source: prefect/utilities/processutils (`run_process`): where the worker is canc
 import asyncio
 import os
 import signal
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import anyio
 import anyio.abc
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 # A run ends by itself within half a minute (`tasks/process/termination.py`).
 GRACE_S = 30.0
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class PatientWorker(ProcessWorker):
@@ -41,6 +46,47 @@ class PatientWorker(ProcessWorker):
                 finally:
                     process.ended.set()
         return results[0]
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """The runs that are due: of a schedule the newest one alone.
+
+        After hours without a worker each minute of them has a run of the watchdog: all at once they would take the
+        machine, and each would look at the same thing.
+        """
+        due = await super()._get_scheduled_flow_runs()
+        late = overtaken([one.flow_run for one in due], self._submitting_flow_run_ids)
+        for run in late:
+            try:
+                await self.client.set_flow_run_state(run.id, _OVERTAKEN, force=True)
+            except Exception as error:
+                # It comes again with the next look.
+                self._logger.warning("run %s, which a later one has overtaken, could not be skipped: %s", run.id, error)
+        skipped = {run.id for run in late}
+        return [one for one in due if one.flow_run.id not in skipped]
+
+
+_OVERTAKEN = State[Any](
+    type=StateType.CANCELLED,
+    name="Skipped",
+    message="no worker took it in time, and a later one is due",
+)
+
+
+def overtaken(due: Iterable[FlowRun], submitted: Collection[UUID]) -> list[FlowRun]:
+    """The runs of a schedule that are due, but for the newest one of each deployment.
+
+    Args:
+        due: what is due, in any order.
+        submitted: ids of runs that are being started already.
+    """
+    newest: dict[UUID | None, FlowRun] = {}
+    late: list[FlowRun] = []
+    scheduled = [run for run in due if run.auto_scheduled and run.id not in submitted]
+    for run in sorted(scheduled, key=lambda one: one.next_scheduled_start_time or one.expected_start_time or _NEVER):
+        if (before := newest.get(run.deployment_id)) is not None:
+            late.append(before)
+        newest[run.deployment_id] = run
+    return late
 
 
 class _RunningProcess:
