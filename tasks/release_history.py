@@ -17,7 +17,7 @@ from tasks.acts import Act
 FORWARD = (Act.MIGRATE_PRODUCTION, Act.CONTRACT_PRODUCTION, Act.PROMOTE)
 BACK = (Act.RESTORE, Act.TAKE_BACK_REVISIONS, Act.ROLL_BACK_APPLICATION)
 KEPT, SERVES = "kept", "serves"
-
+_DECIDED = {"succeeded", "failed", "rolled_back"}
 
 _LETS_SERVE = (Act.PROMOTE, Act.ROLL_BACK_APPLICATION, KEPT, SERVES)
 
@@ -53,6 +53,24 @@ class ReleaseHistory:
     def kept(self, release: Release) -> bool:
         """Whether a person decided to keep what it left."""
         return any(act.step == KEPT for act in self.acts.get(release.id, ()))
+
+    def is_past_rollback(self, release: Release) -> bool:
+        """Whether nobody will need what a release, or a rollback, keeps for its way back.
+
+        Its end was decided: by itself, by a person, by a rollback that came to its end, or by later releases that were
+        found good over what it had left.
+        """
+        if release.state in _DECIDED or (release.state == "abandoned" and not self.begun(release, *FORWARD, *BACK)):
+            return True
+        undone = record.release_undone_by(release)
+        of = next((each for each in self.releases if each.id == undone), release)
+        promoted = self.promoted(of)
+        return release.state != "running" and (
+            self.kept(of)
+            or any(each.state == "rolled_back" for each in self.rollbacks(of))
+            or (promoted is not None and self.was_validated(promoted))
+            or any(each.state == "succeeded" and self.begun(each, Act.PROMOTE) for each in self.later(release))
+        )
 
     def deployments(self, release: Release, name: str) -> tuple[str, ...]:
         """The deployments that a release did an act to, or was about to."""

@@ -14,12 +14,14 @@ from rich.table import Table
 from sqlalchemy.engine import make_url
 
 from deployments.errors import WrongBranch
-from deployments.ledger import Ledger
+from deployments.ledger import Ledger, Release
 from deployments.ledger.unclosed_releases import read_leftovers
 from deployments.neon.client import Branch, NeonClient
 from deployments.redaction.redacted_output import write_unredacted
 from deployments.settings import NeonSettings, load_neon_settings
 from flows.cli.console.command_errors import CommandFailed, exit_on_error
+from tasks import record
+from tasks.release_history import ReleaseHistory
 
 app = typer.Typer(help="Neon branches of one's own, or that expire.", no_args_is_help=True)
 console = Console(highlight=False)
@@ -181,13 +183,23 @@ def _refuse_needed(branch: Branch, settings: NeonSettings) -> None:
         raise CommandFailed(f"{branch.name} is {kind}: it is not deleted here")
     with Ledger.open(settings.ledger_url) as ledger:
         for release in ledger.releases(limit=_RELEASES_LOOKED_AT):
-            if release.state in {"succeeded", "rolled_back", "failed", "abandoned"}:
+            if release.state not in {"running", "undecided"}:
                 continue
-            if {branch.name, branch.id} & set(read_leftovers(release, ledger.steps(release.id)).branches):
+            if not {branch.name, branch.id} & set(read_leftovers(release, ledger.steps(release.id)).branches):
+                continue
+            if not ReleaseHistory.read(ledger, release.target).is_past_rollback(release):
                 raise CommandFailed(
-                    f"release {release.id} is {release.state} and may need {branch.name} for its way back: "
-                    "end it first (`pilotage ledger` shows it)"
+                    f"release {release.id} is {release.state} and may need {branch.name} for its way back: end it "
+                    f"first, {_how_to_end(release)}"
                 )
+
+
+def _how_to_end(release: Release) -> str:
+    if release.state == "running":
+        return f"`pilotage recover {release.id}` does where its process died"
+    if undone := record.release_undone_by(release):
+        return f"`pilotage rollback {undone}` goes on with it"
+    return f"with `pilotage release keep {release.id}` or `pilotage rollback {release.id}`"
 
 
 def _refuse_parent(branch: Branch, every: Sequence[Branch], settings: NeonSettings) -> None:

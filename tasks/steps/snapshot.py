@@ -10,7 +10,7 @@ from deployments.settings import Settings
 from tasks import connections
 from tasks.acts import Act
 from tasks.record import recorded_step
-from tasks.release_history import FORWARD, ReleaseHistory
+from tasks.release_history import ReleaseHistory
 from tasks.step import step
 
 log = logging.getLogger(__name__)
@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 PREFIX = "release-"
 # What a release makes at most: its snapshot, and a branch to rehearse on or the state before a restore.
 BRANCHES_NEEDED = 2
-# Their end was decided; a release that is held for a person may still need its snapshot.
-_DECIDED = {"succeeded", "failed", "rolled_back"}
 
 
 def snapshot_name(release_id: str) -> str:
@@ -105,11 +103,4 @@ def snapshots_that_stay(
 
 def _releases_past_rollback(history: ReleaseHistory) -> list[str]:
     """The releases that need their snapshot no more, newest first: nobody will go back to before them."""
-    over: list[str] = []
-    superseded = False
-    for each in history.releases:
-        untouched = each.state == "abandoned" and not history.begun(each, *FORWARD)
-        if each.state in _DECIDED or untouched or (superseded and each.state != "running"):
-            over.append(each.id)
-        superseded = superseded or (each.state == "succeeded" and history.begun(each, Act.PROMOTE))
-    return over
+    return [each.id for each in history.releases if history.is_past_rollback(each)]

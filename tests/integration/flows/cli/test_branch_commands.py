@@ -144,6 +144,65 @@ def test_a_branch_that_a_running_release_made_stays(neon: tuple[NeonClient, Runn
     assert run("delete", "release-now")[0] == 0
 
 
+def begin(ledger: Ledger, requested_by: str = "ana") -> str:
+    return ledger.begin_release(
+        target="shop",
+        ref="v2",
+        commit_sha="5d1c" * 10,
+        target_revision="20251101_0900",
+        requested_by=requested_by,
+        flow_run_id=None,
+        lease_s=60,
+    ).id
+
+
+@pytest.mark.parametrize("decided", ["kept", "rolled back", "found good", "superseded"])
+def test_a_branch_of_a_release_that_was_held_goes_once_that_is_decided(
+    neon: tuple[NeonClient, RunningPlatform], decided: str
+) -> None:
+    client, _ = neon
+    client.create_branch("release-held", parent_id=client.branch("main").id)
+    with Ledger.open(load_neon_settings().ledger_url) as ledger:
+        held = begin(ledger)
+        ledger.note(held, "snapshot", {"branch": "release-held"})
+        ledger.note(held, "promote", {"deployment": "dpl_new"})
+        ledger.end_release(held, "undecided", "too few users")
+        code, _, error = run("delete", "release-held")
+        assert code == 1
+        assert error.endswith(f"end it first, with `pilotage release keep {held}` or `pilotage rollback {held}`")
+        if decided == "kept":
+            ledger.note(held, "kept", {})
+        else:
+            later = begin(ledger, f"rollback of {held}: by hand" if decided == "rolled back" else "ana")
+            if decided == "found good":
+                ledger.note(later, "watch production", {"deployment": "dpl_new"})
+            elif decided == "superseded":
+                ledger.note(later, "promote", {"deployment": "dpl_newer"})
+            ledger.end_release(later, "rolled_back" if decided == "rolled back" else "succeeded", "done")
+    assert run("delete", "release-held")[0] == 0
+
+
+def test_a_kept_state_goes_once_the_rollback_that_broke_off_was_run_again(
+    neon: tuple[NeonClient, RunningPlatform],
+) -> None:
+    client, _ = neon
+    client.create_branch("before-rollback-x", parent_id=client.branch("main").id)
+    with Ledger.open(load_neon_settings().ledger_url) as ledger:
+        undone = begin(ledger)
+        ledger.end_release(undone, "succeeded", "done")
+        for state in ("undecided", "rolled_back"):
+            tried = begin(ledger, f"rollback of {undone}: by hand")
+            ledger.note(tried, "restore production", {"branch": "before-rollback-x"})
+            ledger.end_release(tried, state, "")
+            if state == "undecided":
+                code, _, error = run("delete", "before-rollback-x")
+                assert (code, error.rpartition("end it first, ")[2]) == (
+                    1,
+                    f"`pilotage rollback {undone}` goes on with it",
+                )
+    assert run("delete", "before-rollback-x")[0] == 0
+
+
 def test_an_address_of_another_branch_is_not_handed_out(neon: tuple[NeonClient, RunningPlatform]) -> None:
     client, _ = neon
     assert run("create", "dev-ana")[0] == 0
