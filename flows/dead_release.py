@@ -34,6 +34,7 @@ class DeadRelease:
         expanded: the revision that its expand revisions end at; None where nothing was planned.
         has_contract: whether contract revisions were planned.
         died_in: the act that was under way, or the last one that had ended.
+        end: whether its process died or its run was told to stop, in words.
         began_path: the rollback path that it had taken; None where it had taken none.
         cause: why it had taken that path.
         build_id: the deployment that it promoted, was about to promote, or validates; None before that.
@@ -50,6 +51,7 @@ class DeadRelease:
     expanded: str | None
     has_contract: bool
     died_in: str
+    end: str
     began_path: RollbackPath | None
     cause: str
     build_id: str | None
@@ -58,7 +60,12 @@ class DeadRelease:
     @property
     def death(self) -> ProcessDied:
         """What failed, in words."""
-        return ProcessDied(f"the process of release {self.release.id} died {self.died_in}")
+        return ProcessDied(f"release {self.release.id} was not finished: {self.ended}")
+
+    @property
+    def ended(self) -> str:
+        """How its run ended, and where, in words."""
+        return f"its {self.end} {self.died_in}"
 
     @property
     def is_contract_cut_off(self) -> bool:
@@ -70,7 +77,7 @@ class DeadRelease:
         """What its rollback is told to be for: why it had been begun, where it had."""
         if self.began_path is None:
             return self.death
-        return RollbackFailed(f"{self.cause}; its process died {self.died_in}, and the rollback is finished now")
+        return RollbackFailed(f"{self.cause}; {self.ended}, and the rollback is finished now")
 
 
 def read_dead_release(release: Release) -> DeadRelease:
@@ -108,11 +115,22 @@ def read_dead_release(release: Release) -> DeadRelease:
         expanded=str(plan.details["expanded"]) if plan and plan.details.get("expanded") else None,
         has_contract=has_contract,
         died_in=reached(left, steps),
+        end=read_end(steps),
         began_path=RollbackPath[str(path.details["path"])] if path else None,
         cause=str(path.details.get("cause", "")) if path else "",
         build_id=_build_id(steps),
         verified=_verified(steps, must_contract=has_contract),
     )
+
+
+def read_end(steps: Sequence[Step]) -> str:
+    """How the run of a release ended, in words: a recovery that died afterwards has begun something, or said so."""
+    for one in reversed(steps):
+        if one.event == "begun" or one.step == record.RECOVERY:
+            break
+        if one.step == record.TOLD_TO_STOP:
+            return "run was told to stop"
+    return "process died"
 
 
 def _request(release: Release, steps: Sequence[Step]) -> ReleaseRequest:

@@ -75,5 +75,8 @@ def reached(left: ReleaseLeftovers, steps: Sequence[Step]) -> str:
     """
     if left.unfinished:
         return f"in `{left.unfinished[-1].step}`"
-    ended = next((one.step for one in reversed(steps) if one.event in {"done", "failed"}), None)
-    return f"after `{ended}`" if ended else "before its first act"
+    ended = next((one for one in reversed(steps) if one.event in {"done", "failed"}), None)
+    if ended is None:
+        return "before its first act"
+    # An act that was left half-way because of it is written as failed: it was not got past.
+    return f"{'after' if ended.event == 'done' else 'in'} `{ended.step}`"

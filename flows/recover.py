@@ -52,11 +52,15 @@ def recover(release_id: str = "", wait: bool = True) -> State[str]:
         ended = database_guard.take_over_databases(taken.id)
         planned = plan_recovery(dead)
         log.warning("%s; %s; %s", dead.death, planned.standing, planned.description)
-        record.note(taken.id, "recovery", died=dead.died_in, does=planned.description, sessions_ended=ended)
+        record.note(taken.id, record.RECOVERY, died=dead.died_in, does=planned.description, sessions_ended=ended)
         best_effort.notify_slack(
             taken.id,
             f"Recovery of {taken.ref} begins",
-            {"Release": taken.id, "Its process died": dead.died_in, "What stands": planned.standing},
+            {
+                **planned.context.release_ids,
+                f"Its {dead.end}": dead.died_in,
+                "What stands": planned.standing,
+            },
             text=f"Doing now: {planned.description}",
         )
         best_effort.attempt(
@@ -106,7 +110,7 @@ def run_recovery(planned: PlannedRecovery) -> str:
     """
     dead = planned.dead
     if planned.recovery in {Recovery.FINISH_ROLLBACK, Recovery.TAKE_BACK}:
-        return recover_and_report(planned.context, planned.path, dead.error, dead.release.ref)
+        return recover_and_report(planned.context, planned.path, dead.error, dead.release.ref, is_announced=True)
     try:
         if planned.recovery is Recovery.GO_ON:
             go_on(planned)
@@ -115,9 +119,7 @@ def run_recovery(planned: PlannedRecovery) -> str:
         raise RolledBack(
             choose_and_run_rollback(dead.release.id, dead.request, dead.commit, dead.progress, error)
         ) from error
-    return close_and_announce(
-        dead.release.id, dead.request, dead.progress, f"{summary}; its process died {dead.died_in}"
-    )
+    return close_and_announce(dead.release.id, dead.request, dead.progress, f"{summary}; {dead.ended}")
 
 
 def go_on(planned: PlannedRecovery) -> None:

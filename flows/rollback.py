@@ -87,8 +87,17 @@ def _commit(release: Release) -> Commit:
     return Commit(release.commit_sha, release.ref, "")
 
 
-def recover_and_report(context: RollbackContext, path: RollbackPath, error: Exception, ref: str) -> str:
+def recover_and_report(
+    context: RollbackContext, path: RollbackPath, error: Exception, ref: str, *, is_announced: bool = False
+) -> str:
     """Walk a way back to its end, and say everywhere what was done.
+
+    Args:
+        context: what is taken back, and to where.
+        path: the way.
+        error: what failed, or why it is asked for.
+        ref: what was released.
+        is_announced: whether Slack has been told already what is done now.
 
     Returns:
         The summary.
@@ -106,12 +115,13 @@ def recover_and_report(context: RollbackContext, path: RollbackPath, error: Exce
             "the ledger could not be told which rollback path is taken",
             lambda: record.note(context.release_id, record.ROLLBACK_PATH, path=path.name, cause=str(error)),
         )
-    best_effort.notify_slack(
-        context.release_id,
-        f"Rollback of {context.undone_text(ref)} begins" if context.by_hand else f"Release of {ref} failed",
-        {**context.release_ids, "Doing now": path.value},
-        text=f"{context.cause_label}: {error}",
-    )
+    if not is_announced:
+        best_effort.notify_slack(
+            context.release_id,
+            f"Rollback of {context.undone_text(ref)} begins" if context.by_hand else f"Release of {ref} failed",
+            {**context.release_ids, "Doing now": path.value},
+            text=f"{context.cause_label}: {error}",
+        )
     progress = RollbackProgress()
     try:
         rollback_paths.run_rollback_path(context, path, started_at, progress)

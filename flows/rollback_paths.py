@@ -38,7 +38,7 @@ def run_rollback_path(
         case RollbackPath.UNCHANGED:
             restoration.verify_unchanged(context.release_id, _sealed_point(context))
             progress.verdicts = _validate_database(context, unchanged=True)
-            progress.summary = "the failed revision left nothing behind, production is as it was"
+            progress.summary = "nothing was left behind, production is as it was"
             _watch_or_warn(context, started_at, progress)
         case RollbackPath.APPLICATION:
             _roll_back_application(context, started_at, progress)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from deployments.git.repository import Commit
 from deployments.ledger import EndState
 from flows.decision import RollbackPath
+from flows.next_steps import FIRST_RELEASE, RELEASE_AGAIN, next_step
 from migrations.disclosure.sentences import clauses, sentence
 from tasks import best_effort, production_state, record
 from tasks.process import termination
@@ -117,7 +118,7 @@ def hold_for_decision(release_id: str, ref: str, error: Exception, failure: Exce
         f"undecided: the way back could not be chosen, and nothing was moved: "
         f"{clauses((str(failure), production, f'what failed: {error}'))}"
     )
-    next_step = (
+    leads_on = (
         f"`pilotage ledger {release_id}` shows every act; where production was touched, "
         f"`pilotage rollback {undone_id or release_id} --way application` or `--way data` goes back"
     ) + (
@@ -133,9 +134,9 @@ def hold_for_decision(release_id: str, ref: str, error: Exception, failure: Exce
         f"Release of {ref} is held for a person",
         {"Release": release_id, "What failed": str(error), "What stands": production, "Ledger": closing},
         text=f"The way back could not be chosen: {failure}",
-        next_step=next_step,
+        next_step=leads_on,
     )
-    return _with_next_step(summary, "undecided", next_step)
+    return _with_next_step(summary, "undecided", leads_on)
 
 
 @dataclass(frozen=True)
@@ -172,14 +173,14 @@ def completed_result(
         summary,
         f"{context.subject} of {ref} {headline}",
         {"What was done": progress.summary},
-        _next_step(context, path, taken).format(release=context.brings_back or context.undone_id, ref=ref),
+        _next_step(context, taken, error, ref),
     )
 
 
-def _next_step(context: RollbackContext, path: RollbackPath, taken: RollbackPath) -> str:
-    if path is RollbackPath.HOLD and context.is_first_release:
-        return FIRST_RELEASE
-    return SERVES_AGAIN if context.brings_back is not None else NEXT_STEPS[taken]
+def _next_step(context: RollbackContext, taken: RollbackPath, error: Exception, ref: str) -> str:
+    if context.brings_back is not None:
+        return SERVES_AGAIN.format(release=context.brings_back, ref=ref)
+    return next_step(taken, error, release_id=context.undone_id, ref=ref, is_first_release=context.is_first_release)
 
 
 def interrupted_result(
@@ -263,28 +264,4 @@ RESULTS: dict[RollbackPath, tuple[str, EndState, str]] = {
     RollbackPath.NOTHING: ("failed", "failed", "did not start"),
     RollbackPath.HOLD: ("undecided", "undecided", "is held for a person"),
 }
-RELEASE_AGAIN = (
-    "`pilotage release start {ref}`, with a longer `--watch-seconds` and once there is traffic, releases it again: a "
-    "build that serves already is validated and watched, not built again"
-)
-FIRST_RELEASE = (
-    "decide: `pilotage release keep {release}` keeps what stands; "
-    + RELEASE_AGAIN
-    + ". Before this release production served "
-    "nothing, so there is no way back: where it is not fit, mend it and release again."
-)
 SERVES_AGAIN = "nothing; `pilotage rollback {release}` takes {ref} out of service again."
-NEXT_STEPS = {
-    RollbackPath.NOTHING: "mend what is named, then release again.",
-    RollbackPath.HOLD: "decide: "
-    + RELEASE_AGAIN
-    + "; `pilotage release keep {release}` keeps what stands; `pilotage rollback {release}` "
-    "goes back.",
-    RollbackPath.STAGING: "read the failed step, mend the commit, release again.",
-    RollbackPath.UNCHANGED: "mend the revision; staging still carries it, so release with reset_staging.",
-    RollbackPath.APPLICATION: "mend the application, then release again; the schema stays as it is.",
-    RollbackPath.DOWNGRADE: "mend the application; production is as it was, and nothing was lost.",
-    RollbackPath.RESTORE: (
-        "look at the receipt and the kept branch for rows to bring over; release again with reset_staging."
-    ),
-}

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 STATUS, REQUEST, VALIDATES, ROLLBACK_PATH = "status", "request", "validates the build of", "rollback path"
 TOLD_TO_STOP = "told to stop"
+RECOVERY = "recovery"
 _ROLLBACK = "rollback of "
 _restore_point: TypeAdapter[RestorePoint] = TypeAdapter(RestorePoint)
 

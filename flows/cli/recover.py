@@ -49,7 +49,7 @@ def show_plan(console: Console, planned: "PlannedRecovery") -> None:
     """
     show_leftovers(console, planned.dead.left)
     for heading, words in (
-        ("What happened", f"its process died {planned.dead.died_in}"),
+        ("What happened", planned.dead.ended),
         ("What stands", planned.standing),
         ("What will be done", planned.description),
     ):

@@ -114,7 +114,7 @@ def test_release_verifies_that_nothing_changed_when_a_revision_fails(live: Any, 
     with users() as at_work:
         summary = live.failed_release("v2-bad-migration", rehearse=False)
     after = demo_checks.read_production()
-    assert summary == "rolled back: the failed revision left nothing behind, production is as it was"
+    assert summary == "rolled back: nothing was left behind, production is as it was"
     assert difference(before.catalog, after.catalog) == ()
     assert (after.commit_sha, after.revisions) == (before.commit_sha, before.revisions)
     assert (at_work.report.errors, at_work.report.failures) == (0, ())

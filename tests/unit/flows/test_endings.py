@@ -18,7 +18,7 @@ from flows.rollback_report import RollbackContext, hold_for_decision
 from migrations.restore.receipt_of_writes import Receipt, TableReceipt
 from migrations.restore.restore_point import Seal
 from tasks import best_effort, catalogue, errors, gates, notification, production_state, protection, record
-from tasks.errors import ApplicationFailed, CannotTell, DataFailed, RollbackFailed
+from tasks.errors import ApplicationFailed, CannotTell, DataFailed, ProcessDied, RollbackFailed
 from tasks.production_state import ProductionState
 from tasks.steps import maintenance, report, restoration, snapshot, staging, status, validation
 from tasks.values import ReleaseRequest, Restoration, RestorePoint, Subject, Verdict
@@ -180,6 +180,16 @@ def test_what_is_told_before_a_deed_does_not_say_that_it_is_done(world: World, w
     walked(way)
     assert world.said[0][1]["Doing now"] == way.value
     assert all(said.value.split()[0] in DOES for said in (*RollbackPath, *Recovery))
+
+
+@pytest.mark.parametrize("way", [*BACK, RollbackPath.HOLD])
+def test_what_a_recovery_has_said_that_it_does_is_not_told_again(world: World, way: RollbackPath) -> None:
+    context = RollbackContext("x", COMMIT, POINT, ("r2",))
+    recover_and_report(context, way, ProcessDied("its process died"), "v2", is_announced=True)
+    [(headline, facts, _)] = world.said
+    assert "Doing now" not in facts
+    assert headline != "Release of v2 failed"
+    assert world.notes == ["rollback path"]
 
 
 @pytest.mark.parametrize("way", [*BACK, RollbackPath.HOLD])
