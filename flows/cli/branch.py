@@ -20,8 +20,6 @@ from deployments.neon.client import Branch, NeonClient
 from deployments.redaction.redacted_output import write_unredacted
 from deployments.settings import NeonSettings, load_neon_settings
 from flows.cli.console.command_errors import CommandFailed, exit_on_error
-from tasks import record
-from tasks.release_history import ReleaseHistory
 
 app = typer.Typer(help="Neon branches of one's own, or that expire.", no_args_is_help=True)
 console = Console(highlight=False)
@@ -178,6 +176,8 @@ def _client(settings: NeonSettings) -> NeonClient:
 
 
 def _refuse_needed(branch: Branch, settings: NeonSettings) -> None:
+    from tasks.release_history import ReleaseHistory
+
     kind = _kind(branch, settings)
     if kind:
         raise CommandFailed(f"{branch.name} is {kind}: it is not deleted here")
@@ -195,6 +195,8 @@ def _refuse_needed(branch: Branch, settings: NeonSettings) -> None:
 
 
 def _how_to_end(release: Release) -> str:
+    from tasks import record
+
     if release.state == "running":
         return f"`pilotage recover {release.id}` does where its process died"
     if undone := record.release_undone_by(release):
