@@ -1,5 +1,6 @@
 """Report: what a release did, as an artifact in the Prefect UI and a summary in the ledger."""
 
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -150,9 +151,11 @@ def receipt_text(receipt: Receipt, *, since: datetime, elsewhere: Sequence[str] 
     notes = [*(f"{t.table}: {t.note}" for t in receipt.tables if t.note), *([receipt.note] if receipt.note else [])]
     more = "".join(f"; {one}" for one in notes)
     more += f"; not counted is what other restores have taken since: see {', '.join(elsewhere)}" if elsewhere else ""
+    # The worker's: whoever reads the message may sit at another machine.
+    listed = f", listed in {receipt.file.absolute()} on {socket.gethostname()}" if receipt.file and tables else ""
     return (
         f"since {since:%Y-%m-%d %H:%M} UTC {receipt.inserted} rows inserted, {receipt.updated} updated, "
-        f"{receipt.deleted} deleted{by_revisions}"
+        f"{receipt.deleted} deleted{by_revisions}{listed}"
         f"{': ' + tables if tables else ''}{more}"
     )
 

@@ -253,7 +253,7 @@ def make_receipt(release_id: str, point: RestorePoint, restoration: Restoration)
     """
     settings = connections.settings()
     client = connections.neon(settings)
-    folder = settings.cache_folder / "receipts"
+    folder = settings.cache_folder.absolute() / "receipts"
     folder.mkdir(parents=True, exist_ok=True)
     file: Path = folder / f"{release_id}.jsonl"
     with recorded_step(release_id, Act.RECEIPT, file=str(file)) as entry:

@@ -2,7 +2,9 @@
 
 import json
 import re
+import socket
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +85,13 @@ def test_the_report_has_what_slack_was_not_told_and_what_becomes_of_it() -> None
         "message 1 (the message itself was refused; the ledger keeps it)",
         "message 2 (the ledger keeps it; it is too old to be sent)",
     ]
+
+
+def test_the_receipt_says_on_which_machine_and_where_its_rows_are_listed() -> None:
+    tables = (TableReceipt("users", 3, 0, 0, 0, ()),)
+    told = receipt_text(Receipt(tables, Path("kept/receipts/x.jsonl")), since=BEGAN)
+    listed = f"listed in {Path.cwd() / 'kept/receipts/x.jsonl'} on {socket.gethostname()}"
+    assert told == f"since 2026-11-23 03:04 UTC 3 rows inserted, 0 updated, 0 deleted, {listed}: users +3 ~0 -0"
 
 
 def test_the_receipt_names_each_table_and_tells_users_rows_from_the_revisions() -> None:
