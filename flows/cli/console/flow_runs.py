@@ -1,13 +1,15 @@
 """A flow run followed from a terminal: each step as it begins and ends."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, TaskRun
-from prefect.client.schemas.sorting import TaskRunSort
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from rich.console import Console
@@ -20,6 +22,10 @@ DEADLINE_S = 3 * 3600.0
 RECOVERED = "Recovered"
 # Flows that leave something open in the ledger when they are cut off.
 CHANGING = {"release", "rollback", "recover"}
+RECOVERY = "recover/recover"
+# What `deployments/automations.yaml` lets Prefect's server start a recovery for, some seconds after it was cut off.
+RECOVERED_BY_ITSELF = {"release/release", "rollback/rollback"}
+RECOVERY_BEGINS_S = 60.0
 MARKS = {"COMPLETED": "[green]✔[/]", "FAILED": "[red]✘[/]", "CRASHED": "[red]✘[/]", "CANCELLED": "[yellow]■[/]"}
 
 
@@ -34,6 +40,7 @@ class FollowedRun:
         message: the last state's message.
         seconds: from its start to its end.
         steps: name, state and seconds of each step, in order.
+        ended_at: when it came to its last state.
     """
 
     run_id: UUID
@@ -42,6 +49,7 @@ class FollowedRun:
     message: str
     seconds: float
     steps: tuple[tuple[str, str, float], ...]
+    ended_at: datetime | None = None
 
 
 def trigger(deployment: str, parameters: dict[str, object]) -> FlowRun:
@@ -100,23 +108,66 @@ def run_to_end(deployment: str, parameters: dict[str, object]) -> None:
     run = trigger(deployment, parameters)
     console.print(f"{deployment}: {ui_address(run.id)}", soft_wrap=True)
     followed = follow(run, console, deadline_s=DEADLINE_S)
+    recovered = _follow_recovery(followed, console) if followed.cut_off and deployment in RECOVERED_BY_ITSELF else None
     if not followed.succeeded:
-        raise CommandFailed(failure_reason(followed, deployment))
+        raise CommandFailed(failure_reason(followed, deployment, recovered))
     console.print(followed.message or "completed", soft_wrap=True)
 
 
-def failure_reason(followed: FollowedRun, deployment: str) -> str:
-    """Why a run did not complete, and what leads on where its process ended before the flow did."""
+def failure_reason(followed: FollowedRun, deployment: str, recovered: FollowedRun | None = None) -> str:
+    """Why a run did not complete, and what leads on where its process ended before the flow did.
+
+    Args:
+        followed: how the run ended.
+        deployment: what it was a run of.
+        recovered: how the recovery ended that Prefect has started since; None where it has started none.
+    """
     if not followed.cut_off:
         return followed.message
     ended = f"the run's process ended before the flow did ({followed.message.rstrip('.') or 'no reason was given'})"
     if deployment.partition("/")[0] not in CHANGING:
         return f"{ended}: run it again"
+    if recovered is not None and not recovered.cut_off:
+        return f"{ended}; the recovery has followed: {recovered.message}"
     return (
-        f"{ended}, and nothing was closed: `pilotage ledger` shows the release, `pilotage recover` says what stands "
-        "and finishes it, forward or back, where Prefect has not begun to by itself; "
-        "`pilotage release abandon ID` closes it as it is"
+        f"{ended}, and nothing was closed: `pilotage recover` says what stands and finishes it, forward or back; "
+        "`pilotage ledger` shows the release"
     )
+
+
+def recovery_since(recoveries: Sequence[FlowRun], ended_at: datetime) -> FlowRun | None:
+    """The first recovery that was started after a run had been cut off.
+
+    Args:
+        recoveries: runs of `recover`, in any order.
+        ended_at: when the run ended that was cut off.
+    """
+    since = [run for run in recoveries if run.created and run.created >= ended_at]
+    return min(since, key=lambda run: run.created or ended_at, default=None)
+
+
+def _follow_recovery(followed: FollowedRun, console: Console) -> FollowedRun | None:
+    """Follow the recovery that Prefect starts for a run that was cut off; None where it starts none in time."""
+    if followed.ended_at is None:
+        return None
+    console.print("  its process ended before the flow did: waiting for the recovery that Prefect starts")
+    ends = time.monotonic() + RECOVERY_BEGINS_S
+    while time.monotonic() < ends:
+        if (recovery := recovery_since(_recoveries(), followed.ended_at)) is not None:
+            console.print(f"{RECOVERY}: {ui_address(recovery.id)}", soft_wrap=True)
+            return follow(recovery, console, deadline_s=DEADLINE_S)
+        time.sleep(POLL_S)
+    return None
+
+
+def _recoveries() -> list[FlowRun]:
+    try:
+        with get_client(sync_client=True) as client:
+            deployment = client.read_deployment_by_name(RECOVERY)
+            only = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]))
+            return client.read_flow_runs(flow_run_filter=only, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=20)
+    except (ObjectNotFound, PrefectHTTPStatusError):
+        return []
 
 
 def ui_address(run_id: UUID) -> str:
@@ -166,4 +217,5 @@ def _followed_run(run: FlowRun, steps: list[TaskRun]) -> FollowedRun:
         message=(state.message if state else None) or "",
         seconds=run.total_run_time.total_seconds(),
         steps=tuple((s.name, s.state.type.value if s.state else "", s.total_run_time.total_seconds()) for s in steps),
+        ended_at=state.timestamp if state else None,
     )
