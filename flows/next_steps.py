@@ -22,13 +22,15 @@ _AFTER_A_FAILURE = {
     + RELEASE_AGAIN
     + "; `pilotage release keep {release}` keeps what stands; `pilotage rollback {release}` "
     "goes back.",
-    RollbackPath.STAGING: "read the failed step, mend the commit, then release again: " + _START + ".",
-    RollbackPath.UNCHANGED: "mend the revision; staging still carries it, so release with " + _START_AFRESH + ".",
-    RollbackPath.APPLICATION: "mend the application, then release again: " + _START + "; the schema stays as it is.",
-    RollbackPath.DOWNGRADE: "mend the application; production is as it was, and nothing was lost. Release again with "
+    RollbackPath.STAGING: "mend what failed, then release again: " + _START + ".",
+    RollbackPath.UNCHANGED: "mend what failed; staging still carries its revisions, so release with "
     + _START_AFRESH
     + ".",
-    RollbackPath.RESTORE: _ROWS + "; once it is mended, release again with " + _START_AFRESH + ".",
+    RollbackPath.APPLICATION: "mend what failed, then release again: " + _START + "; the schema stays as it is.",
+    RollbackPath.DOWNGRADE: "mend what failed; production is as it was, and nothing was lost. Release again with "
+    + _START_AFRESH
+    + ".",
+    RollbackPath.RESTORE: _ROWS + "; once what failed is mended, release again with " + _START_AFRESH + ".",
 }
 _NOT_TO_BLAME = "nothing is known to be wrong with what was released"
 _AFTER_A_DEATH = {

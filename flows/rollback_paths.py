@@ -70,8 +70,9 @@ def _roll_back_application(context: RollbackContext, started_at: datetime, progr
         context.release_id, point.serving_deployment_id
     )
     which = "the previous build" if context.brings_back is None else f"the build of {context.brings_back}"
-    build = f"{which} serves again" if moved else f"{which} went on serving"
-    progress.summary = f"application rolled back, {build}, the schema stays at {context.revisions_text}"
+    # Where the new build was never promoted, nothing was rolled back.
+    build = f"application rolled back, {which} serves again" if moved else f"{which} went on serving"
+    progress.summary = f"{build}, the schema stays at {context.revisions_text}"
     try:
         progress.verdicts = _validate_database(context, unchanged=False)
         if production_state.read().maintenance:

@@ -172,6 +172,12 @@ def test_run_that_loses_its_release_while_it_watches_tells_nothing_of_it(world: 
     assert [headline for headline, _, _ in world.said] == ["Release of v2 failed"]
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_an_application_that_was_never_promoted_is_not_said_to_have_been_rolled_back(world: World, moved: bool) -> None:
+    world.answers(restoration, "roll_back_application", answer=moved)
+    assert ("application rolled back" in walked(RollbackPath.APPLICATION)) is moved
+
+
 DOES = {"close", "roll", "verify", "restore", "move", "finish", "take", "validate"}
 
 

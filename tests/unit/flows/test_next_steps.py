@@ -1,5 +1,6 @@
 """What whoever is on call is asked to do once a release is back, and how its run is said to have ended."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -36,10 +37,18 @@ def test_nobody_is_told_to_mend_what_only_lost_its_process(way: RollbackPath) ->
 
 
 def test_a_revision_that_others_kept_from_its_locks_is_not_to_be_mended() -> None:
-    assert said(RollbackPath.UNCHANGED, MigrationFailed("division by zero")).startswith("mend the revision")
+    assert said(RollbackPath.UNCHANGED, MigrationFailed("division by zero")).startswith(
+        "mend what failed; staging still carries"
+    )
     in_the_way = said(RollbackPath.UNCHANGED, MigrationFailed("is in the way", transient=True))
     assert in_the_way.startswith("see to what stood in the revision's way")
     assert "mend" not in in_the_way
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_to_be_mended_is_what_failed_and_not_what_is_taken_back(way: RollbackPath) -> None:
+    """A build or a revision is taken back for a key that a service refuses, too."""
+    assert not re.search("mend the (application|revision|commit)", said(way, ApplicationFailed("env: answered 403")))
 
 
 def steps(*acts: tuple[str, StepEvent]) -> Sequence[Step]:
