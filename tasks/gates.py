@@ -263,8 +263,12 @@ def leads_on_from(release: Release, ledger: Ledger) -> str:
     tries = [each for each in history.releases if taken_back in {each.id, record.release_undone_by(each)}]
     way = "data" if any(history.begun(each, Act.RESTORE) for each in tries) else "application"
     if undone is not None:
-        known = f"`--way {way}`" if way == "data" or history.begun(release, *BACK) else "the `--way` that it was to go"
-        return f"`pilotage rollback {undone}`, with {known}, goes on: what was done is found, and not done again."
+        again = (
+            f"`pilotage rollback {undone} --way {way}`"
+            if way == "data" or history.begun(release, *BACK)
+            else f"`pilotage rollback {undone}`, with the `--way` that it was to go,"
+        )
+        return f"{again} goes on: what was done is found, and not done again."
     again = f"`pilotage release start {release.ref}` releases it again"
     if not history.begun(release, *FORWARD, *BACK):
         return f"production was not touched: {again}, with `--reset-staging` where staging is half-way."

@@ -265,7 +265,7 @@ class VercelClient:
                 log.warning("Vercel's reply to POST %s was lost: looking whether the address moves", path)
                 lost = True
             except ServiceRefused as refused:
-                if refused.status != _CONFLICT or ask == _ASKS or not _running(self.project()):
+                if refused.status != _CONFLICT or ask == _ASKS or not self.project().moving:
                     raise
                 continue
             if self._has_moved(deployment_id, before.last_alias_request, ends, looks=_LOOKS if lost else None):
@@ -273,7 +273,7 @@ class VercelClient:
         raise PromotionFailed(f"Vercel: production's address did not move to {deployment_id}, though it was asked to")
 
     def _at_rest(self, ends: float) -> VercelProject:
-        while _running(project := self.project()):
+        while (project := self.project()).moving:
             if time.monotonic() > ends:
                 raise PromotionFailed("Vercel: an earlier move of production's address does not come to an end")
             time.sleep(self._poll_s)
@@ -292,7 +292,7 @@ class VercelClient:
         while time.monotonic() < ends:
             project = self.project()
             last = project.last_alias_request
-            if project.production_deployment_id == deployment_id and not _running(project):
+            if project.production_deployment_id == deployment_id and not project.moving:
                 return True
             seen = seen or last != before
             ours = last is not None and last != before and last.to_deployment_id == deployment_id
@@ -304,7 +304,3 @@ class VercelClient:
                     return False
             time.sleep(self._poll_s)
         raise PromotionFailed(f"Vercel: production's address did not move to {deployment_id} in time")
-
-
-def _running(project: VercelProject) -> bool:
-    return project.last_alias_request is not None and project.last_alias_request.running

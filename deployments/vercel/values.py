@@ -56,6 +56,11 @@ class VercelProject(_Value):
         """The deployment that production's address serves; None before the first."""
         return self.targets.production.id if self.targets and self.targets.production else None
 
+    @property
+    def moving(self) -> bool:
+        """Whether a promotion or a rollback is under way: production's address may still move."""
+        return self.last_alias_request is not None and self.last_alias_request.running
+
 
 class GitSource(_Value):
     """Where the files of a build come from."""

@@ -104,21 +104,25 @@ def downgrade_revisions(release_id: str, commit: Commit, point: RestorePoint) ->
 def roll_back_application(release_id: str, deployment_id: str) -> bool:
     """Let production's address serve the previous deployment again.
 
+    A promotion that is still under way is waited out first: it would move the address after this rollback is over.
+
     Args:
         deployment_id: the deployment that served before the release.
 
     Returns:
         Whether anything had to be moved.
+
+    Raises:
+        PromotionFailed: it did not move, or an earlier move does not come to an end.
     """
     settings = connections.settings()
     client = connections.vercel(settings)
-    serving = client.production_deployment()
-    if serving is not None and serving.id == deployment_id:
+    project = client.project()
+    serving = project.production_deployment_id
+    if serving == deployment_id and not project.moving:
         note(release_id, SERVES, deployment=deployment_id)
         return False
-    with recorded_step(
-        release_id, Act.ROLL_BACK_APPLICATION, deployment=deployment_id, instead_of=serving.id if serving else None
-    ):
+    with recorded_step(release_id, Act.ROLL_BACK_APPLICATION, deployment=deployment_id, instead_of=serving):
         client.rollback(deployment_id)
     return True
 

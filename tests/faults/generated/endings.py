@@ -43,7 +43,7 @@ def end_well(
     struck_at = target.struck_at
     target.platform.clear_faults()
     row = first or target.newest()
-    ending = conclude(target, may_need_person=kind.lasts)
+    ending = conclude(target, may_need_person=kind.lasts or kind.may_need_person)
     fault_name = f"{call.method} {call.path}: {kind.name}"
     told(flow, call.act or "start", call.moment, fault_name, ending=ending, since=struck_at)
     hold_invariants(target, users, row)
@@ -54,7 +54,8 @@ def conclude(target: Target, *, may_need_person: bool) -> str:
 
     Args:
         target: the target.
-        may_need_person: whether the fault went on until the flow had ended, so that it could not tell.
+        may_need_person: whether a person may be told to run a command: where it went on until the flow had ended,
+            so that it could not tell.
 
     Returns:
         How it ended.

@@ -19,11 +19,13 @@ class Spoiled:
         name: its name.
         fault: what the local platform is told.
         lasts: whether it goes on until the flow has ended.
+        may_need_person: whether a person may be asked for one command, though it passes.
     """
 
     name: str
     fault: Mapping[str, Any]
     lasts: bool = False
+    may_need_person: bool = False
 
 
 _REFUSED = (
@@ -47,7 +49,11 @@ _LASTING = (
     Spoiled("503 for good", {"status": 503, "body": "", "times": LASTING}, lasts=True),
     Spoiled("500 for good", {"status": 500, "body": "{}", "times": LASTING}, lasts=True),
 )
-_WORK = (Spoiled("work fails", {"work": "failed"}), Spoiled("work never ends", {"work": "never"}, lasts=True))
+# What a service itself tells as failed is not asked for again.
+_WORK = (
+    Spoiled("work fails", {"work": "failed"}, may_need_person=True),
+    Spoiled("work never ends", {"work": "never"}, lasts=True),
+)
 _OF_READS = (*_REFUSED, *_SPOILED_AFTER, *_LASTING)
 
 

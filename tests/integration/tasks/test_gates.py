@@ -353,7 +353,7 @@ def test_what_an_earlier_try_restored_is_gone_on_with_by_the_way_of_the_data(sto
     undone = story.release("succeeded", *MOVED)
     story.rollback(undone, None, "restore production")
     given_up = story.rollback(undone, None, "roll back application")
-    assert f"`pilotage rollback {undone.id}`, with `--way data`" in gates.leads_on_from(given_up, story.ledger)
+    assert f"`pilotage rollback {undone.id} --way data` goes on" in gates.leads_on_from(given_up, story.ledger)
 
 
 def may_serve(story: Story) -> frozenset[str] | None:
