@@ -342,11 +342,11 @@ def test_no_way_back_is_named_where_nothing_was_served_before(story: Story) -> N
 @pytest.mark.parametrize(
     ("acts", "way"), [((), "the `--way` that it was to go"), (("restore production",), "`--way data`")]
 )
-def test_whoever_gives_a_rollback_up_is_told_to_run_it_again(story: Story, acts: tuple[str, ...], way: str) -> None:
+def test_whoever_gives_a_rollback_up_is_told_to_run_it_again(story: Story, acts: tuple[str, ...], said: str) -> None:
     undone = story.release("succeeded", *MOVED)
     given_up = story.rollback(undone, None, *acts)
     told = gates.leads_on_from(given_up, story.ledger)
-    assert told.startswith(f"`pilotage rollback {undone.id}`, with {way}, goes on")
+    assert told.startswith(f"`pilotage rollback {undone.id}{said} goes on")
 
 
 def test_what_an_earlier_try_restored_is_gone_on_with_by_the_way_of_the_data(story: Story) -> None:
