@@ -5,8 +5,6 @@ import re
 import weakref
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -17,6 +15,7 @@ from deployments.answers import MIB, BoundedClient, trusted_certificates
 from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceError, ServiceRefused, ServiceUnreachable
 from deployments.fence import Fence
 from deployments.redaction.redactor import learn
+from deployments.retry_after import LONGEST_S, asked_wait_s
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,6 @@ TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 ANSWER_S = 60.0
 MOST_BYTES = 32 * MIB
 READ_ATTEMPTS = 5
-MAX_WAIT_S = 30.0
 _SERVER_ERROR = 500
 
 
@@ -171,7 +169,7 @@ class Service:
         An address that refuses the connection is most often wrong: waiting for it would only hide that.
         """
         if isinstance(error, ServiceRefused) and error.status in self._safe_to_retry:
-            return min(error.retry_after_s, MAX_WAIT_S) if error.retry_after_s else True
+            return min(error.retry_after_s, LONGEST_S) if error.retry_after_s else True
         return False
 
     def _refused(self, request: str, got: httpx.Response) -> ServiceRefused:
@@ -187,7 +185,7 @@ class Service:
             code=code,
             message=message,
         )
-        error.retry_after_s = _retry_after_s(got.headers.get("Retry-After"))
+        error.retry_after_s = asked_wait_s(got)
         return error
 
     def _read_answer(self, got: httpx.Response, request: str, answer: type[M]) -> M:
@@ -213,7 +211,7 @@ class Service:
 
 def _read_again(error: Exception) -> bool | float:
     if isinstance(error, ServiceRefused) and error.transient:
-        return min(error.retry_after_s, MAX_WAIT_S) if error.retry_after_s else True
+        return min(error.retry_after_s, LONGEST_S) if error.retry_after_s else True
     return isinstance(error, ServiceUnreachable) or (isinstance(error, ServiceAnswerUnknown) and error.transient)
 
 
@@ -228,16 +226,3 @@ def _said(got: httpx.Response) -> tuple[str, str]:
     except (ValidationError, AttributeError):
         return "", "no message"
     return told.code or "", told.message or "no message"
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    if not header:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None

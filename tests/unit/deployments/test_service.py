@@ -2,6 +2,8 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import partial
 
 import httpx
@@ -126,6 +128,33 @@ def test_how_long_a_service_asks_to_wait_is_kept(header: str) -> None:
     assert caught.value.transient
 
 
+AT = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
+CLOCK = {"Date": format_datetime(AT, usegmt=True)}
+RESET = int(AT.timestamp()) + 25
+
+
+@pytest.mark.parametrize(
+    ("answer", "wait_s"),
+    [
+        (httpx.Response(429, headers={**CLOCK, "X-RateLimit-Reset": str(RESET)}), 25.0),
+        (httpx.Response(429, headers=CLOCK, json={"error": {"code": "rate_limited", "limit": {"reset": RESET}}}), 25.0),
+        (httpx.Response(429, headers={**CLOCK, "X-RateLimit-Reset": str(RESET - 60)}), 0.0),
+        (httpx.Response(429, headers={**CLOCK, "X-RateLimit-Reset": str(RESET), "Retry-After": "7"}), 7.0),
+        (httpx.Response(429, headers=CLOCK, json={"error": {"limit": None}}), None),
+        (httpx.Response(429, headers=CLOCK, json=["limit"]), None),
+        (httpx.Response(503, headers={**CLOCK, "X-RateLimit-Reset": str(RESET)}), None),
+    ],
+    ids=["header", "body", "over", "both", "none", "no object", "another refusal"],
+)
+def test_the_end_of_a_rate_limit_is_how_long_a_service_asks_to_wait(
+    answer: httpx.Response, wait_s: float | None
+) -> None:
+    script = Script(answer)
+    with pytest.raises(ServiceRefused) as caught:
+        service(script).change("POST", "/things", Thing, {})
+    assert caught.value.retry_after_s == wait_s
+
+
 @pytest.mark.parametrize("header", ["soon", ""])
 def test_a_wait_that_cannot_be_read_is_none(header: str) -> None:
     script = Script(httpx.Response(429, headers={"Retry-After": header}))
@@ -206,12 +235,18 @@ def seconds_waited(call: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize(
     ("header", "waited_s"),
-    [("3", 3), ("30", 30), ("31", 30), ("86400", 30), ("inf", 30), ("Fri, 01 Jan 2100 00:00:00 GMT", 30)],
+    [("3", 3), ("75", 75), ("76", 75), ("86400", 75), ("inf", 75), ("Fri, 01 Jan 2100 00:00:00 GMT", 75)],
 )
 def test_a_service_is_waited_for_as_it_asks_and_no_longer_than_is_sensible(header: str, waited_s: float) -> None:
     asked = service(Script(httpx.Response(429, headers={"Retry-After": header})))
     assert seconds_waited(lambda: asked.read("/things", Thing)) == waited_s
     assert seconds_waited(lambda: asked.change("POST", "/things", Thing, {})) == waited_s
+
+
+def test_a_rate_limit_is_waited_out_to_the_end_of_its_window() -> None:
+    limited = service(Script(httpx.Response(429, headers={**CLOCK, "X-RateLimit-Reset": str(RESET + 35)})))
+    assert seconds_waited(lambda: limited.read("/things", Thing)) == 60
+    assert seconds_waited(lambda: limited.change("POST", "/things", Thing, {})) == 60
 
 
 @pytest.mark.parametrize("header", ["0", "-5", "nan", "soon", ""])
