@@ -100,7 +100,7 @@ class Settings(NeonSettings):
     cache_folder: Path = Field(default=Path(".pilotage/cache"), validation_alias="PILOTAGE_CACHE_FOLDER")
     lease_s: float = Field(default=60, ge=5, le=3600, validation_alias="PILOTAGE_LEASE_S")
     stop_s: float = Field(default=20, ge=0, le=20, validation_alias="PILOTAGE_STOP_S")
-    snapshot_hours: float = Field(default=168, gt=0, le=8760, validation_alias="PILOTAGE_SNAPSHOT_HOURS")
+    snapshot_hours: float = Field(default=168, gt=0, le=719, validation_alias="PILOTAGE_SNAPSHOT_HOURS")
     snapshots_kept: int = Field(default=3, ge=1, validation_alias="PILOTAGE_SNAPSHOTS_KEPT")
     neon_branch_limit: int = Field(default=10, ge=3, validation_alias="PILOTAGE_NEON_BRANCH_LIMIT")
     neon_root_branch_limit: int = Field(default=3, ge=2, validation_alias="PILOTAGE_NEON_ROOT_BRANCH_LIMIT")

@@ -30,6 +30,7 @@ Name = Annotated[str, typer.Argument(help="Name of the branch.")]
 _EXPIRY = re.compile(r"([1-9]\d{0,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _RELEASES_LOOKED_AT = 50
+_LONGEST = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,11 @@ def _span(text: str) -> timedelta:
     found = _EXPIRY.fullmatch(text.strip().lower())
     if found is None:
         raise CommandFailed(f"--expires {text}: give a number and m, h or d, such as 90m, 24h or 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    span = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if span > _LONGEST:
+        raise CommandFailed(f"--expires {text}: Neon lets a branch expire {_LONGEST.days} days ahead, and no later")
+    # This machine's clock may be ahead of Neon's.
+    return min(span, _LONGEST - timedelta(minutes=5))
 
 
 def _ago(moment: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -12,9 +12,16 @@ class _Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+# Source: Neon's documentation of branch expiration.
+LONGEST_EXPIRY = timedelta(days=30)
+
+
 def _in_the_future(value: datetime) -> datetime:
-    if value <= datetime.now(UTC):
+    now = datetime.now(UTC)
+    if value <= now:
         raise ValueError("it lies in the past")
+    if value > now + LONGEST_EXPIRY:
+        raise ValueError(f"it lies more than {LONGEST_EXPIRY.days} days ahead")
     return value.replace(microsecond=0)
 
 

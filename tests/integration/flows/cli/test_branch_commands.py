@@ -220,6 +220,26 @@ def test_an_address_of_another_branch_is_not_handed_out(neon: tuple[NeonClient, 
     assert "Neon handed out" in error
 
 
+@pytest.mark.parametrize("span", ["31d", "721h", "999999d"])
+def test_a_span_that_neon_does_not_take_is_refused_before_anything_is_made(
+    span: str, neon: tuple[NeonClient, RunningPlatform]
+) -> None:
+    before = neon[0].branches()
+    code, _, error = run("create", "dev-ana", f"--expires={span}")
+    assert (code, error) == (
+        1,
+        f"error: --expires {span}: Neon lets a branch expire 30 days ahead, and no later",
+    )
+    assert neon[0].branches() == before
+
+
+def test_the_longest_span_that_neon_takes_is_taken(neon: tuple[NeonClient, RunningPlatform]) -> None:
+    code, said, error = run("create", "dev-ana", "--expires", "30d", "--no-compute", "--json")
+    assert code == 0, error
+    left = datetime.fromisoformat(json.loads(said)["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=29, hours=23) < left < timedelta(days=30)
+
+
 @pytest.mark.parametrize("span", ["24", "0h", "h", "1w", "-3d"])
 def test_a_span_that_says_nothing_is_refused(span: str, neon: tuple[NeonClient, RunningPlatform]) -> None:
     code, _, error = run("create", "dev-ana", f"--expires={span}")
