@@ -340,7 +340,7 @@ def test_no_way_back_is_named_where_nothing_was_served_before(story: Story) -> N
 
 
 @pytest.mark.parametrize(
-    ("acts", "way"), [((), "the `--way` that it was to go"), (("restore production",), "`--way data`")]
+    ("acts", "said"), [((), "`, with the `--way` that it was to go,"), (("restore production",), " --way data`")]
 )
 def test_whoever_gives_a_rollback_up_is_told_to_run_it_again(story: Story, acts: tuple[str, ...], said: str) -> None:
     undone = story.release("succeeded", *MOVED)
