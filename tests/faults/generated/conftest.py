@@ -16,7 +16,7 @@ from tests.users_at_work import Users, users_at_work
 
 pytest.register_assert_rewrite("tests.faults.generated.target", "tests.faults.generated.invariants")
 
-from tests.faults.generated.target import Target  # noqa: E402
+from tests.faults.generated.target import LEDGER, Target  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def fresh_target(
     with bring_up() as platform, pytest.MonkeyPatch.context() as patch:
         environment = {
             **platform.env,
-            "LEDGER_URL": ledger_cluster.superuser_dsn(),
+            "LEDGER_URL": ledger_cluster.superuser_dsn(LEDGER),
             "PILOTAGE_CACHE_FOLDER": str(tmp_path_factory.mktemp("cache")),
             # How fast a machine is that runs tests says nothing of a release.
             "PILOTAGE_P95_LIMIT_MS": "10000",
@@ -51,7 +51,8 @@ def fresh_target(
         }
         for name, value in environment.items():
             patch.setenv(name, value)
-        target = Target(platform, connections.settings(), environment, tmp_path_factory.mktemp("flows"))
+        ledger_cluster.scalar(f"CREATE DATABASE {LEDGER}")
+        target = Target(platform, connections.settings(), ledger_cluster, environment, tmp_path_factory.mktemp("flows"))
         done = target.run("release", {"ref": "v1", "watch_seconds": 5})
         assert "release succeeded" in done.said, done.said
         target.remember()

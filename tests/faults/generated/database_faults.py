@@ -15,7 +15,7 @@ import psycopg
 
 from deployments.local.postgres.cluster import Cluster
 from tasks import connections
-from tests.faults.generated.target import Target
+from tests.faults.generated.target import LEDGER, Target
 
 # How long a server is away, or a lock is held: longer than a lease of five seconds, and shorter than is waited for.
 BRIEFLY_S, LONGER_THAN_A_LEASE_S = 2.0, 9.0
@@ -62,7 +62,7 @@ def production_restarted(target: Target) -> Generator[None]:
 @contextmanager
 def ledger_locked(cluster: Cluster, seconds: float) -> Generator[None]:
     """Hold the ledger's tables, so that nobody reads or writes them."""
-    with psycopg.connect(cluster.superuser_dsn()) as holder:
+    with psycopg.connect(cluster.superuser_dsn(LEDGER)) as holder:
         holder.execute("LOCK TABLE releases, steps IN ACCESS EXCLUSIVE MODE")
         yield
         time.sleep(seconds)

@@ -18,6 +18,7 @@ import psycopg
 from deployments.application import endpoints
 from deployments.errors import DeploymentError
 from deployments.ledger import Ledger, Release
+from deployments.local.postgres.cluster import Cluster
 from deployments.local.supervisor.running import RunningPlatform
 from deployments.settings import Settings
 from flows.cli.console import demo_checks
@@ -27,6 +28,7 @@ from tests.faults.generated import flow_process
 
 RELEASE: dict[str, Any] = {"ref": "v2", "watch_seconds": 5, "reset_staging": True}
 FLOW_S = 600.0
+LEDGER, _KEPT = "ledger", "ledger_of_v1"
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([flow_process.__name__])
@@ -86,6 +88,7 @@ class Target:
     Attributes:
         platform: the platform that it runs on.
         settings: its settings.
+        ledger_cluster: the server of its ledger.
         environment: the variables of a worker over it.
         folder: takes what flows say.
         old: production with v1.
@@ -97,6 +100,7 @@ class Target:
 
     platform: RunningPlatform
     settings: Settings
+    ledger_cluster: Cluster
     environment: dict[str, str]
     folder: Path
     old: demo_checks.ProductionSnapshot | None = None
@@ -198,6 +202,7 @@ class Target:
         self.first_build, self.old = serving.id, demo_checks.read_production()
         self._read_lsn()
         self._delete_branches()
+        self.ledger_cluster.scalar(f"CREATE DATABASE {_KEPT} TEMPLATE {LEDGER}")
 
     def _read_lsn(self) -> None:
         """Remember where production's history stands: after a restore it begins anew."""
@@ -214,9 +219,9 @@ class Target:
                 flow.process.join()
         self.started.clear()
         self.platform.clear_faults()
-        with self.ledger() as ledger:
-            if (left := ledger.running(self.settings.target)) is not None:
-                ledger.end_release(left.id, "failed", "left by a test")
+        # A release of an earlier test that succeeded would be one that somebody has taken out of service by hand.
+        self.ledger_cluster.scalar(f"DROP DATABASE {LEDGER} WITH (FORCE)")
+        self.ledger_cluster.scalar(f"CREATE DATABASE {LEDGER} TEMPLATE {_KEPT}")
         self._come_back_in_vercel()
         self._come_back_in_neon()
         # Its first requests find that their connections are gone.
