@@ -41,6 +41,10 @@ _AFTER_A_DEATH = {
     RollbackPath.DOWNGRADE: f"{_NOT_TO_BLAME}: {_START_AFRESH} releases it again; nothing was lost.",
     RollbackPath.RESTORE: f"{_ROWS}. {_NOT_TO_BLAME.capitalize()}: {_START_AFRESH} releases it again.",
 }
+_AFTER_A_ROLLBACK_BY_HAND = {
+    RollbackPath.APPLICATION: f"nothing; once it is fit, {_START} releases it again. The schema stays as it is.",
+    RollbackPath.RESTORE: f"{_ROWS}; once it is fit, {_START_AFRESH} releases it again.",
+}
 _IN_THE_WAY = (
     "see to what stood in the revision's way; the revision itself is not known to be wrong. Then "
     + _START_AFRESH
@@ -48,7 +52,15 @@ _IN_THE_WAY = (
 )
 
 
-def next_step(path: RollbackPath, error: Exception, *, release_id: str, ref: str, is_first_release: bool) -> str:
+def next_step(
+    path: RollbackPath,
+    error: Exception,
+    *,
+    release_id: str,
+    ref: str,
+    is_first_release: bool = False,
+    by_hand: bool = False,
+) -> str:
     """What to do now that a release is back.
 
     Args:
@@ -57,10 +69,13 @@ def next_step(path: RollbackPath, error: Exception, *, release_id: str, ref: str
         release_id: the release that was undone.
         ref: what it released.
         is_first_release: whether production served nothing before it.
+        by_hand: whether a person asked for the way back, and no release failed.
     """
     failed = failure_kind(error)
     if path is RollbackPath.HOLD and is_first_release:
         said = FIRST_RELEASE
+    elif by_hand and path in _AFTER_A_ROLLBACK_BY_HAND:
+        said = _AFTER_A_ROLLBACK_BY_HAND[path]
     elif path is RollbackPath.UNCHANGED and failed is FailureKind.REVISION and is_transient(error):
         said = _IN_THE_WAY
     elif failed is FailureKind.PROCESS and path in _AFTER_A_DEATH:

@@ -136,7 +136,7 @@ def hold_for_decision(release_id: str, ref: str, error: Exception, failure: Exce
         text=f"The way back could not be chosen: {failure}",
         next_step=leads_on,
     )
-    return _with_next_step(summary, "undecided", leads_on)
+    return _with_next_step(summary, leads_on)
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,14 @@ def completed_result(
 def _next_step(context: RollbackContext, taken: RollbackPath, error: Exception, ref: str) -> str:
     if context.brings_back is not None:
         return SERVES_AGAIN.format(release=context.brings_back, ref=ref)
-    return next_step(taken, error, release_id=context.undone_id, ref=ref, is_first_release=context.is_first_release)
+    return next_step(
+        taken,
+        error,
+        release_id=context.undone_id,
+        ref=ref,
+        is_first_release=context.is_first_release,
+        by_hand=context.by_hand,
+    )
 
 
 def interrupted_result(
@@ -221,7 +228,7 @@ def close_and_report(
     """Close the release and tell of it; each is tried for itself, and none changes what was done.
 
     Returns:
-        The summary, with what is left to mend; where a person has to decide, with what leads on.
+        The summary, with what is left to mend, what failed and what leads on.
     """
     release_id = context.release_id
     summary = clauses((result.summary, *(f"to mend: {warning}" for warning in progress.warnings)))
@@ -250,12 +257,13 @@ def close_and_report(
         "the report could not be published",
         lambda: report.publish(release_id, summary, verdicts, next_step=result.next_step),
     )
-    return _with_next_step(summary, result.state, result.next_step)
+    is_unsaid = result.state == "rolled_back" and not context.by_hand
+    return _with_next_step(clauses((summary, f"what failed: {error}")) if is_unsaid else summary, result.next_step)
 
 
-def _with_next_step(summary: str, state: EndState, next_step: str) -> str:
-    """What whoever waits for the run is told: where a person has to decide, with the commands to choose from."""
-    return f"{sentence(summary)} What to do: {next_step}" if state == "undecided" else summary
+def _with_next_step(summary: str, next_step: str) -> str:
+    """What whoever waits for the run is told: it may be all that they see."""
+    return f"{sentence(summary)} What to do: {next_step}"
 
 
 NOT_CLOSED = "the ledger could not be told how it ended; `pilotage recover` closes it"

@@ -12,7 +12,7 @@ from flows.dead_release import read_end
 from flows.decision import RollbackPath
 from flows.handover import reached
 from flows.next_steps import next_step
-from tasks.errors import ApplicationFailed, MigrationFailed, ProcessDied
+from tasks.errors import ApplicationFailed, MigrationFailed, ProcessDied, RollbackFailed
 
 AT = datetime(2026, 11, 28, 3, 4, 5, tzinfo=UTC)
 RELEASE = Release("r1", "shop", "v2", "c" * 40, "r2", "ana", None, "host:1:x", "running", AT, AT, None, "")
@@ -20,7 +20,7 @@ WAYS = [way for way in RollbackPath if way is not RollbackPath.HOLD]
 
 
 def said(way: RollbackPath, error: Exception) -> str:
-    return next_step(way, error, release_id="r1", ref="v2", is_first_release=False)
+    return next_step(way, error, release_id="r1", ref="v2")
 
 
 @pytest.mark.parametrize("way", RollbackPath)
@@ -49,6 +49,13 @@ def test_a_revision_that_others_kept_from_its_locks_is_not_to_be_mended() -> Non
 def test_what_is_to_be_mended_is_what_failed_and_not_what_is_taken_back(way: RollbackPath) -> None:
     """A build or a revision is taken back for a key that a service refuses, too."""
     assert not re.search("mend the (application|revision|commit)", said(way, ApplicationFailed("env: answered 403")))
+
+
+@pytest.mark.parametrize("way", [RollbackPath.APPLICATION, RollbackPath.RESTORE])
+def test_who_has_gone_back_by_hand_is_not_told_to_mend_a_failure(way: RollbackPath) -> None:
+    by_hand = next_step(way, RollbackFailed("by hand"), release_id="r1", ref="v2", by_hand=True)
+    assert "failed" not in by_hand
+    assert "`pilotage release start v2" in by_hand
 
 
 def steps(*acts: tuple[str, StepEvent]) -> Sequence[Step]:
