@@ -1,11 +1,15 @@
 """What a person should do after a way back that was walked to its end: by the way, and by what failed."""
 
 from flows.decision import FailureKind, RollbackPath, failure_kind
-from tasks.errors import is_transient
+from tasks.errors import CannotTell, is_transient
 
 RELEASE_AGAIN = (
     "`pilotage release start {ref}`, with a longer `--watch-seconds` and once there is traffic, releases it again: a "
     "build that serves already is validated and watched, not built again"
+)
+_DECIDE = (
+    "; `pilotage release keep {release}` keeps what stands; `pilotage rollback {release}` goes back, and with "
+    "`--way data` restores the rows as well."
 )
 FIRST_RELEASE = (
     "decide: `pilotage release keep {release}` keeps what stands; "
@@ -18,10 +22,8 @@ _START_AFRESH = "`pilotage release start {ref} --reset-staging`"
 _ROWS = "look at the receipt and the kept branch for rows to bring over"
 _AFTER_A_FAILURE = {
     RollbackPath.NOTHING: "mend what is named, then release again: " + _START + ".",
-    RollbackPath.HOLD: "decide: "
-    + RELEASE_AGAIN
-    + "; `pilotage release keep {release}` keeps what stands; `pilotage rollback {release}` "
-    "goes back.",
+    RollbackPath.HOLD: "decide: once what failed is mended, `pilotage release start {ref}` goes on with it: a build "
+    "that serves already is validated and watched, not built again" + _DECIDE,
     RollbackPath.STAGING: "mend what failed, then release again: " + _START + ".",
     RollbackPath.UNCHANGED: "mend what failed; staging still carries its revisions, so release with "
     + _START_AFRESH
@@ -45,6 +47,7 @@ _AFTER_A_ROLLBACK_BY_HAND = {
     RollbackPath.APPLICATION: f"nothing; once it is fit, {_START} releases it again. The schema stays as it is.",
     RollbackPath.RESTORE: f"{_ROWS}; once it is fit, {_START_AFRESH} releases it again.",
 }
+_TOO_LITTLE_SEEN = "decide: " + RELEASE_AGAIN + _DECIDE
 _IN_THE_WAY = (
     "see to what stood in the revision's way; the revision itself is not known to be wrong. Then "
     + _START_AFRESH
@@ -74,6 +77,8 @@ def next_step(
     failed = failure_kind(error)
     if path is RollbackPath.HOLD and is_first_release:
         said = FIRST_RELEASE
+    elif path is RollbackPath.HOLD and isinstance(error, CannotTell):
+        said = _TOO_LITTLE_SEEN
     elif by_hand and path in _AFTER_A_ROLLBACK_BY_HAND:
         said = _AFTER_A_ROLLBACK_BY_HAND[path]
     elif path is RollbackPath.UNCHANGED and failed is FailureKind.REVISION and is_transient(error):

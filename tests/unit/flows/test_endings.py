@@ -407,7 +407,7 @@ def test_a_release_that_is_held_names_a_rollback_only_where_there_is_a_build_to_
     summary = walked(RollbackPath.HOLD, replace(POINT, serving_deployment_id=before))
     said = world.said[-1][2]
     assert "`pilotage release keep x`" in said
-    assert "`pilotage release start v2`, with a longer `--watch-seconds`" in said
+    assert "`pilotage release start v2`" in said
     assert ("`pilotage rollback x` goes back" in said) is (before is not None)
     # So is whoever waits for the run, and whoever reads the report.
     assert summary == f"{world.closed[0][1]}. What to do: {said}"

@@ -12,7 +12,7 @@ from flows.dead_release import read_end
 from flows.decision import RollbackPath
 from flows.handover import reached
 from flows.next_steps import next_step
-from tasks.errors import ApplicationFailed, MigrationFailed, ProcessDied, RollbackFailed
+from tasks.errors import ApplicationFailed, CannotTell, MigrationFailed, ProcessDied, RollbackFailed
 
 AT = datetime(2026, 11, 28, 3, 4, 5, tzinfo=UTC)
 RELEASE = Release("r1", "shop", "v2", "c" * 40, "r2", "ana", None, "host:1:x", "running", AT, AT, None, "")
@@ -49,6 +49,15 @@ def test_a_revision_that_others_kept_from_its_locks_is_not_to_be_mended() -> Non
 def test_what_is_to_be_mended_is_what_failed_and_not_what_is_taken_back(way: RollbackPath) -> None:
     """A build or a revision is taken back for a key that a service refuses, too."""
     assert not re.search("mend the (application|revision|commit)", said(way, ApplicationFailed("env: answered 403")))
+
+
+def test_only_what_was_seen_too_little_of_is_watched_for_longer() -> None:
+    assert "with a longer `--watch-seconds`" in said(RollbackPath.HOLD, CannotTell("too few users"))
+    held = said(RollbackPath.HOLD, OSError("the repository cannot be read"))
+    assert held.startswith("decide: once what failed is mended, `pilotage release start v2`")
+    assert "--watch-seconds" not in held
+    assert "`pilotage release keep r1` keeps what stands" in held
+    assert held.endswith("`pilotage rollback r1` goes back, and with `--way data` restores the rows as well.")
 
 
 @pytest.mark.parametrize("way", [RollbackPath.APPLICATION, RollbackPath.RESTORE])
