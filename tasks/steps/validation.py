@@ -8,6 +8,7 @@ from datetime import datetime
 
 from deployments.application import endpoints
 from deployments.application.address_watch import Observation, watch
+from deployments.errors import DeploymentError
 from deployments.git.repository import Commit
 from deployments.settings import Settings
 from deployments.vercel.client import RequestCounts
@@ -36,17 +37,25 @@ def validate_database(
         point: the restore point; its baseline tells what was wrong already.
         unchanged: compare with the catalogue of the restore point, instead of with the one that was recorded or kept
             last and what the revisions since have made of it.
+
+    Raises:
+        DeploymentError: what the catalogue must be cannot be told, such as without the repository, and nothing else
+            was found wrong: rows that are wrong are told all the same.
     """
     settings = connections.settings()
     dsn = connections.owner_dsn(settings, connections.production_branch(settings))
     with recorded_step(release_id, Act.VALIDATE_DATABASE, revisions=list(revisions)) as entry:
         with reader(dsn) as connection:
             live = read_catalog(connection)
-        must = (
-            catalogue.ExpectedCatalog(Catalog.from_json(point.catalog_json))
-            if unchanged
-            else _expected(settings, dsn, commit, revisions)
-        )
+        unknown: DeploymentError | None = None
+        try:
+            must = (
+                catalogue.ExpectedCatalog(Catalog.from_json(point.catalog_json))
+                if unchanged
+                else _expected(settings, dsn, commit, revisions)
+            )
+        except DeploymentError as error:
+            must, unknown = catalogue.ExpectedCatalog(None, why=str(error)), error
         # A check needs to know what there is; where that cannot be told, the catalogue's verdict says so.
         promised = must.catalog or live
         found = run_checks(dsn, promised=promised, row_counts=point.seal.row_counts, loss_limit=settings.row_loss_limit)
@@ -56,6 +65,8 @@ def validate_database(
             verdicts.catalogue(must.catalog and must.catalog.without(*ignored), live.without(*ignored), must.why),
             *(verdicts.check(point, result) for result in found),
         )
+        if unknown is not None and not any(verdict.passed is False for verdict in judged):
+            raise unknown
         entry.result({"verdicts": [verdicts.as_json(v) for v in judged]})
     return judged
 
