@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import stamina
+
 from deployments.application import endpoints
 from deployments.application.address_watch import Observation, watch
 from deployments.errors import DeploymentError
@@ -18,10 +20,13 @@ from migrations.checks.users import users_seen
 from migrations.database.session import reader
 from tasks import catalogue, connections, verdicts
 from tasks.acts import Act
+from tasks.errors import is_transient
 from tasks.record import recorded_step
 from tasks.step import step
 from tasks.values import RestorePoint, Verdict
 
+# How long production's database may be away once a window was watched.
+PATIENCE_S = 60.0
 SLICE_S = 5.0
 
 
@@ -141,6 +146,10 @@ def _cannot_recover(settings: Settings, observed: Observation) -> bool:
 
 
 def _users(settings: Settings, window: WatchWindow) -> int | None:
-    dsn = connections.owner_dsn(settings, connections.production_branch(settings))
-    with reader(dsn) as connection:
-        return users_seen(connection, window.since)
+    """The users seen since the window began; a window that was watched is not given up over a passing error."""
+    for attempt in stamina.retry_context(on=is_transient, attempts=None, timeout=PATIENCE_S, wait_initial=0.5):
+        with attempt:
+            dsn = connections.owner_dsn(settings, connections.production_branch(settings))
+            with reader(dsn) as connection:
+                return users_seen(connection, window.since)
+    raise AssertionError("unreachable")

@@ -34,22 +34,23 @@ from tasks.values import ReleaseRequest
 
 FLOWS: dict[str, Any] = {"release": release, "rollback": rollback, "recover": recover, "watchdog": watchdog}
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
-RETRY_DELAY_S = 0.2
+# Of the pauses in which a task waits; so a server that is away for two seconds is one that is away for six.
+SHORTER = 3
 # What is waited for, in seconds: long enough for the local platform, and short enough for hundreds of faults.
 DEADLINE_S, ANSWER_S, WATCH_S = 8.0, 5.0, 2.0
 
 
 def called(task: Any, *given: Any, **named: Any) -> Any:
     """Call a task as the function that it is, and again as often as Prefect would."""
-    left = task.retries
+    pauses = iter(task.retry_delay_seconds or ())
     while True:
         try:
             return task.fn(*given, **named)
         except Exception as error:
-            if left == 0 or not is_transient(error):
+            pause = next(pauses, None)
+            if pause is None or not is_transient(error):
                 raise
-            left -= 1
-            time.sleep(RETRY_DELAY_S)
+            time.sleep(pause / SHORTER)
 
 
 def shorten_waits() -> None:
