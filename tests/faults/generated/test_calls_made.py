@@ -10,16 +10,17 @@ from tests.users_at_work import Users
 def test_each_call_that_an_undisturbed_flow_makes_is_one_that_faults_are_generated_from(
     target: Target, users: Users, tmp_path: Path
 ) -> None:
-    found = {"release": tmp_path / "release", "rollback": tmp_path / "rollback"}
-    released = target.run("release", RELEASE, calls=str(found["release"]))
+    released = target.run("release", RELEASE, calls=str(tmp_path / "release"))
     assert "release succeeded" in released.said, released.said
+    # What is asked for after its last act is its own until the next flow begins.
+    seen = made(target.platform, "release", tmp_path / "release")
     given = {"release_id": target.newest().id, "way": "data"}
-    returned = target.run("rollback", given, calls=str(found["rollback"]))
+    returned = target.run("rollback", given, calls=str(tmp_path / "rollback"))
     assert "rolled back" in returned.said, returned.said
-    seen = {call for flow, noted in found.items() for call in made(target.platform, flow, noted)}
+    seen |= made(target.platform, "rollback", tmp_path / "rollback")
     changes = {call for call in seen if call.changes}
     assert sorted(map(str, changes - set(CALLS))) == [], "add these lines to calls.txt"
-    known = {call for call in CALLS if call.flow in found and call.changes}
+    known = {call for call in CALLS if call.flow in {"release", "rollback"} and call.changes}
     assert sorted(map(str, known - seen)) == [], "take these lines out of calls.txt"
     # Which act reads what may change with every look at production: some act has to be struck in each of them.
     read = {(call.service, call.path) for call in CALLS if not call.changes}
