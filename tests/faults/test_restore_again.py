@@ -18,6 +18,7 @@ from deployments.local.supervisor.running import RunningPlatform
 from deployments.settings import Settings
 from deployments.vercel.client import Deployment
 from flows import rollback as rollback_flow
+from flows import rollback_paths
 from flows.cli.console import demo_checks
 from flows.release import release
 from tasks import connections, protection, record
@@ -67,7 +68,7 @@ def live(
         # How fast a machine is that runs tests says nothing of a release.
         patch.setenv("PILOTAGE_P95_LIMIT_MS", "10000")
         patch.setattr(Task, "__call__", called)
-        patch.setattr(rollback_flow, "ROLLBACK_WATCH_S", 3.0)
+        patch.setattr(rollback_paths, "ROLLBACK_WATCH_S", 3.0)
         assert "release succeeded" in str(release.fn(ReleaseRequest(ref="v1", watch_seconds=5)))
         yield LivePlatform(platform, connections.settings())
 

@@ -37,7 +37,7 @@ def fresh_target(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Target]:
     """The target, with v1 released into its empty production."""
-    with bring_up() as platform, pytest.MonkeyPatch.context() as patch:
+    with bring_up() as platform:
         environment = {
             **platform.env,
             "LEDGER_URL": ledger_cluster.superuser_dsn(LEDGER),
@@ -49,13 +49,16 @@ def fresh_target(
             # No Prefect answers there, and none is needed.
             "PREFECT_API_URL": "http://127.0.0.1:9/api",
         }
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        ledger_cluster.scalar(f"CREATE DATABASE {LEDGER}")
-        target = Target(platform, connections.settings(), ledger_cluster, environment, tmp_path_factory.mktemp("flows"))
-        done = target.run("release", {"ref": "v1", "watch_seconds": 5})
-        assert "release succeeded" in done.said, done.said
-        target.remember()
+        folder = tmp_path_factory.mktemp("flows")
+        # Only here: other tests of the session have variables of their own.
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            ledger_cluster.scalar(f"CREATE DATABASE {LEDGER}")
+            target = Target(platform, connections.settings(), ledger_cluster, environment, folder)
+            done = target.run("release", {"ref": "v1", "watch_seconds": 5})
+            assert "release succeeded" in done.said, done.said
+            target.remember()
         yield target
 
 
