@@ -56,7 +56,8 @@ class Told:
             since: when the fault came, as time.time() has it.
         """
         outcome = FaultOutcome(flow, act, moment, fault, ending, round(time.time() - since, 1))
-        self._node.user_properties.append((FAULT, asdict(outcome)))
+        # Plain text and numbers alone come over from the process of a worker: an act is more than its name.
+        self._node.user_properties.append((FAULT, json.loads(json.dumps(asdict(outcome)))))
 
 
 @cache
