@@ -14,6 +14,8 @@ DeploymentError                 transient: whether the same call may work a mome
 ├── WrongDatabase               a connection string does not lead to the environment that it was given for
 ├── OperationFailed             an asynchronous operation ended in failure, or not in time
 ├── ProjectNotLinked            a Vercel project that is connected to no git repository
+├── SharedVariable              a variable of Vercel's that other builds would be given as well
+├── VariableNotSet              a variable of Vercel's that is not there, though it was written
 ├── BuildFailed                 a build ended in an error, or not in time
 ├── PromotionFailed             production's address did not move to the deployment
 ├── RefNotFound                 the repository has no such ref
@@ -139,10 +141,75 @@ class OperationFailed(DeploymentError):
 
 
 class ProjectNotLinked(DeploymentError):
-    """A Vercel project that is connected to no git repository."""
+    """A Vercel project that is connected to no git repository, or to one that no build can be asked for of."""
 
-    def __init__(self, project_id: str) -> None:
-        super().__init__(f"Vercel project {project_id} is connected to no git repository: connect it in its settings")
+    def __init__(self, project_id: str, link_type: str | None = None) -> None:
+        connected = (
+            "no git repository"
+            if link_type is None
+            else f"{link_type}, and does not say to which repository there in a way that is known"
+        )
+        super().__init__(
+            f"Vercel project {project_id} is connected to {connected}: connect it to a repository of GitHub, GitLab or"
+            " Bitbucket in its settings, under Git"
+        )
+
+
+class SharedVariable(DeploymentError):
+    """A variable of Vercel's that other builds would be given as well, or instead.
+
+    Attributes:
+        key: the variable.
+        others: what else is given it.
+
+    Args:
+        key: the variable.
+        variable_id: Vercel's id of it.
+        project_id: the project.
+        target: the target that it is written for.
+        others: what else is given it.
+        git_branch: the branch whose previews alone are given it.
+        written: whether it was written before the others were seen.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        variable_id: str,
+        project_id: str,
+        target: str,
+        others: Sequence[str],
+        *,
+        git_branch: str | None = None,
+        written: bool = False,
+    ) -> None:
+        self.key = key
+        self.others = tuple(others)
+        where = f"Vercel's variable {key} of project {project_id} ({variable_id})"
+        if git_branch is not None:
+            super().__init__(
+                f"{where} is for the previews of the git branch {git_branch} alone, whose builds would be given it"
+                f" instead of {target}'s: remove it with `vercel env rm {key} {target} {git_branch}`"
+            )
+            return
+        named = ", ".join(others)
+        reaches = f"was written for it alone, and reaches {named}" if written else f"would reach {named} as well"
+        super().__init__(
+            f"{where} serves {target} and {named} at once: the database of {target} {reaches}"
+            f"{'' if written else ', and it is not written'}. In the project's settings, under Environment Variables,"
+            f" edit it and untick {target}: {named} keep{'s' if len(others) == 1 else ''} the value, and the next"
+            f" release makes a variable for {target} alone. `vercel env rm` would remove it everywhere"
+        )
+
+
+class VariableNotSet(DeploymentError):
+    """A variable of Vercel's that is not there, though it was written."""
+
+    def __init__(self, key: str, project_id: str, target: str) -> None:
+        super().__init__(
+            f"Vercel's project {project_id} shows no variable {key} for {target}, though it was written and no build"
+            " would be given it: look at the project's settings, under Environment Variables, and try again"
+        )
 
 
 class BuildFailed(DeploymentError):

@@ -6,15 +6,17 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from deployments.connection_uri import encrypted, why_ambiguous
-from deployments.errors import WrongDatabase
+from deployments.errors import SharedVariable, WrongDatabase
 from deployments.git.repository import Commit
 from deployments.settings import Settings
-from deployments.vercel.client import Deployment
+from deployments.vercel.client import Deployment, Target
 from migrations.database.same_database import refuse_another_database
 from migrations.errors import MigrationError
 from tasks import connections
 
 Environment = Literal["staging", "production"]
+
+DSN_VARIABLE = "DATABASE_URL_POOLED"
 
 
 def build(settings: Settings, release_id: str, commit: Commit, *, environment: Environment) -> Deployment:
@@ -25,11 +27,13 @@ def build(settings: Settings, release_id: str, commit: Commit, *, environment: E
 
     Raises:
         WrongDatabase: the DSN does not lead to the environment; nothing was built.
+        SharedVariable: another environment's builds would be given the DSN; nothing was written or built.
         BuildFailed: the build ended in an error.
     """
     client = connections.vercel(settings)
-    target: Literal["production", "preview"] = "production" if environment == "production" else "preview"
-    client.set_environment("DATABASE_URL_POOLED", application_dsn(settings, environment), targets=(target,))
+    target: Target = "production" if environment == "production" else "preview"
+    dsn = application_dsn(settings, environment)
+    client.set_environment(DSN_VARIABLE, dsn, target=target, git_ref=commit.ref)
     return client.build(commit.sha, commit.ref, target=target, meta={"releaseId": release_id})
 
 
@@ -75,6 +79,23 @@ def rejected_application_dsns(settings: Settings, *, reset_staging: bool) -> lis
         except WrongDatabase as error:
             if not (error.transient and environment == "staging" and reset_staging):
                 found.append(str(error))
+    return found
+
+
+def shared_variables(settings: Settings, ref: str) -> list[str]:
+    """Why the connection strings could not be written into the builds' variables, before anything is touched.
+
+    Args:
+        ref: the ref that will be built.
+    """
+    client = connections.vercel(settings)
+    targets: tuple[Target, ...] = ("production", "preview")
+    found: list[str] = []
+    for target in targets:
+        try:
+            client.variable(DSN_VARIABLE, target, git_ref=ref)
+        except SharedVariable as error:
+            found.append(str(error))
     return found
 
 

@@ -8,8 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping
 
 import httpx
 from pydantic import AnyHttpUrl, JsonValue, SecretStr
@@ -19,33 +18,27 @@ from deployments.errors import (
     BuildFailed,
     LostReply,
     ProjectNotLinked,
-    PromotionFailed,
     ServiceAnswerUnknown,
-    ServiceRefused,
 )
 from deployments.fence import Fence
 from deployments.service import MOST_BYTES, Service
+from deployments.vercel.moves import Moves
 from deployments.vercel.runtime_log import RequestCounts, count_requests
 from deployments.vercel.values import (
     AliasRequest,
     BuildEvent,
     Deployment,
     Deployments,
-    GitLink,
     IgnoredAnswer,
     VercelProject,
 )
+from deployments.vercel.variables import Target, Variable, Variables
 
-__all__ = ["AliasRequest", "Deployment", "GitLink", "RequestCounts", "Target", "VercelClient", "VercelProject"]
+__all__ = ["AliasRequest", "Deployment", "RequestCounts", "Target", "Variable", "VercelClient", "VercelProject"]
 
 log = logging.getLogger(__name__)
 
-Target = Literal["production", "preview"]
-
-_CONFLICT = 409
-_ASKS = 3
 _LOOKS = 10
-_MOVE_S = 120.0
 
 
 class VercelClient:
@@ -86,8 +79,10 @@ class VercelClient:
             transport=transport,
         )
         self._project_id = project_id
+        self._variables = Variables(self._service, project_id)
         self._poll_s = poll_s
         self._deadline_s = deadline_s
+        self._moves = Moves(self._service, self.project, poll_s=poll_s, deadline_s=deadline_s)
 
     def project(self) -> VercelProject:
         """The project, with the last move of its production address."""
@@ -104,15 +99,32 @@ class VercelClient:
         serving = self.project().production_deployment_id
         return self.deployment(serving) if serving else None
 
-    def set_environment(self, key: str, value: SecretStr, *, targets: Sequence[Target]) -> None:
-        """Set a variable for the builds to come; builds that exist keep what they were built with."""
-        body: dict[str, JsonValue] = {
-            "key": key,
-            "value": value.get_secret_value(),
-            "type": "encrypted",
-            "target": list(targets),
-        }
-        self._repeatable("POST", f"/v10/projects/{self._project_id}/env", body, {"upsert": "true"})
+    def variables(self) -> tuple[Variable, ...]:
+        """Every variable of the project, without values."""
+        return self._variables.every()
+
+    def variable(self, key: str, target: Target, *, git_ref: str | None = None) -> Variable | None:
+        """The variable that builds of a ref for a target are given, and no other builds; None where there is none.
+
+        Raises:
+            SharedVariable: other builds are given it as well, or the branch has one of its own.
+        """
+        return self._variables.of(key, target, git_ref=git_ref)
+
+    def set_environment(self, key: str, value: SecretStr, *, target: Target, git_ref: str | None = None) -> None:
+        """Set a variable for the builds to come of one target; builds that exist keep what they were built with.
+
+        Args:
+            key: its name.
+            value: its value; it is never told.
+            target: whose builds are given it, and nobody else's.
+            git_ref: the branch that will be built.
+
+        Raises:
+            SharedVariable: another target would be given the value as well.
+            VariableNotSet: Vercel does not show it afterwards.
+        """
+        self._variables.set(key, value, target=target, git_ref=git_ref)
 
     def build(self, commit_sha: str, ref: str, *, target: Target, meta: Mapping[str, str]) -> Deployment:
         """Build a commit without giving it any domain, and wait until it is ready.
@@ -125,16 +137,17 @@ class VercelClient:
 
         Raises:
             BuildFailed: it ended in an error, or not in time.
-            ProjectNotLinked: the project is connected to no repository.
+            ProjectNotLinked: the project is connected to no repository, or to one that cannot be named.
             ServiceRefused: the repository that it is connected to has no such commit.
         """
         link = self.project().link
-        if link is None:
-            raise ProjectNotLinked(self._project_id)
+        source = link.source(ref, commit_sha) if link is not None else None
+        if source is None:
+            raise ProjectNotLinked(self._project_id, link.type if link is not None else None)
         body: dict[str, JsonValue] = {
             "name": self._project_id,
             "project": self._project_id,
-            "gitSource": {"type": link.type, "repoId": link.repo_id, "ref": ref, "sha": commit_sha},
+            "gitSource": source,
             "meta": dict(meta),
             "autoAssignCustomDomains": False,
         }
@@ -149,7 +162,7 @@ class VercelClient:
         Raises:
             PromotionFailed: it did not move.
         """
-        self._move(deployment_id, f"/v10/projects/{self._project_id}/promote/{deployment_id}")
+        self._moves.move(deployment_id, f"/v10/projects/{self._project_id}/promote/{deployment_id}")
 
     def rollback(self, deployment_id: str) -> None:
         """Move production's address back to a deployment that it served before.
@@ -158,7 +171,7 @@ class VercelClient:
             PromotionFailed: it did not move.
             ServiceRefused: it never served production.
         """
-        self._move(deployment_id, f"/v1/projects/{self._project_id}/rollback/{deployment_id}")
+        self._moves.move(deployment_id, f"/v1/projects/{self._project_id}/rollback/{deployment_id}")
 
     def set_config(self, config_id: str, key: str, value: JsonValue) -> None:
         """Set an item of the Edge Config, which running builds read."""
@@ -250,57 +263,3 @@ class VercelClient:
             return [BuildEvent.model_validate(event).text for event in events]
         except (httpx.HTTPError, ValueError):
             return []
-
-    def _move(self, deployment_id: str, path: str) -> None:
-        """Move production's address. A move under way is waited out first: it would undo what is found or done now."""
-        ends = time.monotonic() + min(self._deadline_s, _MOVE_S)
-        for ask in range(1, _ASKS + 1):
-            before = self._at_rest(ends)
-            if before.production_deployment_id == deployment_id:
-                return
-            lost = False
-            try:
-                self._service.change("POST", path, IgnoredAnswer, {})
-            except LostReply:
-                log.warning("Vercel's reply to POST %s was lost: looking whether the address moves", path)
-                lost = True
-            except ServiceRefused as refused:
-                if refused.status != _CONFLICT or ask == _ASKS or not self.project().moving:
-                    raise
-                continue
-            if self._has_moved(deployment_id, before.last_alias_request, ends, looks=_LOOKS if lost else None):
-                return
-        raise PromotionFailed(f"Vercel: production's address did not move to {deployment_id}, though it was asked to")
-
-    def _at_rest(self, ends: float) -> VercelProject:
-        while (project := self.project()).moving:
-            if time.monotonic() > ends:
-                raise PromotionFailed("Vercel: an earlier move of production's address does not come to an end")
-            time.sleep(self._poll_s)
-        return project
-
-    def _has_moved(self, deployment_id: str, before: AliasRequest | None, ends: float, *, looks: int | None) -> bool:
-        """Wait for the end of a move.
-
-        Args:
-            deployment_id: where to.
-            before: the last move before this one.
-            ends: when to give up.
-            looks: after how many looks a move that nothing shows was never begun; it was for certain where None.
-        """
-        seen = looks is None
-        while time.monotonic() < ends:
-            project = self.project()
-            last = project.last_alias_request
-            if project.production_deployment_id == deployment_id and not project.moving:
-                return True
-            seen = seen or last != before
-            ours = last is not None and last != before and last.to_deployment_id == deployment_id
-            if ours and last is not None and last.job_status in {"failed", "skipped"}:
-                raise PromotionFailed(f"Vercel: the {last.type} to {deployment_id} ended as {last.job_status}")
-            if not seen:
-                looks = (looks or 0) - 1
-                if looks <= 0:
-                    return False
-            time.sleep(self._poll_s)
-        raise PromotionFailed(f"Vercel: production's address did not move to {deployment_id} in time")

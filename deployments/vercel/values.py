@@ -1,19 +1,12 @@
 """What Vercel's API answers, as far as it is read here."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from deployments.vercel.git_links import GitLink
 
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-
-class GitLink(_Value):
-    """The repository that a project is connected to."""
-
-    type: str
-    repo_id: int | str = Field(alias="repoId")
-    org: str = ""
-    repo: str = ""
 
 
 class AliasRequest(_Value):
@@ -72,7 +65,9 @@ class BuildMeta(_Value):
     """What was noted beside a build."""
 
     release_id: str = Field(default="", alias="releaseId")
-    sha: str = Field(default="", alias="githubCommitSha")
+    sha: str = Field(
+        default="", validation_alias=AliasChoices("githubCommitSha", "gitlabCommitSha", "bitbucketCommitSha")
+    )
 
 
 class Deployment(_Value):

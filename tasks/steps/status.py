@@ -46,8 +46,8 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
         reset_staging: whether staging will be replaced before it is used, so that its state does not matter.
 
     Raises:
-        NotReady: drift, edited or unknown revisions, no room for a branch, a target behind production, or a connection
-            string that leads elsewhere.
+        NotReady: drift, edited or unknown revisions, no room for a branch, a target behind production, a connection
+            string that leads elsewhere, or a variable of Vercel's that would carry one to another environment.
         UnknownRevision: the commit has no such revision.
     """
     settings = connections.settings()
@@ -66,6 +66,7 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     if production.branch_id == staging.branch_id:
         findings.append("NEON_PRODUCTION_BRANCH and NEON_STAGING_BRANCH name one branch")
     findings += builds.rejected_application_dsns(settings, reset_staging=reset_staging)
+    findings += builds.shared_variables(settings, commit.ref)
     served = serving is not None and serving.commit_sha == commit.sha
     # What serves already is at most validated again: that needs no branch.
     findings += () if served and not production.pending else _missing_branch_room(settings)

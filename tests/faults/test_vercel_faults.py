@@ -10,14 +10,16 @@ import pytest
 from pydantic import SecretStr
 
 from deployments.application.endpoints import BYPASS_HEADER
-from deployments.errors import BuildFailed, LostReply, PromotionFailed
+from deployments.errors import BuildFailed, LostReply, PromotionFailed, SharedVariable
 from deployments.git.repository import Commit, ReleaseRepository
 from deployments.local.hosting.faults import Fault
 from deployments.local.hosting.processes import Spawner
 from deployments.local.hosting.servers import HttpServer
 from deployments.local.releases import make_repository
 from deployments.local.vercel.api import create_vercel_app
+from deployments.local.vercel.git_links import GitConnection, GitHost
 from deployments.local.vercel.project import Identity, VercelProject
+from deployments.local.vercel.variables import Variable
 from deployments.vercel.client import Deployment, VercelClient
 
 CUT = {"when": "after", "cut": True}
@@ -126,10 +128,37 @@ def test_a_build_or_a_move_that_fails_is_told_and_changes_nothing(vercel: Vercel
 @SPOILED
 def test_one_variable_is_set(vercel: Vercel, loss: Mapping[str, object]) -> None:
     vercel.lose("POST", "/env$", loss)
-    vercel.client.set_environment("DATABASE_URL_POOLED", SecretStr("value"), targets=["preview"])
-    assert [(key, one.value) for key, one in vercel.project.variables.items()] == [
-        (("DATABASE_URL_POOLED", "preview"), "value")
+    vercel.client.set_environment("DATABASE_URL_POOLED", SecretStr("value"), target="preview")
+    assert [(one.key, one.value, one.type, one.target) for one in vercel.project.variables.every()] == [
+        ("DATABASE_URL_POOLED", "value", "sensitive", ["preview"])
     ]
+
+
+def test_a_variable_of_several_targets_keeps_the_value_that_it_had(vercel: Vercel) -> None:
+    vercel.project.variables.set(
+        Variable("DATABASE_URL_POOLED", "theirs", "plain", ["preview", "development"]), upsert=False
+    )
+    with pytest.raises(SharedVariable, match="untick preview: development keeps the value"):
+        vercel.client.set_environment("DATABASE_URL_POOLED", SecretStr("value"), target="preview")
+    assert [one.value for one in vercel.project.variables.every()] == ["theirs"]
+    vercel.client.set_environment("DATABASE_URL_POOLED", SecretStr("value"), target="production")
+    assert [one.value for one in vercel.project.variables.every()] == ["theirs", "value"]
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab", "bitbucket"])
+def test_a_commit_of_each_host_is_built_and_found_again(
+    host: GitHost, repository: Path, tmp_path: Path, spawner: Spawner, commit: Commit
+) -> None:
+    (tmp_path / "linked").mkdir()
+    identity = Identity(git=GitConnection(host))
+    project = VercelProject(identity, repository=repository, folder=tmp_path / "linked", spawner=spawner)
+    with HttpServer("vercel", create_vercel_app(project)) as server:
+        project.config_url = server.url
+        vercel = Vercel(project, server)
+        vercel.lose("POST", "/v13/deployments", CUT)
+        built = build(vercel, commit)
+        assert (built.ready_state, built.commit_sha, list(project.builds)) == ("READY", commit.sha, [built.id])
+        project.close()
 
 
 @SPOILED

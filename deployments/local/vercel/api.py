@@ -15,22 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from deployments.local.errors import RefusedError
 from deployments.local.hosting.faults import install_faults
 from deployments.local.vercel.builds import Build
+from deployments.local.vercel.git_links import GitSource
 from deployments.local.vercel.production import RuntimeLog
-from deployments.local.vercel.project import Variable, VercelProject
+from deployments.local.vercel.project import VercelProject
+from deployments.local.vercel.variable_routes import variable_routes
 
 _LOG_S = 300
 _TICK_S = 0.2
 
 Json = dict[str, Any]
-
-
-class GitSource(BaseModel):
-    """Where a build's files come from."""
-
-    type: str
-    repo_id: int | str = Field(alias="repoId")
-    ref: str
-    sha: str
 
 
 class NewDeployment(BaseModel):
@@ -44,15 +37,6 @@ class NewDeployment(BaseModel):
     git_source: GitSource = Field(alias="gitSource")
     meta: dict[str, str] = {}
     auto_assign: bool = Field(default=True, alias="autoAssignCustomDomains")
-
-
-class NewVariable(BaseModel):
-    """The body of POST /v10/projects/{project}/env."""
-
-    key: str
-    value: str
-    type: str
-    target: list[str]
 
 
 class ItemChange(BaseModel):
@@ -86,7 +70,7 @@ def create_vercel_app(project: VercelProject) -> FastAPI:
     guarded = [Depends(_guard(project))]
     app.include_router(_deployments(project), dependencies=guarded)
     app.include_router(_project(project), dependencies=guarded)
-    app.include_router(_variables(project), dependencies=guarded)
+    app.include_router(variable_routes(project.variables), dependencies=guarded)
     app.include_router(_config_changes(project), dependencies=guarded)
     app.include_router(_config_reads(project))
     return app
@@ -126,12 +110,7 @@ def _shown(project: VercelProject, build: Build) -> Json:
         "created": build.created_ms,
         "ready": build.ready_ms,
         "meta": build.meta,
-        "gitSource": {
-            "type": "github",
-            "repoId": project.identity.repo_id,
-            "ref": build.ref,
-            "sha": build.sha,
-        },
+        "gitSource": project.identity.git.source(build.ref, build.sha),
         "aliasAssigned": build.id == project.serving,
         "aliasError": None,
         **({"errorCode": "BUILD_FAILED", "errorMessage": build.error} if build.state == "ERROR" else {}),
@@ -143,11 +122,8 @@ def _deployments(project: VercelProject) -> APIRouter:
 
     @router.post("/v13/deployments")
     def create(wanted: NewDeployment) -> Json:
-        source = wanted.git_source
         target = wanted.target if wanted.target != "preview" else None
-        build = project.create(
-            repo_id=str(source.repo_id), sha=source.sha, ref=source.ref, target=target, meta=wanted.meta
-        )
+        build = project.create(wanted.git_source, target=target, meta=wanted.meta)
         return {**_shown(project, build), "readyState": "QUEUED"}
 
     @router.get("/v13/deployments/{deployment}")
@@ -218,7 +194,7 @@ def _project(project: VercelProject) -> APIRouter:
             "id": project.identity.project_id,
             "name": "cjhirashi-agents",
             "accountId": project.identity.team_id,
-            "link": project.link,
+            "link": project.identity.git.link(),
             "targets": {"production": _shown(project, project.builds[serving])} if serving else {},
             "lastAliasRequest": None
             if move is None
@@ -240,39 +216,6 @@ def _project(project: VercelProject) -> APIRouter:
     @router.post("/v9/projects/{project}/rollback/{deployment}", status_code=201)
     def rollback(deployment: str) -> Json:
         project.move("rollback", project.find(deployment))
-        return {}
-
-    return router
-
-
-def _variables(project: VercelProject) -> APIRouter:
-    router = APIRouter()
-
-    def shown(variable: Variable) -> Json:
-        # A value that is kept encrypted is not given back.
-        value = variable.value if variable.type == "plain" else ""
-        return {
-            "id": variable.id,
-            "key": variable.key,
-            "value": value,
-            "type": variable.type,
-            "target": variable.target,
-        }
-
-    @router.post("/v10/projects/{project}/env", status_code=201)
-    def create(wanted: NewVariable | list[NewVariable], *, upsert: bool = False) -> Json:
-        every = wanted if isinstance(wanted, list) else [wanted]
-        made = [shown(project.set_variable(w.key, w.value, w.type, w.target, upsert=upsert)) for w in every]
-        return {"created": made if isinstance(wanted, list) else made[0], "failed": []}
-
-    @router.get("/v10/projects/{project}/env")
-    def listed() -> Json:
-        return {"envs": [shown(variable) for variable in [*project.variables.values()]]}
-
-    @router.delete("/v9/projects/{project}/env/{variable}")
-    @router.delete("/v10/projects/{project}/env/{variable}")
-    def delete(variable: str) -> Json:
-        project.remove_variable(variable)
         return {}
 
     return router

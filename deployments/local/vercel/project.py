@@ -12,12 +12,13 @@ from typing import Literal
 from deployments.local.errors import LocalPlatformError, RefusedError
 from deployments.local.hosting.processes import Spawner
 from deployments.local.hosting.spoiled_work import SpoiledWork, spoiled_work
-from deployments.local.releases import REPOSITORY, has_commit
+from deployments.local.releases import has_commit
 from deployments.local.vercel.builds import Build, Builder
+from deployments.local.vercel.git_links import GitConnection, GitSource
 from deployments.local.vercel.production import Upstream
+from deployments.local.vercel.variables import Variables
 
 _MOVE_S = 0.2
-_TARGETS = {"production", "preview", "development"}
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,7 @@ class Identity:
     config_id: str = field(default_factory=lambda: f"ecfg_{secrets.token_hex(8)}")
     config_token: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     bypass_secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
-    repo_id: int = 814_751
-
-
-@dataclass
-class Variable:
-    """An environment variable of the builds to come."""
-
-    key: str
-    value: str
-    type: str
-    target: list[str]
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    git: GitConnection = field(default_factory=GitConnection)
 
 
 @dataclass
@@ -69,50 +59,38 @@ class VercelProject:
         self.identity = identity
         self.builder = Builder(repository, folder, spawner, identity.bypass_secret)
         self.builds: dict[str, Build] = {}
-        self.variables: dict[tuple[str, str], Variable] = {}
+        self.variables = Variables()
         self.items: dict[str, object] = {}
         self.serving: str | None = None
         self.last_move: AliasRequest | None = None
         self.config_url = ""
         self._lock = threading.RLock()
 
-    @property
-    def link(self) -> dict[str, object]:
-        """The repository that the project is connected to."""
-        org, repo = REPOSITORY.parts
-        return {
-            "type": "github",
-            "repoId": self.identity.repo_id,
-            "org": org,
-            "repo": repo.removesuffix(".git"),
-            "productionBranch": "main",
-        }
-
     def production(self) -> Upstream | None:
         """Who serves production now."""
         serving = self.serving
         return self.builder.upstream(serving) if serving else None
 
-    def create(self, *, repo_id: str, sha: str, ref: str, target: str | None, meta: dict[str, str]) -> Build:
+    def create(self, source: GitSource, *, target: str | None, meta: dict[str, str]) -> Build:
         """Begin a build of a commit.
 
         Raises:
             RefusedError: 400 where the repository is another, or has no such commit.
         """
-        if repo_id != str(self.identity.repo_id):
-            raise RefusedError(400, f"The repository {repo_id} is not linked to the project.", "incorrect_git_source")
+        git, sha, ref = self.identity.git, source.sha, source.ref
+        if not git.is_named_by(source):
+            raise RefusedError(400, "The repository is not the one linked to the project.", "incorrect_git_source")
         if not has_commit(self.builder.repository, sha):
             raise RefusedError(400, f"The commit {sha} could not be found in the repository.", "git_commit_not_found")
         environment = target or "preview"
         with self._lock:
-            baked = {v.key: v.value for v in self.variables.values() if environment in v.target}
             build = Build(
                 sha=sha,
                 ref=ref,
                 target=target,
-                meta={**meta, "githubCommitSha": sha, "githubCommitRef": ref},
+                meta={**meta, **git.meta(ref, sha)},
                 environment={
-                    **baked,
+                    **self.variables.baked(environment, ref),
                     "VERCEL_ENV": environment,
                     "VERCEL_GIT_COMMIT_SHA": sha,
                     "EDGE_CONFIG": f"{self.config_url}/{self.identity.config_id}?token={self.identity.config_token}",
@@ -175,36 +153,6 @@ class VercelProject:
             self.serving = build.id
             build.served = True
             move.status = "succeeded"
-
-    def set_variable(self, key: str, value: str, kind: str, target: list[str], *, upsert: bool) -> Variable:
-        """Set a variable for one or several targets.
-
-        Raises:
-            RefusedError: 400 for an unknown target; 409 where it exists and upsert was not asked for.
-        """
-        if not target or not set(target) <= _TARGETS:
-            raise RefusedError(400, f"`target` must be some of {', '.join(sorted(_TARGETS))}.", "bad_request")
-        with self._lock:
-            for one in target:
-                if (key, one) in self.variables and not upsert:
-                    raise RefusedError(409, f"Another variable {key} exists for {one}.", "ENV_CONFLICT")
-            variable = Variable(key, value, kind, target)
-            for one in target:
-                self.variables[key, one] = Variable(key, value, kind, [one], variable.id)
-        return variable
-
-    def remove_variable(self, variable_id: str) -> None:
-        """Remove a variable.
-
-        Raises:
-            RefusedError: 404 where there is none.
-        """
-        with self._lock:
-            found = [at for at, variable in self.variables.items() if variable.id == variable_id]
-            if not found:
-                raise RefusedError(404, "The environment variable could not be found.", "not_found")
-            for at in found:
-                del self.variables[at]
 
     def change_item(self, operation: str, key: str, value: object) -> None:
         """Change an item of the Edge Config.

@@ -65,7 +65,7 @@ CHANGES: dict[str, Change] = {
     "delete branch": lambda neon, _, main: neon.delete_branch(main),
     "snapshot": lambda neon, _, main: neon.create_snapshot(main, "fenced"),
     "delete snapshot": lambda neon, _, _main: neon.delete_snapshot("snap-1"),
-    "set variable": lambda _, vercel, main: vercel.set_environment("FENCED", SecretStr(main), targets=("preview",)),
+    "set variable": lambda _, vercel, main: vercel.set_environment("FENCED", SecretStr(main), target="preview"),
     "build": lambda _, vercel, main: vercel.build("5d1c" * 10, "v2", target="preview", meta={"releaseId": main}),
     "promote": lambda _, vercel, _main: vercel.promote("dpl_1"),
     "roll back": lambda _, vercel, _main: vercel.rollback("dpl_1"),

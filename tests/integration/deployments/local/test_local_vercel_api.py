@@ -118,7 +118,7 @@ def test_a_build_of_what_is_not_there_is_refused_at_once(
 ) -> None:
     known = sha_of(repository, tmp_path, "v1")
     before = len(read(vercel, "/v6/deployments", limit="100")["deployments"])
-    source = {"type": "github", "repoId": repo or IDENTITY.repo_id, "ref": "v1", "sha": sha or known}
+    source = {"type": "github", "repoId": repo or IDENTITY.git.number, "ref": "v1", "sha": sha or known}
     refused = ask_for(vercel, known, gitSource=source)
     assert refused.status_code == status, refused.text
     assert set(refused.json()["error"]) == {"code", "message"}
@@ -152,15 +152,57 @@ def test_a_secret_variable_is_kept_and_not_given_back(vercel: httpx.Client) -> N
     path = f"/v10/projects/{PROJECT}/env"
     secret = {"key": "KEY", "value": "sec-1", "type": "encrypted", "target": ["production"]}
     assert vercel.post(path, json=secret).status_code == 201
-    assert vercel.post(path, json=secret).status_code == 409
-    upserted = vercel.post(
-        path, json={**secret, "value": "sec-2"}, params={"teamId": IDENTITY.team_id, "upsert": "true"}
-    )
-    assert upserted.status_code == 201
+    assert upserted(vercel, {**secret, "value": "sec-2"}).status_code == 201
     listed = [one for one in read(vercel, path)["envs"] if one["key"] == "KEY"]
     assert [one["value"] for one in listed] == [""]
     assert vercel.delete(f"/v9/projects/{PROJECT}/env/{listed[0]['id']}").status_code == 200
     assert [one for one in read(vercel, path)["envs"] if one["key"] == "KEY"] == []
+
+
+def upserted(vercel: httpx.Client, body: object) -> httpx.Response:
+    asked = {"teamId": IDENTITY.team_id, "upsert": "true"}
+    return vercel.post(f"/v10/projects/{PROJECT}/env", json=body, params=asked)
+
+
+def test_an_upsert_splits_no_variable_by_target(vercel: httpx.Client) -> None:
+    path = f"/v10/projects/{PROJECT}/env"
+    shared = {"key": "SHARED", "value": "all", "type": "encrypted", "target": ["production", "preview"]}
+    made = vercel.post(path, json=shared).json()["created"]
+    one_target = {**shared, "value": "mine", "target": ["production"]}
+    for refused in (vercel.post(path, json=shared), upserted(vercel, one_target)):
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "ENV_CONFLICT")
+    several = upserted(vercel, [one_target, {**one_target, "key": "ALONE"}])
+    assert several.status_code == 201
+    assert [one["key"] for one in several.json()["created"]] == ["ALONE"]
+    assert [one["error"]["code"] for one in several.json()["failed"]] == ["ENV_CONFLICT"]
+    assert upserted(vercel, {**shared, "target": ["preview", "production"]}).json()["created"]["id"] == made["id"]
+    shown = [one["target"] for one in read(vercel, path)["envs"] if one["key"] == "SHARED"]
+    assert shown == [["production", "preview"]]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"type": "nonsense"},
+        {"key": "BAD KEY!"},
+        {"target": ["staging"]},
+        {"target": []},
+        {"type": "sensitive", "target": ["development"]},
+        {"gitBranch": "main"},
+    ],
+    ids=str,
+)
+def test_a_malformed_variable_is_refused(vercel: httpx.Client, changed: dict[str, object]) -> None:
+    body = {"key": "ODD", "value": "v", "type": "encrypted", "target": ["production"], **changed}
+    assert upserted(vercel, body).status_code == 400
+
+
+def test_a_variable_that_is_there_does_not_become_sensitive_or_readable(vercel: httpx.Client) -> None:
+    body = {"key": "KIND", "value": "v", "type": "encrypted", "target": ["preview"]}
+    assert upserted(vercel, body).status_code == 201
+    assert upserted(vercel, {**body, "type": "sensitive"}).status_code == 400
+    assert upserted(vercel, {**body, "key": "SECRET", "type": "sensitive"}).status_code == 201
+    assert upserted(vercel, {**body, "key": "SECRET"}).status_code == 400
 
 
 def test_config_items_are_changed_with_the_token_and_read_with_the_config_s_own(vercel: httpx.Client) -> None:

@@ -1,5 +1,4 @@
 import json
-import logging
 from typing import Any
 
 import httpx
@@ -221,6 +220,40 @@ def test_a_project_without_repository_is_told(vercel: Vercel) -> None:
         build(vercel)
 
 
+GITLAB = {"type": "gitlab", "projectId": "31", "projectName": "app", "projectNamespace": "tu-org"}
+BITBUCKET = {"type": "bitbucket", "uuid": "{r-1}", "workspaceUuid": "{w-1}", "owner": "tu-org", "slug": "app"}
+
+
+@pytest.mark.parametrize(
+    ("link", "named"),
+    [
+        (LINK, {"type": "github", "repoId": 7}),
+        ({**LINK, "type": "github-custom-host"}, {"type": "github-custom-host", "repoId": 7}),
+        (GITLAB, {"type": "gitlab", "projectId": "31"}),
+        (BITBUCKET, {"type": "bitbucket", "repoUuid": "{r-1}", "workspaceUuid": "{w-1}"}),
+    ],
+    ids=["GitHub", "GitHub Enterprise", "GitLab", "Bitbucket"],
+)
+def test_a_build_names_the_repository_as_its_host_does(vercel: Vercel, link: Json, named: Json) -> None:
+    vercel.link = link
+    assert build(vercel).commit_sha == SHA
+    assert vercel.bodies[0]["gitSource"] == {**named, "ref": "v2", "sha": SHA}
+
+
+@pytest.mark.parametrize("link", [{"type": "gitea", "id": 1}, {"type": "gitlab"}, {"type": "bitbucket", "uuid": "{r}"}])
+def test_a_link_that_names_no_repository_stops_a_build_and_no_other_read(vercel: Vercel, link: Json) -> None:
+    vercel.link, vercel.serving = link, "dpl_9"
+    assert vercel.client().project().production_deployment_id == "dpl_9"
+    with pytest.raises(ProjectNotLinked, match=f"is connected to {link['type']}, and does not say to which"):
+        build(vercel)
+
+
+@pytest.mark.parametrize("host", ["github", "gitlab", "bitbucket"])
+def test_the_commit_of_a_build_is_read_from_what_any_host_notes(vercel: Vercel, host: str) -> None:
+    vercel.build({}, {f"{host}CommitSha": SHA})
+    assert vercel.client().deployment("dpl_0").commit_sha == SHA
+
+
 # --- the production address
 
 
@@ -312,24 +345,7 @@ def test_a_move_that_is_refused_is_told_as_vercel_says_it(vercel: Vercel, status
         vercel.client().rollback("dpl_1")
 
 
-# --- variables and configuration
-
-
-@pytest.mark.parametrize("lost", ["", "before", "after"])
-def test_a_variable_is_written_again_where_its_reply_was_lost(
-    vercel: Vercel, lost: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    vercel.lose = [lost]
-    vercel.client().set_environment("DATABASE_URL_POOLED", SecretStr("postgresql://a:pw-11ff@h/d"), targets=["preview"])
-    assert vercel.bodies[-1] == {
-        "key": "DATABASE_URL_POOLED",
-        "value": "postgresql://a:pw-11ff@h/d",
-        "type": "encrypted",
-        "target": ["preview"],
-    }
-    assert len(vercel.changes) == (2 if lost else 1)
-    assert "pw-11ff" not in caplog.text
+# --- configuration
 
 
 def test_an_item_of_the_config_is_put_whether_it_is_there_or_not(vercel: Vercel) -> None:
