@@ -8,7 +8,7 @@ from deployments.ledger import Release, ReleaseLeftovers, Step
 from deployments.ledger.unclosed_releases import read_leftovers
 from flows.decision import DeathSituation, FailureKind, Recovery, RollbackPath, decide_recovery
 from flows.handover import reached
-from flows.release import ReleaseProgress, revisions_now, situation_of
+from flows.rollback_choice import ReleaseProgress, revisions_now, situation_of
 from flows.rollback_report import RollbackContext
 from tasks import connections, gates, production_state, record
 from tasks.acts import Act
@@ -215,7 +215,7 @@ def plan_recovery(dead: DeadRelease) -> PlannedRecovery:
     serves = None if state.deployment_id is None else dead.build_id is not None and state.deployment_id == dead.build_id
     recovery, path = decide_recovery(
         DeathSituation(
-            situation=situation_of(dead.progress, FailureKind.PROCESS, applied),
+            situation=situation_of(dead.progress, FailureKind.PROCESS, applied, promoted=dead.build_id is not None),
             began_path=dead.began_path,
             serves=serves,
             verified=dead.verified,

@@ -42,6 +42,7 @@ class Situation:
         staging_touched: staging may have been changed.
         sealed: a restore point exists: production may have been touched since.
         applied: whether revisions of this release stand in production; None where that could not be read.
+        promoted: the new build may serve: to promote it was begun.
         first_release: production had no application before: there is no build to go back to.
         compatible: the rehearsal proved that the previous application works on the schema that stands now.
         reversible: the rehearsal proved the downgrades lossless, and nothing was written since to what they drop.
@@ -56,6 +57,7 @@ class Situation:
     first_release: bool
     compatible: bool
     reversible: bool
+    promoted: bool = True
     validates_earlier_release: bool = False
 
 
@@ -63,13 +65,13 @@ def decide(situation: Situation) -> RollbackPath:
     """Choose the way back that loses least and is known to work; where none is known, hold for a person.
 
     A failure that only says "could not tell" never moves production: it has served so far, and nothing proves that
-    going back is better. A way that the rehearsal did not prove is not taken: then production is restored.
+    going back is better. Where the new build was never promoted, and the previous one is proven to work on what stands,
+    nothing has to be moved, and nobody asked. A way that the rehearsal did not prove is not taken: then production is
+    restored.
     """
     match situation:
-        case Situation(sealed=False, staging_touched=False):
-            return RollbackPath.NOTHING
         case Situation(sealed=False):
-            return RollbackPath.STAGING
+            return RollbackPath.STAGING if situation.staging_touched else RollbackPath.NOTHING
         case Situation(applied=None):
             return RollbackPath.HOLD
         case Situation(failed=FailureKind.PROCESS, validates_earlier_release=True):
@@ -77,6 +79,8 @@ def decide(situation: Situation) -> RollbackPath:
             return RollbackPath.HOLD
         case Situation(failed=FailureKind.REVISION | FailureKind.PROCESS, applied=False):
             return RollbackPath.UNCHANGED
+        case Situation(failed=FailureKind.UNKNOWN, promoted=False, validates_earlier_release=False):
+            return _path_without_a_move(situation)
         case Situation(first_release=True):
             return RollbackPath.HOLD
         case Situation(failed=FailureKind.DATA | FailureKind.SCHEMA):
@@ -88,6 +92,15 @@ def decide(situation: Situation) -> RollbackPath:
             return _path_to_previous_build(situation)
         case _:
             return RollbackPath.HOLD
+
+
+def _path_without_a_move(situation: Situation) -> RollbackPath:
+    """The way that moves nothing, where the previous build has served all along."""
+    if not situation.applied:
+        return RollbackPath.UNCHANGED
+    if situation.compatible and not situation.first_release:
+        return RollbackPath.APPLICATION
+    return RollbackPath.HOLD
 
 
 def _path_to_previous_build(situation: Situation) -> RollbackPath:

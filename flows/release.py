@@ -1,7 +1,6 @@
 """The production checklist, top to bottom, and the way back when a step fails."""
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 
 from prefect import State, flow
@@ -9,13 +8,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from deployments.git.repository import Commit
-from flows.decision import FailureKind, RollbackPath, Situation, decide, failure_kind
+from flows.decision import failure_kind
 from flows.handover import held
 from flows.rollback import recover_and_report
-from flows.rollback_report import NOT_CLOSED, RollbackContext, hold_for_decision
+from flows.rollback_choice import ReleaseProgress, choose_rollback_path
+from flows.rollback_report import NOT_CLOSED, hold_for_decision
 from migrations.disclosure.sentences import clauses
 from migrations.plan.planned_revisions import Plan
-from migrations.rehearsal.evidence import Evidence
 from tasks import best_effort, catalogue, gates, record
 from tasks.errors import TaskError, verdict_error
 from tasks.process import broken_pipes, termination
@@ -25,7 +24,6 @@ from tasks.steps import (
     production,
     rehearsal,
     report,
-    restoration,
     smoke,
     snapshot,
     staging,
@@ -40,28 +38,6 @@ log = logging.getLogger(__name__)
 
 class RolledBack(TaskError):
     """The release failed; what was done about it is the message."""
-
-
-@dataclass
-class ReleaseProgress:
-    """How far a release has come: the way back is chosen from it.
-
-    Attributes:
-        validated_release_id: the earlier release whose build this one validates; the restore point is that one's.
-    """
-
-    survey: Survey | None = None
-    evidence: Evidence | None = None
-    staging_touched: bool = False
-    contracting: bool = False
-    validated_release_id: str | None = None
-    point: RestorePoint | None = None
-    verdicts: tuple[Verdict, ...] = ()
-
-    @property
-    def is_first_release(self) -> bool:
-        """Whether production had neither a schema nor an application before; also where it was not looked at yet."""
-        return self.point is None or (self.point.serving_deployment_id is None and not self.point.revisions)
 
 
 @flow(name="release", flow_run_name="release {request.ref}")
@@ -244,53 +220,9 @@ def choose_and_run_rollback(
     """Decide which way back is right, and walk it; where none can be chosen, nothing is moved and a person is told."""
     record.stop_if_lost(release_id)
     try:
-        context, path = choose_rollback_path(release_id, commit, progress, error)
+        context, path = choose_rollback_path(release_id, request.ref, commit, progress, error)
     except Exception as failure:
         log.exception("the way back could not be chosen")
         return hold_for_decision(release_id, request.ref, error, failure)
     log.error("%s: %s; rollback path: %s", failure_kind(error).value, error, path.value)
     return recover_and_report(context, path, error, request.ref)
-
-
-def choose_rollback_path(
-    release_id: str, commit: Commit, progress: ReleaseProgress, error: Exception
-) -> tuple[RollbackContext, RollbackPath]:
-    """Find out how far the release had come, and choose the way back from there."""
-    point = progress.point
-    applied = status.applied_since(point, commit) if point else ()
-    path = decide(situation_of(progress, failure_kind(error), applied))
-    return RollbackContext(
-        release_id,
-        commit,
-        point,
-        revisions_now(point, applied),
-        progress.verdicts,
-        failed_release_id=progress.validated_release_id,
-    ), path
-
-
-def situation_of(progress: ReleaseProgress, failed: FailureKind, applied: tuple[str, ...] | None) -> Situation:
-    """How far a release had come, for the choice of what is done about it.
-
-    Args:
-        progress: how far, as the release itself knows.
-        failed: what failed.
-        applied: the revisions that stand in production and did not at the restore point; None where unknown.
-    """
-    point, evidence = progress.point, progress.evidence
-    lossless = evidence is not None and evidence.way_back.lossless
-    return Situation(
-        failed=failed,
-        staging_touched=progress.staging_touched,
-        sealed=point is not None,
-        applied=None if applied is None else bool(applied),
-        first_release=progress.is_first_release,
-        validates_earlier_release=progress.validated_release_id is not None,
-        compatible=evidence is not None and evidence.compatible and not progress.contracting,
-        reversible=point is not None and lossless and restoration.rows_written_since(point) == (),
-    )
-
-
-def revisions_now(point: RestorePoint | None, applied: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The revisions that stand in production, from those that stood at the restore point and those applied since."""
-    return applied[-1:] if applied else point.revisions if point else ()

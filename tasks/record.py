@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 STATUS, REQUEST, VALIDATES, ROLLBACK_PATH = "status", "request", "validates the build of", "rollback path"
 TOLD_TO_STOP = "told to stop"
 RECOVERY = "recovery"
+WAITS_FOR_PRODUCTION = "waits for production"
 _ROLLBACK = "rollback of "
 _restore_point: TypeAdapter[RestorePoint] = TypeAdapter(RestorePoint)
 
@@ -173,6 +174,12 @@ def find_release(release_id: str) -> Release:
     settings = connections.settings()
     with connections.ledger(settings) as ledger:
         return ledger.release(release_id)
+
+
+def has_begun(release_id: str, act: Act) -> bool:
+    """Whether a release has begun an act."""
+    with connections.ledger(connections.settings()) as ledger:
+        return any(one.step == act for one in ledger.steps(release_id))
 
 
 def rollback_requested_by(undone_id: str, reason: str) -> str:

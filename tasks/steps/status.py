@@ -156,25 +156,34 @@ def record_serving_build(release_id: str) -> None:
     best_effort.attempt(release_id, "which build serves could not be told or kept, and another may be told later", keep)
 
 
-def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None:
-    """Revisions that stand in production and did not at the restore point, oldest first; None where it is unknown.
+def read_applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...]:
+    """Revisions that stand in production and did not at the restore point, oldest first.
 
     Where the repository cannot be read, the heads among them: production itself tells whether there is any.
+
+    Raises:
+        DeploymentError: Neon does not say how production is reached.
+        MigrationError: production is away, or its revisions make no sense.
     """
+    settings = connections.settings()
+    with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
+        try:
+            history = connections.history(settings, commit)
+        except DeploymentError as error:
+            log.warning("the revisions of %s cannot be read, and production alone is asked: %s", commit.sha, error)
+            return tuple(one for one in current_revisions(connection) if one not in point.revisions)
+        current = history_state(connection, history).current
+    before = set(history.with_ancestors(point.revisions))
+    return tuple(revision for revision in history.with_ancestors(current) if revision not in before)
+
+
+def applied_since(point: RestorePoint, commit: Commit) -> tuple[str, ...] | None:
+    """The same; None where it cannot be told."""
     try:
-        settings = connections.settings()
-        with reader(connections.owner_dsn(settings, connections.production_branch(settings))) as connection:
-            try:
-                history = connections.history(settings, commit)
-            except DeploymentError as error:
-                log.warning("the revisions of %s cannot be read, and production alone is asked: %s", commit.sha, error)
-                return tuple(one for one in current_revisions(connection) if one not in point.revisions)
-            current = history_state(connection, history).current
+        return read_applied_since(point, commit)
     except (DeploymentError, MigrationError):
         log.exception("the revisions of production cannot be read")
         return None
-    before = set(history.with_ancestors(point.revisions))
-    return tuple(revision for revision in history.with_ancestors(current) if revision not in before)
 
 
 def read_environment(

@@ -19,6 +19,8 @@ from tests.faults.generated.target import LEDGER, Target
 
 # How long a server is away, or a lock is held: longer than a lease of five seconds, and shorter than is waited for.
 BRIEFLY_S, LONGER_THAN_A_LEASE_S = 2.0, 9.0
+# Longer than a step is tried again in a flow of the suite, and shorter than production is waited for.
+LONGER_THAN_THE_TRIES_S = 15.0
 WATCHED_S = 5.0
 
 
@@ -40,7 +42,7 @@ def session_ended(target: Target) -> Generator[None]:
 
 
 @contextmanager
-def production_restarted(target: Target) -> Generator[None]:
+def production_restarted(target: Target, after_s: float = BRIEFLY_S) -> Generator[None]:
     """Stop production's server as a crash would, and start it again a moment later."""
     branch = connections.production_branch(target.settings)
     client = connections.neon(target.settings, in_release=False)
@@ -50,7 +52,7 @@ def production_restarted(target: Target) -> Generator[None]:
     for pid in {one.pid for one in sockets if one.status == psutil.CONN_LISTEN and one.laddr.port == port}:
         os.kill(pid, signal.SIGQUIT)
     yield
-    time.sleep(BRIEFLY_S)
+    time.sleep(after_s)
     url = f"{str(target.settings.neon_api_url).rstrip('/')}/projects/{target.settings.neon_project_id}"
     key = {"Authorization": f"Bearer {target.settings.neon_api_key.get_secret_value()}"}
     ends = time.monotonic() + 60

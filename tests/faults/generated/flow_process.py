@@ -23,6 +23,7 @@ from deployments.local.hosting.faults import Fault
 from deployments.local.supervisor.running import SERVICES, RunningPlatform
 from deployments.neon.client import NeonClient
 from deployments.vercel.client import VercelClient
+from flows import rollback_choice
 from flows.recover import recover
 from flows.release import release
 from flows.rollback import rollback
@@ -37,7 +38,7 @@ SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 # Of the pauses in which a task waits; so a server that is away for two seconds is one that is away for six.
 SHORTER = 3
 # What is waited for, in seconds: long enough for the local platform, and short enough for hundreds of faults.
-DEADLINE_S, ANSWER_S, WATCH_S = 8.0, 5.0, 2.0
+DEADLINE_S, ANSWER_S, WATCH_S, PRODUCTION_S = 8.0, 5.0, 2.0, 20.0
 
 
 def called(task: Any, *given: Any, **named: Any) -> Any:
@@ -59,6 +60,8 @@ def shorten_waits() -> None:
         defaults: Any = made.__init__.__kwdefaults__
         defaults[name] = DEADLINE_S
     service.ANSWER_S = ANSWER_S
+    choice: Any = rollback_choice
+    choice.PRODUCTION_PATIENCE_S = PRODUCTION_S
     opened: Callable[..., None] = validation.WatchWindow.__init__
 
     def opened_briefly(window: Any, seconds: float, *rest: Any, **named: Any) -> None:

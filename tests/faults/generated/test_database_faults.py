@@ -11,6 +11,7 @@ from tests.faults.generated.acts import RELEASED, ROLLED_BACK
 from tests.faults.generated.database_faults import (
     BRIEFLY_S,
     LONGER_THAN_A_LEASE_S,
+    LONGER_THAN_THE_TRIES_S,
     ledger_gone,
     ledger_locked,
     production_restarted,
@@ -91,3 +92,27 @@ def test_rollback_whose_databases_fail_ends_well(
     struck_at = target.struck_at
     told("rollback", act, moment, fault, ending=conclude(target, may_need_person=False), since=struck_at)
     hold_invariants(target, users, released)
+
+
+# Where a release reads or changes production's database before it promotes.
+MEETS_PRODUCTION = (
+    (Act.MIGRATE_PRODUCTION, "before"),
+    (Act.MIGRATE_PRODUCTION, "after"),
+    (Act.BUILD_PRODUCTION, "effect"),
+    (Act.CHECK_BUILD, "effect"),
+)
+
+
+@pytest.mark.parametrize(("act", "moment"), MEETS_PRODUCTION)
+def test_release_waits_for_production_that_is_away_for_longer_than_its_steps_are_tried(
+    act: str, moment: str, target: Target, users: Users, told: Told
+) -> None:
+    target.run_into(
+        "release", RELEASE, act, moment, lambda: production_restarted(target, after_s=LONGER_THAN_THE_TRIES_S)
+    )
+    row, struck_at, heard = target.newest(), target.struck_at, target.told()[target.heard :]
+    ending = conclude(target, may_need_person=False)
+    told("release", act, moment, "server away for longer than the tries", ending=ending, since=struck_at)
+    assert ending == "rolled_back"
+    assert heard.count("Release of v2 waits for production") == 1
+    hold_invariants(target, users, row)

@@ -10,10 +10,10 @@ from tasks import errors
 
 BOTH = (False, True)
 EVERY = [
-    Situation(failed, staging_touched, sealed, applied, first_release, compatible, reversible)
+    Situation(failed, staging_touched, sealed, applied, first_release, compatible, reversible, promoted)
     for failed in FailureKind
     for applied in (None, False, True)
-    for staging_touched, sealed, first_release, compatible, reversible in itertools.product(BOTH, repeat=5)
+    for staging_touched, sealed, first_release, compatible, reversible, promoted in itertools.product(BOTH, repeat=6)
 ]
 SEALED = [s for s in EVERY if s.sealed]
 KNOWN = [s for s in SEALED if s.applied is not None and not s.first_release]
@@ -24,7 +24,7 @@ def of(situations: list[Situation], *failed: FailureKind) -> list[Situation]:
 
 
 def test_every_combination_is_looked_at() -> None:
-    assert len(EVERY) == len(FailureKind) * 2**5 * 3
+    assert len(EVERY) == len(FailureKind) * 2**6 * 3
 
 
 @pytest.mark.parametrize("situation", [s for s in EVERY if not s.sealed])
@@ -54,7 +54,25 @@ def test_a_state_that_cannot_be_read_is_held_for_a_person(situation: Situation) 
     ),
 )
 def test_what_could_not_be_told_never_moves_production(situation: Situation) -> None:
-    assert decide(situation) is RollbackPath.HOLD
+    if situation.promoted or situation.failed is not FailureKind.UNKNOWN:
+        assert decide(situation) is RollbackPath.HOLD
+
+
+NOT_PROMOTED = [s for s in of(SEALED, FailureKind.UNKNOWN) if not s.promoted and s.applied is not None]
+
+
+@pytest.mark.parametrize("situation", NOT_PROMOTED)
+def test_what_could_not_be_told_before_the_promotion_needs_nobody_where_nothing_has_to_be_moved(
+    situation: Situation,
+) -> None:
+    works = situation.compatible and not situation.first_release
+    moves_nothing = RollbackPath.APPLICATION if works else RollbackPath.HOLD
+    assert decide(situation) is (moves_nothing if situation.applied else RollbackPath.UNCHANGED)
+
+
+@pytest.mark.parametrize("situation", NOT_PROMOTED)
+def test_what_could_not_be_told_of_an_earlier_releases_build_is_held(situation: Situation) -> None:
+    assert decide(replace(situation, validates_earlier_release=True)) is RollbackPath.HOLD
 
 
 @pytest.mark.parametrize("situation", [s for s in of(SEALED, FailureKind.REVISION) if s.applied is False])

@@ -9,12 +9,14 @@ import pytest
 from deployments.errors import DeploymentError, ServiceRefused
 from deployments.git.repository import Commit
 from deployments.ledger import LedgerError
-from flows import release as releasing
+from flows import rollback_choice
 from flows.decision import Recovery, RollbackPath
-from flows.release import ReleaseProgress, choose_and_run_rollback, close_and_announce
+from flows.release import choose_and_run_rollback, close_and_announce
 from flows.rollback import recover_and_report
+from flows.rollback_choice import ReleaseProgress
 from flows.rollback_paths import ROLLBACK_WATCHES
 from flows.rollback_report import RollbackContext, hold_for_decision
+from migrations.errors import DatabaseUnreachable
 from migrations.restore.receipt_of_writes import Receipt, TableReceipt
 from migrations.restore.restore_point import Seal
 from tasks import best_effort, catalogue, errors, gates, notification, production_state, protection, record
@@ -103,6 +105,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world.answers(validation, "watch_production", ())
     world.answers(status, "serving_deployment_id", "dpl_new")
     world.answers(status, "applied_since", ("r2",))
+    world.answers(status, "read_applied_since", ("r2",))
+    world.answers(record, "has_begun", answer=True)
     return world
 
 
@@ -519,7 +523,8 @@ def test_a_good_release_stays_good_whatever_cannot_be_told(
 
 
 @pytest.mark.parametrize(
-    ("room", "name"), [(status, "applied_since"), (restoration, "rows_written_since"), (releasing, "decide")]
+    ("room", "name"),
+    [(rollback_choice, "revisions_now"), (restoration, "rows_written_since"), (rollback_choice, "decide")],
 )
 @each_failure
 def test_a_way_back_that_cannot_be_chosen_is_held_and_told(
@@ -541,6 +546,36 @@ def test_a_way_back_that_cannot_be_chosen_is_held_and_told(
     assert "pilotage rollback x --way" in said
     assert "restore_production" not in world.calls
     assert "roll_back_application" not in world.calls
+
+
+def test_production_that_stays_away_is_waited_for_and_told_once_and_then_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollback_choice, "PRODUCTION_PATIENCE_S", 0.2)
+    monkeypatch.setattr(rollback_choice, "LOOK_EVERY_S", 0.01)
+    world.fails(status, "read_applied_since", DatabaseUnreachable("app on db:5432", "connection refused"))
+    choose_and_run_rollback("x", REQUEST, COMMIT, ReleaseProgress(point=POINT), errors.ApplicationFailed("crashes"))
+    assert world.calls.count("read_applied_since") > 2
+    headlines = [headline for headline, _, _ in world.said]
+    assert headlines.count("Release of v2 waits for production") == 1
+    assert world.closed[0][0] == "undecided"
+
+
+def test_what_waiting_cannot_mend_is_not_waited_for(world: World) -> None:
+    world.fails(status, "read_applied_since", FAILURES[-1])
+    choose_and_run_rollback("x", REQUEST, COMMIT, ReleaseProgress(point=POINT), errors.ApplicationFailed("crashes"))
+    assert world.calls.count("read_applied_since") == 1
+    assert world.closed[0][0] == "undecided"
+
+
+@pytest.mark.parametrize(("promoted", "ended"), [(False, "rolled_back"), (True, "undecided")])
+def test_release_that_failed_over_something_unknown_is_undecided_only_where_it_may_have_promoted(
+    world: World, promoted: bool, ended: str
+) -> None:
+    world.answers(record, "has_begun", answer=promoted)
+    world.answers(status, "read_applied_since", ())
+    choose_and_run_rollback("x", REQUEST, COMMIT, ReleaseProgress(point=POINT), OSError("no space left"))
+    assert world.closed[0][0] == ended
 
 
 class Lossless:
