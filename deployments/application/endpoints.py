@@ -118,6 +118,17 @@ def health(url: str, *, bypass: SecretStr | None, transport: httpx.BaseTransport
         )
 
 
+def served_commit(url: str, *, transport: httpx.BaseTransport | None = None) -> str | None:
+    """The commit that an address says it is built from; None where it does not say.
+
+    Args:
+        url: address of the application, open to everybody.
+        transport: how requests are sent, for tests.
+    """
+    with application_client(url, None, transport) as client:
+        return _commit(client)
+
+
 def _commit(client: BoundedClient) -> str | None:
     try:
         answer = client.request("GET", "/api/version", seconds=TIMEOUT_S)

@@ -7,7 +7,7 @@ from migrations.database.session import reader
 from migrations.drift.comparison import DriftFinding, drift_digest
 from migrations.history import applied_revisions
 from migrations.history.revisions import current_revisions
-from tasks import connections
+from tasks import connections, served_build
 from tasks.step import step
 from tasks.steps.status import find_moved_by_hand, read_environment
 
@@ -52,7 +52,10 @@ def check_environment(environment: str) -> DriftReport:
         settings, _branch(settings, environment), environment, history, history.resolve("head")
     ).drift
     if environment == "production":
-        found += find_moved_by_hand(settings, connections.vercel(settings).production_deployment())
+        serving = connections.vercel(settings).production_deployment()
+        found += find_moved_by_hand(settings, serving)
+        if (other := served_build.disagreement(settings, serving)) is not None:
+            found += (DriftFinding("serving", connections.production_url(settings), other.detail, other.advice),)
     return DriftReport(environment, released=True, findings=found, new=_is_new(settings, environment, found))
 
 

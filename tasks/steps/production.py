@@ -12,7 +12,7 @@ from migrations.checks.users import clock
 from migrations.database.session import reader
 from migrations.errors import MigrationError
 from migrations.restore.restore_point import seal
-from tasks import builds, catalogue, connections, revisions
+from tasks import builds, catalogue, connections, revisions, served_build
 from tasks.acts import Act
 from tasks.errors import ApplicationFailed, ContractFailed, MigrationFailed, MovedMeanwhile
 from tasks.record import recorded_step, restore_point, restore_point_json
@@ -149,8 +149,8 @@ def promote(release_id: str, deployment: Deployment, *, instead_of: str | None) 
         instead_of: the deployment that served when the restore point was sealed; None before the first.
 
     Raises:
-        ApplicationFailed: Vercel did not move it.
-        MovedMeanwhile: another deployment serves now; the address was not moved.
+        ApplicationFailed: Vercel did not move it, or says so while the address is answered by another build.
+        MovedMeanwhile: another deployment serves now, or another than Vercel says; the address was not moved.
     """
     settings = connections.settings()
     client = connections.vercel(settings)
@@ -162,7 +162,10 @@ def promote(release_id: str, deployment: Deployment, *, instead_of: str | None) 
                 f"{instead_of or 'nothing'} when the restore point was sealed: somebody else has moved it, "
                 f"and {deployment.id} was not promoted over it"
             )
+        if (why := served_build.disagreement(settings, serving)) is not None:
+            raise MovedMeanwhile(f"{why}. {deployment.id} was not promoted")
         try:
             client.promote(deployment.id)
+            served_build.refuse_disagreement(settings, deployment.id)
         except DeploymentError as error:
             raise ApplicationFailed(f"promote: {error}", transient=error.transient) from error

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deployments.errors import DeploymentError
 from deployments.git.repository import Commit
-from deployments.ledger import Step
+from deployments.ledger import Step, StepEvent
 from deployments.neon.client import Branch
 from deployments.settings import Settings
 from migrations.apply.migrate import downgrade
@@ -16,7 +16,7 @@ from migrations.database.session import reader
 from migrations.errors import MigrationError
 from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.reversal import written_to_additions
-from tasks import connections, protection
+from tasks import connections, protection, served_build
 from tasks.acts import Act
 from tasks.errors import RollbackFailed
 from tasks.fencing import fence_of, statement_fence
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # As far back as a restore to the newest release's point can lie.
 ROWS = 50
+# The ledger's clock and Neon's are not one.
+_CLOCKS = timedelta(minutes=1)
 
 
 def kept_branch_name(undone_id: str) -> str:
@@ -113,17 +115,20 @@ def roll_back_application(release_id: str, deployment_id: str) -> bool:
         Whether anything had to be moved.
 
     Raises:
-        PromotionFailed: it did not move, or an earlier move does not come to an end.
+        PromotionFailed: it did not move, an earlier move does not come to an end, or Vercel says that it serves the
+            deployment while it is answered by another build.
     """
     settings = connections.settings()
     client = connections.vercel(settings)
     project = client.project()
     serving = project.production_deployment_id
     if serving == deployment_id and not project.moving:
+        served_build.refuse_disagreement(settings, deployment_id)
         note(release_id, SERVES, deployment=deployment_id)
         return False
     with recorded_step(release_id, Act.ROLL_BACK_APPLICATION, deployment=deployment_id, instead_of=serving):
         client.rollback(deployment_id)
+        served_build.refuse_disagreement(settings, deployment_id)
     return True
 
 
@@ -145,19 +150,41 @@ def find_restore(undone_id: str, point: RestorePoint) -> Restoration | None:
     name = kept_branch_name(undone_id)
     kept = connections.neon(settings).kept_by_restore(point.production_branch_id, name)
     if kept is not None:
-        return Restoration(name, kept.id, point.seal.lsn, kept.created_at, before=True)
+        return Restoration(name, kept.id, point.seal.lsn, moment_of_restore(settings, kept), before=True)
     if (entry := _recorded_restore(settings, name)) is not None:
         return Restoration(name, str(entry.details.get("branch_id")), point.seal.lsn, entry.at, before=True)
     return None
 
 
-def _recorded_restore(settings: Settings, kept_branch: str) -> Step | None:
+def moment_of_restore(settings: Settings, kept: Branch) -> datetime:
+    """When the restore was done that left a branch.
+
+    Neon's documents do not say that a kept branch is as old as the restore: where the ledger knows better, it is told.
+    """
+    asked = _recorded_restore(settings, kept.name, "begun", oldest=True)
+    if asked is None or kept.created_at >= asked.at - _CLOCKS:
+        return kept.created_at
+    log.warning(
+        "Neon says that %s, which keeps what production was before its restore, is from %s, but the restore was asked"
+        " for at %s: the ledger's time is taken. Please report this",
+        kept.name,
+        kept.created_at.isoformat(),
+        asked.at.isoformat(),
+    )
+    return asked.at
+
+
+def _recorded_restore(
+    settings: Settings, kept_branch: str, event: StepEvent = "done", *, oldest: bool = False
+) -> Step | None:
     with connections.ledger(settings) as ledger:
-        for row in ledger.releases(target=settings.target, limit=ROWS):
-            for entry in ledger.steps(row.id):
-                if entry.step == Act.RESTORE and entry.event == "done" and entry.details.get("branch") == kept_branch:
-                    return entry
-    return None
+        found = [
+            entry
+            for row in ledger.releases(target=settings.target, limit=ROWS)
+            for entry in ledger.steps(row.id)
+            if entry.step == Act.RESTORE and entry.event == event and entry.details.get("branch") == kept_branch
+        ]
+    return min(found, key=lambda one: one.at) if oldest and found else next(iter(found), None)
 
 
 def record_found_restore(release_id: str, found: Restoration) -> None:

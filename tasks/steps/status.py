@@ -13,7 +13,7 @@ from migrations.database.session import reader
 from migrations.drift.comparison import DriftFinding, find_drift
 from migrations.errors import MigrationError
 from migrations.history.revisions import History, current_revisions, history_state
-from tasks import best_effort, builds, catalogue, connections
+from tasks import best_effort, builds, catalogue, connections, served_build
 from tasks.errors import NotReady
 from tasks.record import STATUS, note
 from tasks.release_history import SERVES, ReleaseHistory
@@ -47,7 +47,8 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
 
     Raises:
         NotReady: drift, edited or unknown revisions, no room for a branch, a target behind production, a connection
-            string that leads elsewhere, or a variable of Vercel's that would carry one to another environment.
+            string that leads elsewhere, a variable of Vercel's that would carry one to another environment,
+            or an address that does not serve what Vercel says.
         UnknownRevision: the commit has no such revision.
     """
     settings = connections.settings()
@@ -71,6 +72,8 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     # What serves already is at most validated again: that needs no branch.
     findings += () if served and not production.pending else _missing_branch_room(settings)
     moved = find_moved_by_hand(settings, serving)
+    if (told_apart := served_build.disagreement(settings, serving)) is not None:
+        findings.append(str(told_apart))
     health = endpoints.health(connections.production_url(settings), bypass=None) if serving else None
     if health is not None and health.maintenance:
         findings.append("production is in maintenance mode: finish what it is for, then switch it off")
