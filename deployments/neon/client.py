@@ -4,7 +4,6 @@ Source: the API's own rules: a branch's name is unique in its project; a restore
 protected branch refuses a restore; a child begins at a point of its parent's history.
 """
 
-import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +16,7 @@ from deployments.errors import BranchNotFound, OperationFailed, ServiceRefused, 
 from deployments.fence import Fence
 from deployments.neon.changes import Changes
 from deployments.neon.identity import refuse_other_branch, refuse_wrong_kept_branch
+from deployments.neon.restores import Restores, WantedRestore
 from deployments.neon.values import (
     Branch,
     BranchAnswer,
@@ -34,8 +34,6 @@ from deployments.redaction.redactor import learn_address
 from deployments.service import Parameters, Service
 
 __all__ = ["Branch", "Endpoint", "NeonClient", "NeonProject", "Snapshot"]
-
-log = logging.getLogger(__name__)
 
 _GONE = 404
 _PAGE = 100
@@ -79,6 +77,7 @@ class NeonClient:
         self._project_id = project_id
         self._at = f"/projects/{project_id}"
         self._changes = Changes(self._service, self._at, poll_s=poll_s, deadline_s=deadline_s)
+        self._restores = Restores(self._changes, branch_by_id=self.branch_by_id, named=self._named)
 
     def project(self) -> NeonProject:
         """The project itself."""
@@ -178,34 +177,9 @@ class NeonClient:
         Raises:
             BranchNameTaken: a branch of the name to preserve under exists, and no restore of this branch made it.
             ServiceRefused: it is protected, or the point is not in the history.
-            OperationFailed: it did not become ready, and Neon shows no effect of it.
+            OperationFailed: it did not become ready, each time that it was asked for, and Neon shows no effect of it.
         """
-        body: dict[str, JsonValue] = {"source_branch_id": source_branch_id}
-        if source_lsn is not None:
-            body["source_lsn"] = source_lsn
-        if preserve_under_name is not None:
-            body["preserve_under_name"] = preserve_under_name
-        before = self.branch_by_id(branch_id)
-
-        def find() -> Branch | None:
-            if preserve_under_name is not None:
-                return self._named(preserve_under_name)
-            now = self.branch_by_id(branch_id)
-            return now if now.last_reset_at not in {None, before.last_reset_at} else None
-
-        try:
-            done = self._changes.make("POST", f"/branches/{branch_id}/restore", body, find=find, branch_id=branch_id)
-        except OperationFailed as failed:
-            # An operation that is told failed may have taken effect all the same: what stands decides.
-            self._changes.wait_until_idle()
-            done = find()
-            if done is None or self.branch_by_id(branch_id).last_reset_at in {None, before.last_reset_at}:
-                raise
-            log.warning("%s; but %s was restored, as Neon shows", failed, before.name)
-        restored = self.branch_by_id(branch_id)
-        if isinstance(done, Branch) and done.id != branch_id:
-            refuse_wrong_kept_branch(done, restored, source_branch_id, source_lsn)
-        return restored
+        return self._restores.make(WantedRestore(branch_id, source_branch_id, source_lsn, preserve_under_name))
 
     def kept_by_restore(self, branch_id: str, name: str) -> Branch | None:
         """The branch that keeps what a branch was before it was restored to a point of its own; None where none does.

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from deployments.errors import DeploymentError, OperationFailed, ServiceRefused
 from deployments.local.hosting.faults import Fault
 from deployments.local.supervisor.running import RunningPlatform
+from deployments.neon import restores
 from deployments.neon.client import Branch, NeonClient
 from deployments.vercel.client import VercelClient
 
@@ -172,6 +173,38 @@ def test_a_branch_whose_operation_fails_is_told_and_not_there(
     with pytest.raises(OperationFailed, match="ended as failed"):
         neon.create_branch(name, parent_id=neon.branch("main").id)
     assert made(neon, name) == []
+
+
+@pytest.mark.parametrize("preserved", [True, False], ids=["to a point of its own", "from another branch"])
+def test_a_restore_that_fails_without_effect_is_asked_for_again(
+    faults: RunningPlatform, neon: NeonClient, served: Branch, preserved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restores, "PAUSES_S", (0.1, 0.1))
+    kept = f"{served.name}-kept" if preserved else None
+    with psycopg.connect(dsn(faults, neon, served), autocommit=True) as connection:
+        row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+        assert row is not None
+        connection.execute("CREATE TABLE marks AS SELECT 1 AS id")
+    source, lsn = (served.id, row[0]) if preserved else (neon.branch("staging").id, None)
+    faults.clear_faults()
+    lose(faults, "POST", "/restore$", {"work": "failed", "times": 2})
+    restored = neon.restore(served.id, source_branch_id=source, source_lsn=lsn, preserve_under_name=kept)
+    assert asked(faults, "POST", "/restore") == 3
+    assert {branch.name for branch in made(neon, served.name)} == {served.name, *([kept] if kept else ())}
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        marks(faults, neon, restored)
+
+
+def test_a_restore_that_fails_for_good_changes_nothing(
+    faults: RunningPlatform, neon: NeonClient, served: Branch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restores, "PAUSES_S", (0.1, 0.1))
+    faults.clear_faults()
+    lose(faults, "POST", "/restore$", {"work": "failed", "times": 9})
+    with pytest.raises(OperationFailed, match="ended as failed"):
+        neon.restore(served.id, source_branch_id=neon.branch("staging").id)
+    assert asked(faults, "POST", "/restore") == restores.ASKS
+    assert neon.branch(served.name).last_reset_at is None
 
 
 def test_an_operation_that_never_ends_is_given_up_and_done_when_its_time_comes(

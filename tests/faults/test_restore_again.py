@@ -15,6 +15,7 @@ from deployments.errors import ServiceRefused
 from deployments.ledger import Ledger, Release
 from deployments.local.hosting.faults import Fault
 from deployments.local.supervisor.running import RunningPlatform
+from deployments.neon import restores
 from deployments.settings import Settings
 from deployments.vercel.client import Deployment
 from flows import rollback as rollback_flow
@@ -337,10 +338,13 @@ def test_a_restore_that_neon_refuses_after_all_lets_writes_in_again(live: LivePl
     assert f"pilotage rollback {done.id} --way data" in json.dumps(live.platform.slack_messages()[-1])
 
 
-@pytest.mark.parametrize("effect", [True, False], ids=["took effect", "truly failed"])
+@pytest.mark.parametrize(
+    ("effect", "times"), [(True, 1), (False, 1), (False, 9)], ids=["took effect", "failed once", "truly failed"]
+)
 def test_a_restore_that_is_told_failed_is_judged_by_what_stands(
-    live: LivePlatform, done: Release, effect: bool
+    live: LivePlatform, done: Release, effect: bool, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(restores, "PAUSES_S", (0.1, 0.1))
     branch = connections.production_branch(live.settings)
     failed = {
         "id": "00000000-0000-4000-8000-000000000000",
@@ -351,8 +355,8 @@ def test_a_restore_that_is_told_failed_is_judged_by_what_stands(
     }
     body = json.dumps({"branch": json.loads(branch.model_dump_json()), "operations": [failed]})
     when: Any = "after" if effect else "before"
-    live.platform.fault("neon", Fault(method="POST", path="/restore$", when=when, status=200, body=body))
-    if effect:
+    live.platform.fault("neon", Fault(method="POST", path="/restore$", when=when, status=200, body=body, times=times))
+    if times == 1:
         summary = back(done)
         assert summary.startswith("rolled back: production restored to the sealed point")
         assert receipt_of(live, live.newest()) == [("users", "inserted")]

@@ -49,17 +49,21 @@ _LASTING = (
     Spoiled("503 for good", {"status": 503, "body": "", "times": LASTING}, lasts=True),
     Spoiled("500 for good", {"status": 500, "body": "{}", "times": LASTING}, lasts=True),
 )
+_NEVER_ENDS = Spoiled("work never ends", {"work": "never"}, lasts=True)
 # What a service itself tells as failed is not asked for again.
-_WORK = (
-    Spoiled("work fails", {"work": "failed"}, may_need_person=True),
-    Spoiled("work never ends", {"work": "never"}, lasts=True),
+_WORK = (Spoiled("work fails", {"work": "failed"}, may_need_person=True), _NEVER_ENDS)
+# But for a restore, of which is seen that nothing has happened.
+_RESTORE = (
+    Spoiled("work fails twice", {"work": "failed", "times": 2}),
+    Spoiled("work fails for good", {"work": "failed", "times": LASTING}, lasts=True),
+    _NEVER_ENDS,
 )
 _OF_READS = (*_REFUSED, *_SPOILED_AFTER, *_LASTING)
 
 
 def kinds(call: Call) -> tuple[Spoiled, ...]:
     """What may become of a change."""
-    work = _WORK if call.begins_work else ()
+    work = _RESTORE if call.path.endswith("/restore") else _WORK if call.begins_work else ()
     return (*_REFUSED, *_SPOILED_AFTER, *_OF_CHANGES, *_LASTING, *work)
 
 
