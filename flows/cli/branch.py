@@ -127,13 +127,25 @@ def url(
 
 
 @app.command()
-def delete(name: Name, as_json: AsJson = False) -> None:
+def delete(
+    name: Name,
+    reset_staging: Annotated[
+        bool,
+        typer.Option(
+            "--reset-staging",
+            help="Where staging hangs under it, make staging a copy of production first. What is in staging is lost.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Delete a branch; not production, staging, a protected one, or one that a running release made."""
     with exit_on_error():
         settings = load_neon_settings()
         client = _client(settings)
         branch = client.branch(name)
         _refuse_needed(branch, settings)
+        if reset_staging:
+            _take_staging_off(branch, client, settings)
         _refuse_parent(branch, client.branches(), settings)
         client.delete_branch(branch.id)
     if as_json:
@@ -210,9 +222,23 @@ def _refuse_parent(branch: Branch, every: Sequence[Branch], settings: NeonSettin
     under = sorted(one.name for one in every if one.parent_id == branch.id)
     first = [f"`pilotage branch delete {name}`" for name in under if name != settings.neon_staging_branch]
     if len(first) < len(under):
-        first.append("`pilotage release start REF --reset-staging`, with what serves, which takes staging off it")
+        first.append(
+            f"`pilotage branch delete {branch.name} --reset-staging` makes staging a copy of production, "
+            "which takes it off"
+        )
     if first:
         raise CommandFailed(f"{branch.name} has branches under it ({', '.join(under)}). First: {'; '.join(first)}")
+
+
+def _take_staging_off(branch: Branch, client: NeonClient, settings: NeonSettings) -> None:
+    """Make staging a copy of production, where it hangs under a branch that nothing else keeps."""
+    from tasks.steps import staging
+
+    every = client.branches()
+    others = [one for one in every if one.name != settings.neon_staging_branch]
+    _refuse_parent(branch, others, settings)
+    if len(others) < len(every) and client.branch(settings.neon_staging_branch).parent_id == branch.id:
+        staging.reset_by_hand(getpass.getuser())
 
 
 def _kind(branch: Branch, settings: NeonSettings) -> str:

@@ -4,10 +4,11 @@ from typing import Final
 
 from deployments.errors import DeploymentError
 from deployments.git.repository import Commit
+from deployments.ledger import Release
 from deployments.settings import Settings
 from deployments.vercel.client import Deployment
 from migrations.errors import MigrationError
-from tasks import builds, catalogue, connections, revisions
+from tasks import builds, catalogue, connections, record, revisions
 from tasks.acts import Act
 from tasks.errors import StagingFailed
 from tasks.record import recorded_step
@@ -16,12 +17,50 @@ from tasks.steps import database_guard
 
 # What staging was before it was made a copy of production, where branches hang under it.
 BEFORE: Final = "staging-before-"
+# How the ledger's row of a reset says what it is.
+BY_HAND: Final = "reset of staging by "
 
 
 @step("reset staging", timeout_s=900)
 def reset_staging(release_id: str) -> None:
     """Make staging a fresh copy of production. What was in staging is lost, unless somebody has a branch of it."""
     _make_copy_of_production(release_id, Act.RESET_STAGING, f"{BEFORE}{release_id}")
+
+
+def reset_by_hand(by: str) -> Release:
+    """Make staging a copy of production for a person, whatever stands there: nothing is released.
+
+    A row of the ledger's of its own holds the target meanwhile, so that no release begins over it.
+
+    Args:
+        by: who asked.
+
+    Returns:
+        That row, closed.
+
+    Raises:
+        ReleaseRunning: a release of the target runs, or died and was not closed.
+        ServiceError: Neon refused it; staging is as it was.
+    """
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
+        last = next(iter(ledger.releases(target=settings.target, limit=1)), None)
+        row = ledger.begin_release(
+            target=settings.target,
+            ref=last.ref if last else "staging",
+            commit_sha=last.commit_sha if last else "",
+            target_revision=last.target_revision if last else "head",
+            requested_by=f"{BY_HAND}{by}",
+            flow_run_id=None,
+            lease_s=settings.lease_s,
+        )
+        with record.lease(row):
+            try:
+                _make_copy_of_production(row.id, Act.RESET_STAGING, f"{BEFORE}{row.id}")
+            except Exception as error:
+                ledger.end_release(row.id, "failed", str(error), fence=row.fence)
+                raise
+            return ledger.end_release(row.id, "succeeded", "staging is a copy of production", fence=row.fence)
 
 
 def _make_copy_of_production(release_id: str, act: Act, kept_name: str) -> None:

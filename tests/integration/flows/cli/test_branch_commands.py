@@ -13,7 +13,7 @@ from deployments.ledger import Ledger
 from deployments.local.hosting.faults import Fault
 from deployments.local.supervisor.running import RunningPlatform
 from deployments.neon.client import NeonClient
-from deployments.settings import load_neon_settings
+from deployments.settings import load_neon_settings, load_settings
 from flows.cli.branch import app, default_name
 
 
@@ -114,12 +114,55 @@ def test_what_hangs_under_a_branch_is_named_with_what_takes_it_off(neon: tuple[N
         assert code == 1
         assert error == (
             "error: dev-kept has branches under it (dev-child, staging). First: `pilotage branch delete dev-child`; "
-            "`pilotage release start REF --reset-staging`, with what serves, which takes staging off it"
+            "`pilotage branch delete dev-kept --reset-staging` makes staging a copy of production, which takes it off"
         )
     finally:
         client.restore(staging.id, source_branch_id=client.branch("main").id)
         run("delete", "dev-child")
     assert run("delete", "dev-kept")[0] == 0
+
+
+@pytest.fixture
+def under_staging(neon: tuple[NeonClient, RunningPlatform], monkeypatch: pytest.MonkeyPatch) -> Iterator[NeonClient]:
+    """A branch that staging hangs under, with all the settings of a worker."""
+    client, platform = neon
+    for name, value in platform.env.items():
+        if name != "LEDGER_URL":
+            monkeypatch.setenv(name, value)
+    parent = client.create_branch("dev-kept", parent_id=client.branch("main").id)
+    client.restore(client.branch("staging").id, source_branch_id=parent.id)
+    yield client
+    client.restore(client.branch("staging").id, source_branch_id=client.branch("main").id)
+
+
+def test_staging_is_taken_off_a_branch_whatever_production_serves(under_staging: NeonClient) -> None:
+    assert run("delete", "dev-kept")[0] == 1
+    assert run("delete", "dev-kept", "--reset-staging")[:2] == (0, "dev-kept is deleted\n")
+    assert under_staging.branch("staging").parent_id == under_staging.branch("main").id
+    with Ledger.open(load_neon_settings().ledger_url) as ledger:
+        (row,) = ledger.releases(limit=9)
+        assert (row.state, row.summary) == ("succeeded", "staging is a copy of production")
+        assert [one.step for one in ledger.steps(row.id)] == ["reset staging", "reset staging"]
+
+
+def test_staging_is_not_reset_under_a_release_or_for_a_branch_that_stays_all_the_same(
+    under_staging: NeonClient,
+) -> None:
+    parent, before = under_staging.branch("dev-kept"), under_staging.branch("staging").last_reset_at
+    child = under_staging.create_branch("dev-child", parent_id=parent.id)
+    code, _, error = run("delete", "dev-kept", "--reset-staging")
+    assert (code, error) == (
+        1,
+        "error: dev-kept has branches under it (dev-child). First: `pilotage branch delete dev-child`",
+    )
+    under_staging.delete_branch(child.id)
+    target = load_settings().target
+    with Ledger.open(load_neon_settings().ledger_url) as ledger:
+        begin(ledger, target=target)
+        code, _, error = run("delete", "dev-kept", "--reset-staging")
+    assert code == 1
+    assert "has been running since" in error
+    assert under_staging.branch("staging").last_reset_at == before
 
 
 def test_a_branch_that_a_running_release_made_stays(neon: tuple[NeonClient, RunningPlatform]) -> None:
@@ -144,9 +187,9 @@ def test_a_branch_that_a_running_release_made_stays(neon: tuple[NeonClient, Runn
     assert run("delete", "release-now")[0] == 0
 
 
-def begin(ledger: Ledger, requested_by: str = "ana") -> str:
+def begin(ledger: Ledger, requested_by: str = "ana", *, target: str = "shop") -> str:
     return ledger.begin_release(
-        target="shop",
+        target=target,
         ref="v2",
         commit_sha="5d1c" * 10,
         target_revision="20251101_0900",
