@@ -12,6 +12,7 @@ import stamina
 from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
 from deployments.answers import MIB, BoundedClient, trusted_certificates
+from deployments.call_budget import counter_of
 from deployments.errors import LostReply, ServiceAnswerUnknown, ServiceError, ServiceRefused, ServiceUnreachable
 from deployments.fence import Fence
 from deployments.redaction.redactor import learn
@@ -48,6 +49,7 @@ class Service:
         safe_to_retry: statuses with which the service promises that a change did not happen; after any other server
             error it may have.
         patience_s: for how long a change is tried while the service says that it is busy.
+        calls_a_minute: the budget that its calls are counted against.
         fence: asked right before each change is sent, each time anew; None where a person asks.
         transport: how requests are sent, for tests.
     """
@@ -63,6 +65,7 @@ class Service:
         parameters: Parameters | None = None,
         safe_to_retry: frozenset[int],
         patience_s: float = 120.0,
+        calls_a_minute: int,
         fence: Fence | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -75,6 +78,7 @@ class Service:
         self._safe_to_retry = safe_to_retry
         self._patience_s = patience_s
         self._fence = fence
+        self._counter = counter_of(name, calls_a_minute)
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {token.get_secret_value()}"},
             timeout=TIMEOUT,
@@ -130,10 +134,12 @@ class Service:
 
     def stream(self, path: str, *, timeout_s: float) -> AbstractContextManager[httpx.Response]:
         """Open a GET whose answer comes line by line, and ends after that time."""
+        self._counter.count()
         return self._bounded.stream("GET", self._base_url + path, seconds=timeout_s, params=self._parameters)
 
     def _send(self, method: str, path: str, parameters: Parameters | None, body: Any) -> httpx.Response:
         request = f"{method} {path}"
+        self._counter.count()
         try:
             got = self._bounded.request(
                 method,

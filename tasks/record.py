@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from prefect.runtime import flow_run
 from pydantic import JsonValue, TypeAdapter
 
+from deployments.call_budget import counted
 from deployments.git.repository import Commit
 from deployments.ledger import EndState, LeaseLost, Ledger, LedgerError, Release, Step, StepHandle
 from tasks import connections, fencing
@@ -22,6 +24,7 @@ STATUS, REQUEST, VALIDATES, ROLLBACK_PATH = "status", "request", "validates the 
 TOLD_TO_STOP = "told to stop"
 RECOVERY = "recovery"
 WAITS_FOR_PRODUCTION = "waits for production"
+CALLS = "calls of services"
 _ROLLBACK = "rollback of "
 _restore_point: TypeAdapter[RestorePoint] = TypeAdapter(RestorePoint)
 
@@ -61,10 +64,15 @@ def take_over_release(release_id: str) -> Release:
 
 @step("close release", timeout_s=60)
 def close_release(release_id: str, state: EndState, summary: str) -> Release:
-    """Write the end of the release into the ledger; the target is free for the next one."""
+    """Write the end of the release into the ledger, and how often the services were called; the next one may begin."""
     settings = connections.settings()
     with connections.ledger(settings) as ledger:
-        return ledger.end_release(release_id, state, summary, fence=fencing.fence_of(release_id))
+        ended = ledger.end_release(release_id, state, summary, fence=fencing.fence_of(release_id))
+        try:
+            ledger.note(release_id, CALLS, {service: asdict(counts) for service, counts in counted().items()})
+        except LedgerError as error:
+            log.warning("how often the services were called could not be kept: %s", error)
+        return ended
 
 
 @contextmanager

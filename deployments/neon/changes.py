@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pydantic import JsonValue
 
+from deployments.call_budget import GrowingPauses
 from deployments.errors import LostReply, OperationFailed, ServiceRefused
 from deployments.neon.values import Branch, Changed, Operation, OperationAnswer, Operations
 from deployments.service import Parameters, Service
@@ -22,6 +23,7 @@ F = TypeVar("F")
 ASKS = 4
 _CONFLICT = 409
 _PAGE = 100
+_LONGEST_PAUSE_S = 2.0
 
 
 class Changes:
@@ -30,7 +32,7 @@ class Changes:
     Args:
         service: Neon.
         at: path of the project.
-        poll_s: seconds between two looks at an operation.
+        poll_s: seconds between the first two looks at an operation; the pauses grow.
         deadline_s: seconds that the operations of a change may take.
     """
 
@@ -97,12 +99,12 @@ class Changes:
         return self._service.read(f"{self._at}/operations", Operations, {"limit": _PAGE}).operations
 
     def _wait(self, operations: tuple[Operation, ...]) -> None:
-        ends = time.monotonic() + self._deadline_s
+        ends, pauses = time.monotonic() + self._deadline_s, GrowingPauses(self._poll_s, _LONGEST_PAUSE_S)
         for operation in operations:
             current = operation
             while not current.ended:
                 self._refuse_late(current, ends)
-                time.sleep(self._poll_s)
+                pauses.wait()
                 current = self._service.read(f"{self._at}/operations/{operation.id}", OperationAnswer).operation
             if current.failed:
                 raise _failure(current)
@@ -113,10 +115,10 @@ class Changes:
         Raises:
             OperationFailed: one still is after the deadline.
         """
-        ends = time.monotonic() + self._deadline_s
+        ends, pauses = time.monotonic() + self._deadline_s, GrowingPauses(self._poll_s, _LONGEST_PAUSE_S)
         while running := [one for one in self._newest() if not one.ended]:
             self._refuse_late(running[0], ends)
-            time.sleep(self._poll_s)
+            pauses.wait()
 
     def _refuse_late(self, operation: Operation, ends: float) -> None:
         if time.monotonic() > ends:

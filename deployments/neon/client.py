@@ -11,6 +11,7 @@ from datetime import datetime
 import httpx
 from pydantic import AnyHttpUrl, JsonValue, SecretStr
 
+from deployments.call_budget import NEON_A_MINUTE
 from deployments.connection_uri import encrypted, foreign_host, why_other_database
 from deployments.errors import BranchNotFound, OperationFailed, ServiceRefused, WrongBranch
 from deployments.fence import Fence
@@ -46,7 +47,7 @@ class NeonClient:
         base_url: address of the API, ending in `/api/v2`.
         api_key: the key; it is never shown.
         project_id: the project.
-        poll_s: seconds between two looks at an operation.
+        poll_s: seconds between the first two looks at an operation; the pauses grow.
         deadline_s: seconds that a change's operations may take.
         fence: asked right before each change is sent; None where a person asks.
         transport: how requests are sent, for tests.
@@ -71,6 +72,7 @@ class NeonClient:
             token_variable="NEON_API_KEY",  # noqa: S106
             safe_to_retry=frozenset({423, 429, 503}),
             patience_s=deadline_s,
+            calls_a_minute=NEON_A_MINUTE,
             fence=fence,
             transport=transport,
         )

@@ -14,6 +14,7 @@ import httpx
 from pydantic import AnyHttpUrl, JsonValue, SecretStr
 
 from deployments.answers import body_chunks
+from deployments.call_budget import VERCEL_A_MINUTE, GrowingPauses
 from deployments.errors import (
     BuildFailed,
     LostReply,
@@ -39,6 +40,7 @@ __all__ = ["AliasRequest", "Deployment", "RequestCounts", "Target", "Variable", 
 log = logging.getLogger(__name__)
 
 _LOOKS = 10
+_LONGEST_PAUSE_S = 3.0
 
 
 class VercelClient:
@@ -49,7 +51,7 @@ class VercelClient:
         token: the token; it is never shown.
         team_id: the team; it goes with every call.
         project_id: the project.
-        poll_s: seconds between two looks at a build or a promotion.
+        poll_s: seconds between the first two looks at a build or a promotion; the pauses grow.
         deadline_s: seconds that a build or a promotion may take.
         fence: asked right before each change is sent; None where a person asks.
         transport: how requests are sent, for tests.
@@ -75,6 +77,7 @@ class VercelClient:
             token_variable="VERCEL_TOKEN",  # noqa: S106
             parameters={"teamId": team_id},
             safe_to_retry=frozenset({429}),
+            calls_a_minute=VERCEL_A_MINUTE,
             fence=fence,
             transport=transport,
         )
@@ -241,7 +244,7 @@ class VercelClient:
         return [one for one in found if one.commit_sha == commit_sha and (one.target or "preview") == target]
 
     def _ready(self, made: Deployment) -> Deployment:
-        ends = time.monotonic() + self._deadline_s
+        ends, pauses = time.monotonic() + self._deadline_s, GrowingPauses(self._poll_s, _LONGEST_PAUSE_S)
         while True:
             found = self.deployment(made.id)
             if found.ready_state == "READY":
@@ -249,7 +252,7 @@ class VercelClient:
             if found.failed or time.monotonic() > ends:
                 late = None if found.failed else self._deadline_s
                 raise BuildFailed(found.id, found.ready_state, self._build_log(found.id), late_after_s=late)
-            time.sleep(self._poll_s)
+            pauses.wait()
 
     def _build_log(self, deployment_id: str) -> list[str]:
         try:

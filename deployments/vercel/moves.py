@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from deployments.call_budget import GrowingPauses
 from deployments.errors import LostReply, PromotionFailed, ServiceRefused
 from deployments.service import Service
 from deployments.vercel.values import AliasRequest, IgnoredAnswer, VercelProject
@@ -14,6 +15,7 @@ _CONFLICT = 409
 _ASKS = 3
 _LOOKS = 10
 _MOVE_S = 120.0
+_LONGEST_PAUSE_S = 1.0
 
 
 class Moves:
@@ -22,7 +24,7 @@ class Moves:
     Args:
         service: Vercel.
         project: reads the project.
-        poll_s: seconds between two looks.
+        poll_s: seconds between the first two looks; the pauses grow.
         deadline_s: seconds that a move may take; never longer than two minutes.
     """
 
@@ -64,10 +66,11 @@ class Moves:
         raise PromotionFailed(f"Vercel: production's address did not move to {deployment_id}, though it was asked to")
 
     def _at_rest(self, ends: float) -> VercelProject:
+        pauses = GrowingPauses(self._poll_s, _LONGEST_PAUSE_S)
         while (project := self._project()).moving:
             if time.monotonic() > ends:
                 raise PromotionFailed("Vercel: an earlier move of production's address does not come to an end")
-            time.sleep(self._poll_s)
+            pauses.wait()
         return project
 
     def _has_moved(self, deployment_id: str, before: AliasRequest | None, ends: float, *, looks: int | None) -> bool:
@@ -79,7 +82,7 @@ class Moves:
             ends: when to give up.
             looks: after how many looks a move that nothing shows was never begun; it was for certain where None.
         """
-        seen = looks is None
+        seen, pauses = looks is None, GrowingPauses(self._poll_s, _LONGEST_PAUSE_S)
         while time.monotonic() < ends:
             project = self._project()
             last = project.last_alias_request
@@ -93,5 +96,5 @@ class Moves:
                 looks = (looks or 0) - 1
                 if looks <= 0:
                     return False
-            time.sleep(self._poll_s)
+            pauses.wait()
         raise PromotionFailed(f"Vercel: production's address did not move to {deployment_id} in time")

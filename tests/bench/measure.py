@@ -16,7 +16,7 @@ from rich.table import Table
 from flows.cli.console import flow_runs
 from tasks import connections
 from tasks.steps import report
-from tests.bench import healthy
+from tests.bench import calls, healthy
 from tests.users_at_work import users_at_work
 
 RUNS = 5
@@ -51,6 +51,7 @@ def measure() -> None:
         }
     )
     console.print(f"share of a release spent in Prefect (trigger, scheduling, worker, states): {shares}")
+    calls.show()
 
 
 def row(table: Table, name: str, seconds: Sequence[float]) -> None:

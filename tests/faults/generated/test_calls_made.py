@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from deployments.call_budget import CallCounts
+from tasks import record
 from tests.faults.generated.calls import CALLS, made
 from tests.faults.generated.target import RELEASE, Target
 from tests.users_at_work import Users
@@ -26,3 +30,15 @@ def test_each_call_that_an_undisturbed_flow_makes_is_one_that_faults_are_generat
     read = {(call.service, call.path) for call in CALLS if not call.changes}
     unknown = {call for call in seen if not call.changes and (call.service, call.path) not in read}
     assert sorted(map(str, unknown)) == [], "add these lines to calls.txt"
+    for release_id in (str(given["release_id"]), target.newest().id):
+        assert_within_budget(target, release_id)
+
+
+def assert_within_budget(target: Target, release_id: str) -> None:
+    """Hold what a flow has noted of its calls against their budget."""
+    with target.ledger() as ledger:
+        (noted,) = [one for one in ledger.steps(release_id) if one.step == record.CALLS]
+    counts = TypeAdapter(dict[str, CallCounts]).validate_python(noted.details)
+    assert set(counts) == {"Neon", "Vercel"}
+    assert all(one.calls > 0 for one in counts.values())
+    assert [service for service, one in counts.items() if not one.within_budget] == []

@@ -257,5 +257,6 @@ def a_service(url: str) -> Service:
         url_variable="URL",
         token_variable="KEY",
         safe_to_retry=frozenset(),
+        calls_a_minute=100,
         patience_s=1,
     )

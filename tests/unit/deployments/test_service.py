@@ -32,6 +32,7 @@ def service(handler: Handler | None, base_url: str = "http://neon.test/api/v2/")
         url_variable="NEON_API_URL",
         token_variable="NEON_API_KEY",
         safe_to_retry=frozenset({423, 429, 503}),
+        calls_a_minute=100,
         transport=httpx.MockTransport(handler) if handler else None,
     )
 
@@ -266,6 +267,7 @@ def test_a_key_that_no_header_takes_is_told_by_its_variable_alone(spoilt: str) -
             url_variable="NEON_API_URL",
             token_variable="NEON_API_KEY",
             safe_to_retry=frozenset(),
+            calls_a_minute=100,
         )
         with pytest.raises(ServiceError, match="check it") as caught:
             asked.read("/things", Thing)

@@ -139,6 +139,7 @@ def silent_log() -> Iterator[Service]:
             url_variable="VERCEL_API_URL",
             token_variable="VERCEL_TOKEN",
             safe_to_retry=frozenset(),
+            calls_a_minute=100,
         )
         over.set()
         server.shutdown()
