@@ -8,6 +8,7 @@ from flows.decision import RollbackPath
 from flows.next_steps import FIRST_RELEASE, RELEASE_AGAIN, next_step
 from migrations.disclosure.sentences import clauses, sentence
 from tasks import best_effort, production_state, record
+from tasks.errors import NoRoom
 from tasks.process import termination
 from tasks.steps import report
 from tasks.values import RestorePoint, Verdict
@@ -196,7 +197,9 @@ def interrupted_result(
     """How far a way back came that could not be walked to its end, and what stands now."""
     done, production = progress.summary or "nothing was moved", production_state.read().description
     again = "data" if path is RollbackPath.RESTORE or progress.kept_branch else "application"
-    if context.point is None:
+    if isinstance(failure, NoRoom):
+        go_on = f"{failure.leads_on}: what was done is found, and not done again. "
+    elif context.point is None:
         go_on = (
             f"mend what is named, then release with a fresh staging: `pilotage release start {ref} --reset-staging`. "
         )

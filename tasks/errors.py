@@ -13,6 +13,7 @@ TaskError
 ├── CannotTell         a measurement could not be had or was too thin to judge
 ├── MovedMeanwhile     somebody else has moved what the release was about to move
 └── RollbackFailed     a way back could not be walked to its end
+    └── NoRoom         Neon's plan has no room for what a restore leaves
 
 `transient` says whether the same step may succeed if it is tried again: the retry condition of every task reads
 only that.
@@ -85,6 +86,19 @@ class MovedMeanwhile(TaskError):
 
 class RollbackFailed(TaskError):
     """A way back could not be walked to its end: a person has to take over."""
+
+
+class NoRoom(RollbackFailed):
+    """Neon's plan has no room for the state before a restore; nothing was restored.
+
+    Attributes:
+        leads_on: what makes room, and what goes on then.
+    """
+
+    def __init__(self, message: str, *, makes_room: str, undone_id: str) -> None:
+        again = f"`pilotage rollback {undone_id} --way data` goes on"
+        self.leads_on = f"{sentence(makes_room)} Then {again}"
+        super().__init__(f"{sentence(message)} {sentence(self.leads_on)}")
 
 
 def is_transient(error: BaseException) -> bool:

@@ -1,11 +1,10 @@
 """Restoration: the ways back, each walked step by step and each written down before and after."""
 
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from deployments.errors import DeploymentError
+from deployments.errors import DeploymentError, ServiceRefused
 from deployments.git.repository import Commit
 from deployments.ledger import Step, StepEvent
 from deployments.neon.client import Branch
@@ -18,6 +17,7 @@ from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.reversal import written_to_additions
 from tasks import connections, protection, served_build
 from tasks.acts import Act
+from tasks.branches import room
 from tasks.errors import RollbackFailed
 from tasks.fencing import fence_of, statement_fence
 from tasks.record import note, recorded_step
@@ -39,7 +39,7 @@ def kept_branch_name(undone_id: str) -> str:
 
     A release has one point: whoever asks for the restore, and however often, it leaves one branch.
     """
-    return f"before-rollback-{undone_id}"
+    return f"{room.KEPT}{undone_id}"
 
 
 @step("verify that nothing changed", timeout_s=300)
@@ -202,7 +202,8 @@ def refuse_unrestorable(undone_id: str, point: RestorePoint) -> None:
     """Find out, before anything is changed, whether all is there that a restore needs.
 
     Raises:
-        RollbackFailed: production is not the branch that was sealed, or there is no room for its state before.
+        RollbackFailed: production is not the branch that was sealed.
+        NoRoom: there is no room for its state before.
         ServiceRefused: the build to go back to is gone.
     """
     settings = connections.settings()
@@ -215,31 +216,8 @@ def refuse_unrestorable(undone_id: str, point: RestorePoint) -> None:
         )
     if point.serving_deployment_id is not None:
         connections.vercel(settings).deployment(point.serving_deployment_id)
-    if lacking := _lacking(settings, client.branches(), production):
-        raise RollbackFailed(
-            f"production cannot be restored: {lacking}, then run `pilotage rollback {undone_id} --way data`. "
-            "Its data were not touched."
-        )
-
-
-def _lacking(settings: Settings, branches: Sequence[Branch], production: Branch) -> str:
-    """The room that the state before a restore needs and that the plan has not; empty where there is enough."""
-    roots = [branch.name for branch in branches if branch.parent_id is None]
-    if production.parent_id is None and len(roots) >= settings.neon_root_branch_limit:
-        return (
-            f"Neon has {len(roots)} root branches of {settings.neon_root_branch_limit}, and a restore leaves one more: "
-            "delete a kept state that is no longer needed with `pilotage branch delete` "
-            f"({', '.join(sorted({*roots} - {production.name}))}), or set PILOTAGE_NEON_ROOT_BRANCH_LIMIT where the "
-            "plan has more"
-        )
-    if len(branches) >= settings.neon_branch_limit:
-        names = {branch.name for branch in branches} - {production.name, settings.neon_staging_branch}
-        return (
-            f"Neon has {len(branches)} branches of {settings.neon_branch_limit}, and a restore leaves one more: "
-            f"delete one that is no longer needed ({', '.join(sorted(names))}), or set "
-            "PILOTAGE_NEON_BRANCH_LIMIT where the plan has more"
-        )
-    return ""
+    if (missing := room.missing_room(settings, undone_id, client.branches(), production)) is not None:
+        raise missing
 
 
 @step("restore production", timeout_s=1800)
@@ -257,6 +235,7 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
     Raises:
         LeaseLost: the release was closed meanwhile; nothing was restored.
         BranchNameTaken: a branch of the kept name exists, and no restore made it.
+        NoRoom: the plan has less room than the settings say.
     """
     settings = connections.settings()
     client = connections.neon(settings)
@@ -267,9 +246,15 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
         with connections.ledger(settings) as ledger:
             # A process that was stopped for long may have been given up: then production is no longer its own.
             ledger.renew_lease(release_id, settings.lease_s, fence=fence_of(release_id))
-        client.restore(
-            production.id, source_branch_id=production.id, source_lsn=point.seal.lsn, preserve_under_name=kept
-        )
+        try:
+            client.restore(
+                production.id, source_branch_id=production.id, source_lsn=point.seal.lsn, preserve_under_name=kept
+            )
+        except ServiceRefused as refused:
+            branches = client.branches()
+            if (no_room := room.refused_for_room(settings, undone_id, refused, branches, production)) is None:
+                raise
+            raise no_room from refused
         database_guard.write_anew(settings, release_id, production)
         done = Restoration(kept, client.branch(kept).id, point.seal.lsn, datetime.now(UTC))
         entry.result({"branch": kept, "branch_id": done.kept_branch_id, "lsn": done.lsn})

@@ -9,13 +9,14 @@ from deployments.neon.client import Branch
 from deployments.settings import Settings
 from tasks import connections
 from tasks.acts import Act
+from tasks.branches.room import SNAPSHOT
 from tasks.record import recorded_step
 from tasks.release_history import ReleaseHistory
 from tasks.step import step
 
 log = logging.getLogger(__name__)
 
-PREFIX = "release-"
+PREFIX = SNAPSHOT
 # What a release makes at most: its snapshot, and a branch to rehearse on or the state before a restore.
 BRANCHES_NEEDED = 2
 

@@ -1,6 +1,7 @@
 """Restores that meet trouble: what was done is recognised, nothing is lost, and every state leads on."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from types import ModuleType
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from prefect import Task
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from typer.testing import CliRunner
 
 from deployments.errors import ServiceRefused
 from deployments.ledger import Ledger, Release
@@ -20,6 +22,7 @@ from deployments.settings import Settings
 from deployments.vercel.client import Deployment
 from flows import rollback as rollback_flow
 from flows import rollback_paths
+from flows.cli import app as cli
 from flows.cli.console import demo_checks
 from flows.release import release
 from tasks import connections, protection, record
@@ -320,7 +323,7 @@ def test_a_restore_whose_kept_state_somebody_deleted_is_known_by_the_ledger(live
 
 def test_a_restore_without_room_refuses_no_write_and_says_what_is_missing(live: LivePlatform, done: Release) -> None:
     fill_roots(live)
-    with pytest.raises(RollbackFailed, match=r"root branches of 3.*delete a kept state.*in-the-way"):
+    with pytest.raises(RollbackFailed, match=r"root branches of 3.*branch delete in-the-way"):
         back(done)
     with connections.ledger(live.settings) as ledger:
         assert not [s for s in ledger.steps(live.newest().id) if s.step.startswith("maintenance mode")]
@@ -328,10 +331,33 @@ def test_a_restore_without_room_refuses_no_write_and_says_what_is_missing(live: 
     assert not kept(live)
 
 
+@pytest.fixture
+def less_room_than_said(live: LivePlatform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan without room for another root branch, of which the settings say that it has more."""
+    monkeypatch.setenv("PILOTAGE_NEON_ROOT_BRANCH_LIMIT", "5")
+    fill_roots(live)
+
+
+def test_a_plan_with_less_room_than_the_settings_say_names_what_makes_room_and_that_leads_on(
+    live: LivePlatform, less_room_than_said: None, done: Release
+) -> None:
+    with pytest.raises(
+        RollbackFailed, match=r"root branches limit exceeded.*PILOTAGE_NEON_ROOT_BRANCH_LIMIT says, .* 5"
+    ):
+        back(done)
+    assert not in_maintenance(live)
+    advice = json.dumps(live.platform.slack_messages()[-1]).partition("What to do:")[2]
+    first, then = re.findall(r"`pilotage ([^`]*)`", advice)[:2]
+    assert "no release made it" in advice
+    assert CliRunner().invoke(cli, first.split()).exit_code == 0
+    assert then == f"rollback {done.id} --way data"
+    assert back(done).startswith("rolled back: production restored to the sealed point")
+
+
 def test_a_restore_that_neon_refuses_after_all_lets_writes_in_again(live: LivePlatform, done: Release) -> None:
-    body = json.dumps({"code": "ROOT_BRANCHES_LIMIT_EXCEEDED", "message": "root branches limit exceeded"})
+    body = json.dumps({"code": "", "message": "the point is not in the history"})
     live.platform.fault("neon", Fault(method="POST", path="/restore$", status=422, body=body))
-    with pytest.raises(RollbackFailed, match=r"root branches limit exceeded.*done before that: nothing was moved"):
+    with pytest.raises(RollbackFailed, match=r"the point is not in the history.*done before that: nothing was moved"):
         back(done)
     assert not in_maintenance(live)
     assert connections.production_branch(live.settings).protected
