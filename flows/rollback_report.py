@@ -174,8 +174,15 @@ def completed_result(
         summary,
         f"{context.subject} of {ref} {headline}",
         {"What was done": progress.summary},
-        _next_step(context, taken, error, ref),
+        _receipt_first(context, progress) + _next_step(context, taken, error, ref),
     )
+
+
+def _receipt_first(context: RollbackContext, progress: RollbackProgress) -> str:
+    """What comes before everything else where a restore took rows out, and no receipt lists them."""
+    if not progress.kept_branch or progress.rows_taken_out:
+        return ""
+    return f"`pilotage rollback {context.undone_id} --way data` makes the receipt, and restores nothing again; then "
 
 
 def _next_step(context: RollbackContext, taken: RollbackPath, error: Exception, ref: str) -> str:

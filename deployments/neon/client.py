@@ -4,8 +4,7 @@ Source: the API's own rules: a branch's name is unique in its project; a restore
 protected branch refuses a restore; a child begins at a point of its parent's history.
 """
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 
 import httpx
@@ -229,21 +228,20 @@ class NeonClient:
         """The computes of a branch."""
         return self._service.read(f"{self._at}/branches/{branch_id}/endpoints", Endpoints).endpoints
 
-    @contextmanager
-    def compute(self, branch_id: str) -> Generator[Branch]:
-        """Give a branch a compute for as long as the block runs; one that it has already stays."""
+    def give_compute(self, branch_id: str) -> bool:
+        """Give a branch a compute; whether it had none before."""
         if self.endpoints(branch_id):
-            yield self.branch_by_id(branch_id)
-            return
+            return False
         body: dict[str, JsonValue] = {"endpoint": {"branch_id": branch_id, "type": "read_write"}}
         self._changes.make(
             "POST", "/endpoints", body, find=lambda: self.endpoints(branch_id) or None, branch_id=branch_id
         )
-        try:
-            yield self.branch_by_id(branch_id)
-        finally:
-            for endpoint in self.endpoints(branch_id):
-                self._delete(f"/endpoints/{endpoint.id}", lambda: not self.endpoints(branch_id))
+        return True
+
+    def delete_computes(self, branch_id: str) -> None:
+        """Delete the computes of a branch; the branch stays."""
+        for endpoint in self.endpoints(branch_id):
+            self._delete(f"/endpoints/{endpoint.id}", lambda: not self.endpoints(branch_id))
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Every snapshot of the project."""

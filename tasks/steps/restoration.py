@@ -1,13 +1,15 @@
 """Restoration: the ways back, each walked step by step and each written down before and after."""
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deployments.errors import DeploymentError, ServiceRefused
 from deployments.git.repository import Commit
 from deployments.ledger import Step, StepEvent
-from deployments.neon.client import Branch
+from deployments.neon.client import Branch, NeonClient
 from deployments.settings import Settings
 from migrations.apply.migrate import downgrade
 from migrations.catalog.contents import Catalog, difference, read_catalog
@@ -15,7 +17,7 @@ from migrations.database.session import reader
 from migrations.errors import MigrationError
 from migrations.restore.receipt_of_writes import Receipt, receipt
 from migrations.restore.reversal import written_to_additions
-from tasks import connections, protection, served_build
+from tasks import best_effort, connections, protection, served_build
 from tasks.acts import Act
 from tasks.branches import room
 from tasks.errors import RollbackFailed
@@ -261,6 +263,24 @@ def restore_production(release_id: str, undone_id: str, point: RestorePoint) -> 
     return done
 
 
+@contextmanager
+def _compute(release_id: str, client: NeonClient, restoration: Restoration) -> Generator[None]:
+    """Give the kept branch a compute for as long as the block runs.
+
+    One that cannot be deleted again is told, and takes nothing from what the block has done: it goes with its branch.
+    """
+    is_ours = client.give_compute(restoration.kept_branch_id)
+    try:
+        yield
+    finally:
+        if is_ours:
+            best_effort.attempt(
+                release_id,
+                f"the compute of {restoration.kept_branch} is not known to be deleted, and costs until the branch goes",
+                lambda: client.delete_computes(restoration.kept_branch_id),
+            )
+
+
 @step("receipt", timeout_s=1800)
 def make_receipt(release_id: str, point: RestorePoint, restoration: Restoration) -> Receipt:
     """List every row that was written since the restore point, by table and key.
@@ -274,7 +294,8 @@ def make_receipt(release_id: str, point: RestorePoint, restoration: Restoration)
     file: Path = folder / f"{release_id}.jsonl"
     with recorded_step(release_id, Act.RECEIPT, file=str(file)) as entry:
         restored = connections.owner_dsn(settings, client.branch(settings.neon_production_branch))
-        with client.compute(restoration.kept_branch_id) as branch:
-            made = receipt(restored, connections.owner_dsn(settings, branch), point.seal, to=file)
+        with _compute(release_id, client, restoration):
+            kept = client.branch_by_id(restoration.kept_branch_id)
+            made = receipt(restored, connections.owner_dsn(settings, kept), point.seal, to=file)
         entry.result({"inserted": made.inserted, "updated": made.updated, "deleted": made.deleted, "file": str(file)})
     return made

@@ -110,8 +110,10 @@ def test_one_restore_is_done(
     assert (restored.id, restored.name) == (served.id, served.name)
     assert {branch.name for branch in made(neon, served.name)} == {served.name, f"{served.name}-kept"}
     assert marks(faults, neon, restored) == [1]
-    with neon.compute(neon.branch(f"{served.name}-kept").id) as kept:
-        assert marks(faults, neon, kept) == [1, 2]
+    kept = neon.branch(f"{served.name}-kept")
+    assert neon.give_compute(kept.id)
+    assert marks(faults, neon, kept) == [1, 2]
+    neon.delete_computes(kept.id)
 
 
 @SPOILED
@@ -143,14 +145,15 @@ def test_a_branch_is_deleted(faults: RunningPlatform, neon: NeonClient, name: st
 
 
 @SPOILED
-def test_a_compute_ends_with_its_use(
+def test_one_compute_is_given_and_deleted(
     faults: RunningPlatform, neon: NeonClient, name: str, loss: Mapping[str, object]
 ) -> None:
     branch = neon.create_branch(name, parent_id=neon.branch("main").id)
     lose(faults, "POST", "/endpoints$", loss)
     lose(faults, "DELETE", "/endpoints/", loss)
-    with neon.compute(branch.id):
-        assert len(neon.endpoints(branch.id)) == 1
+    assert neon.give_compute(branch.id)
+    assert len(neon.endpoints(branch.id)) == 1
+    neon.delete_computes(branch.id)
     assert neon.endpoints(branch.id) == ()
 
 

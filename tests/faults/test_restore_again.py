@@ -423,6 +423,17 @@ def test_a_receipt_that_cannot_be_made_keeps_no_write_out_and_is_made_by_the_nex
         summary = back(done)
     assert "the receipt could not be made; the rows are on the branch" in summary
     assert "No space left on device" in summary
+    assert f"What to do: `pilotage rollback {done.id} --way data` makes the receipt" in summary
     assert not in_maintenance(live)
     assert "had been restored" in back(done)
     assert receipt_of(live, live.newest()) == [("users", "inserted")]
+
+
+def test_a_compute_that_is_not_deleted_takes_nothing_from_the_receipt(live: LivePlatform, done: Release) -> None:
+    live.platform.fault("neon", Fault(method="DELETE", path="/endpoints/", status=500, body="{}", times=100))
+    summary = back(done)
+    assert receipt_of(live, live.newest()) == [("users", "inserted")]
+    assert "the receipt could not be made" not in summary
+    with connections.ledger(live.settings) as ledger:
+        noted = [step.step for step in ledger.steps(live.newest().id) if step.event == "noted"]
+    assert any("is not known to be deleted" in name for name in noted)

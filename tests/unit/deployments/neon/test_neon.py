@@ -443,18 +443,18 @@ def test_a_snapshot_is_taken_once(neon: Neon, lost: str) -> None:
 
 
 @pytest.mark.parametrize("lost", [[], ["after", "after"]])
-def test_a_compute_lives_as_long_as_it_is_used(neon: Neon, lost: list[str]) -> None:
+def test_a_compute_is_given_and_deleted(neon: Neon, lost: list[str]) -> None:
     neon.lose = lost
-    with neon.client().compute(MAIN) as branch:
-        assert branch.id in neon.hosts
+    assert neon.client().give_compute(MAIN)
+    assert MAIN in neon.hosts
+    neon.client().delete_computes(MAIN)
     assert neon.hosts == {}
     assert neon.posts == [("POST", "/endpoints"), ("DELETE", "/endpoints/ep-a")]
 
 
-def test_a_compute_that_was_there_before_stays(neon: Neon) -> None:
+def test_a_compute_that_was_there_before_is_not_another_one(neon: Neon) -> None:
     neon.hosts[MAIN] = "ep-a.eu.neon.tech"
-    with neon.client().compute(MAIN):
-        pass
+    assert not neon.client().give_compute(MAIN)
     assert MAIN in neon.hosts
     assert neon.posts == []
 
