@@ -29,7 +29,7 @@ test: $(VENV)/.installed ## Run the tests, on real PostgreSQL clusters
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(VENV)/.installed ## Every generated fault; goes on where it was cut off (FRESH=1 starts anew, PART=1/4, FAULTS=seed:how-many)
-	FAULTS=$(or $(FAULTS),all) PART=$(PART) RESUME=$(if $(filter-out 0,$(FRESH)),,1) $(BIN)/python -m pytest tests/faults/generated tests/faults/test_worker.py --numprocesses 2 --dist worksteal
+	FAULTS=$(or $(FAULTS),all) PART=$(PART) RESUME=$(if $(filter-out 0,$(FRESH)),,1) $(BIN)/python -m pytest tests/faults/generated tests/faults/test_worker.py --numprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed ## Look for mistakes and for format
 	$(BIN)/ruff check .

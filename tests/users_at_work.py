@@ -38,19 +38,20 @@ class Users:
 
 
 @contextmanager
-def users_at_work(url: str, file: Path) -> Generator[Users]:
-    """Let users work while a block runs, which begins when all of them have written.
+def users_at_work(url: str, file: Path, *, are_waited_for: bool = True) -> Generator[Users]:
+    """Let users work while a block runs.
 
     Args:
         url: where they reach the application.
         file: takes every write that one of them is told is done.
+        are_waited_for: whether the block begins when all of them have written.
     """
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=1) as pool:
         # A bound for a test that hangs; on a busy machine releases take minutes.
         running = pool.submit(run_traffic, url, users=USERS, rate=30.0, seconds=900.0, acknowledged=file, stop=stop)
         try:
-            while not running.done() and (not file.exists() or len(file.read_text().splitlines()) < FIRST_WRITES):
+            while are_waited_for and not running.done() and (not file.exists() or len(file.read_text().splitlines()) < FIRST_WRITES):
                 stop.wait(0.1)
             yield Users(running, file)
         finally:

@@ -11,6 +11,8 @@ from tests.faults.generated.target import Target
 from tests.faults.report import Told
 from tests.users_at_work import Users
 
+NO_RECEIPT = "to mend: the receipt could not be made"
+
 
 def end_well(
     target: Target,
@@ -64,7 +66,8 @@ def conclude(target: Target, *, may_need_person: bool) -> str:
     if not may_need_person:
         assert ending != "undecided", target.newest().summary
         assert "to mend" not in target.newest().summary, target.newest().summary
-    return f"{ending}, then {follow_advice(target)}" if ending == "undecided" else ending
+    needs_person = ending == "undecided" or NO_RECEIPT in target.newest().summary
+    return f"{ending}, then {follow_advice(target)}" if needs_person else ending
 
 
 def finish(target: Target) -> str:

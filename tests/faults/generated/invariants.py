@@ -115,7 +115,8 @@ def _nothing_is_left(target: Target, rows: Sequence[Release]) -> None:
 
 def _slack_has_heard(target: Target, row: Release) -> None:
     """The end was told, and told once."""
-    ends = [text for text in target.told()[target.heard :] if text.endswith(ENDED[row.state])]
+    heard = [message for message in target.platform.slack_messages()[target.heard :] if row.id in str(message)]
+    ends = [str(message["text"]) for message in heard if str(message["text"]).endswith(ENDED[row.state])]
     assert ends, f"Slack has not heard that it ended as {row.state}: {target.told()[target.heard :]}"
     assert Counter(ends).most_common(1)[0][1] == 1
 

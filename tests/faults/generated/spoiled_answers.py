@@ -9,6 +9,8 @@ from tests.faults.generated.calls import CALLS, Call
 HTML = "<html><head><title>Error</title></head><body><h1>Please wait</h1></body></html>"
 _BUSY = '{"code": "", "message": "project already has running conflicting operations"}'
 LASTING = 1000
+# How many kinds each change of a recovery meets.
+OF_A_RECOVERY = 5
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,15 @@ def kinds(call: Call) -> tuple[Spoiled, ...]:
 def spoiled(flow: str) -> Iterator[tuple[Call, Spoiled]]:
     """The calls of a flow, each with what may become of it.
 
-    Each change meets every kind. A read of a path meets the kinds in turn, a kind an act: what reads it is the same
-    code in each.
+    Each change of a release and of a rollback meets every kind. The changes of a recovery are those of a rollback: each
+    of them meets some of the kinds, in turn. A read of a path meets the kinds in turn, a kind an act: what reads it is
+    the same code in each.
     """
-    turns: dict[tuple[str, str], int] = {}
+    turns: dict[tuple[str, str, str], int] = {}
     for call in (one for one in CALLS if one.flow == flow):
-        if call.changes:
-            yield from ((call, kind) for kind in kinds(call))
-            continue
-        turn = turns.get((call.service, call.path), len(turns))
-        turns[call.service, call.path] = turn + 1
-        yield call, _OF_READS[turn % len(_OF_READS)]
+        every = kinds(call) if call.changes else _OF_READS
+        met = 1 if not call.changes else OF_A_RECOVERY if flow.startswith("recover") else len(every)
+        path = (call.method, call.service, call.path)
+        turn = turns.get(path, len(turns))
+        turns[path] = turn + met
+        yield from ((call, every[(turn + number) % len(every)]) for number in range(met))
