@@ -5,6 +5,7 @@ DeploymentError
     ├── LedgerUnusable       the address is no ledger, or needs a newer Pilotage
     ├── LedgerUnreachable    transient: the database does not answer
     ├── LedgerBusy           transient: somebody else holds the lock for too long
+    ├── LedgerTakesNoWrites  transient: its disk is full, or it is a standby's for the moment
     ├── LedgerConflict       the database refused a row: somebody else's stands in its place
     ├── ReleaseNotFound
     ├── ReleaseRunning       another release of the target runs
@@ -40,6 +41,12 @@ class LedgerUnreachable(LedgerError):
 
 class LedgerBusy(LedgerError):
     """The ledger's database is held by somebody else for too long."""
+
+    transient = True
+
+
+class LedgerTakesNoWrites(LedgerError):
+    """The ledger's database can be read, and takes no row."""
 
     transient = True
 

@@ -20,7 +20,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from deployments.ledger import history
 from deployments.ledger.engines import WRITES, engine_for
-from deployments.ledger.errors import LedgerBusy, LedgerConflict, LedgerError, LedgerUnreachable, LedgerUnusable
+from deployments.ledger.errors import (
+    LedgerBusy,
+    LedgerConflict,
+    LedgerError,
+    LedgerTakesNoWrites,
+    LedgerUnreachable,
+    LedgerUnusable,
+)
 from deployments.redaction.redactor import learn_address, redacted
 
 logger = logging.getLogger(__name__)
@@ -88,6 +95,7 @@ class Store:
         Raises:
             LedgerUnreachable: the database stayed away; whether the write stands is unknown.
             LedgerBusy: somebody else held the ledger for too long; the write does not stand.
+            LedgerTakesNoWrites: its disk stayed full, or it read-only; the write does not stand.
             LedgerConflict: the database refused a row.
         """
         return self._patiently(self._once, act, write=True) if patient else self._once(act, write=True)
@@ -97,7 +105,11 @@ class Store:
             with self._engine.connect().execution_options(**{WRITES: write}) as connection, connection.begin():
                 return act(connection)
         except SQLAlchemyError as error:
-            raise _translated(error, self._engine.url) from error
+            told = _translated(error, self._engine.url)
+            if isinstance(told, LedgerTakesNoWrites):
+                # A session goes on with the settings, and the server, that it began with.
+                self._engine.dispose()
+            raise told from error
 
     def _migrate(self) -> None:
         if self._engine.dialect.name == "sqlite":
@@ -152,9 +164,20 @@ def _translated(error: SQLAlchemyError, url: URL) -> LedgerError:
         return LedgerBusy(f"{where} has no free connection: {said}")
     if isinstance(cause, (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)) or "locked" in said:
         return LedgerBusy(f"{where} is held by somebody else: {said}. Try again.")
+    if _takes_no_writes(cause):
+        return LedgerTakesNoWrites(
+            f"{where} takes no writes: {said}. Make room on its disk, or see whether LEDGER_URL leads to a standby or "
+            "to a database with default_transaction_read_only; then try again."
+        )
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     if lost or (isinstance(cause, psycopg.OperationalError) and not any(word in str(cause) for word in _REFUSALS)):
         return LedgerUnreachable(f"{where} does not answer: {said}. Is its server up, and LEDGER_URL right?")
     if isinstance(error, (OperationalError, InterfaceError)):
         return LedgerUnusable(f"{where} cannot be opened: {said}. Look at LEDGER_URL.")
     return LedgerUnusable(f"{where} refused: {said}. Does it belong to Pilotage?")
+
+
+def _takes_no_writes(cause: BaseException) -> bool:
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL"
+    return isinstance(cause, (psycopg.errors.DiskFull, psycopg.errors.ReadOnlySqlTransaction))

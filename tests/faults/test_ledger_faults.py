@@ -13,11 +13,13 @@ from pathlib import Path
 import psycopg
 import pytest
 import stamina
+from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
 
 from deployments.ledger import (
     Ledger,
     LedgerBusy,
+    LedgerTakesNoWrites,
     LedgerUnreachable,
     Release,
     ReleaseAlive,
@@ -257,6 +259,63 @@ def test_failure_that_the_ledger_cannot_take_stays_the_failure(ledger: Ledger, p
     assert "The ledger could not take this failure" in failed.value.__notes__[0]
     proxy.away = False
     assert [each.step for each in ledger.leftovers(release.id).unfinished] == ["migrate"]
+
+
+READ_ONLY = (
+    "ALTER DATABASE {database} SET default_transaction_read_only = on",
+    "ALTER DATABASE {database} RESET default_transaction_read_only",
+)
+FULL = (
+    (
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;"
+        "CREATE TRIGGER full_disk BEFORE INSERT ON steps EXECUTE FUNCTION full_disk()"
+    ),
+    "DROP FUNCTION full_disk() CASCADE",
+)
+
+
+@pytest.mark.parametrize(("begins", "ends"), [READ_ONLY, FULL], ids=["read-only", "full"])
+def test_ledger_that_takes_no_writes_for_a_moment_is_written_to_afterwards(
+    ledger: Ledger, dsn: str, begins: str, ends: str
+) -> None:
+    release = begin(ledger)
+    with psycopg.connect(dsn, autocommit=True) as session:
+        database = f'"{session.info.dbname}"'
+        session.execute(begins.format(database=database).encode())
+        session.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'pilotage ledger' AND datname = current_database()"
+        )
+        with stamina.set_testing(True, attempts=2), pytest.raises(LedgerTakesNoWrites, match="takes no writes") as told:
+            ledger.note(release.id, "watch")
+        assert told.value.transient
+        assert ledger.steps(release.id) == ()
+        writer = threading.Thread(target=ledger.note, args=(release.id, "watch"))
+        writer.start()
+        session.execute("SET default_transaction_read_only = off")
+        session.execute(ends.format(database=database).encode())
+        writer.join(30)
+    assert [each.step for each in ledger.steps(release.id)] == ["watch"]
+
+
+def test_sqlite_ledger_whose_disk_is_full_says_so_and_may_be_tried_again(tmp_path: Path) -> None:
+    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
+        release = begin(ledger)
+
+    def no_more_pages(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")
+
+    event.listen(Engine, "connect", no_more_pages)
+    try:
+        with (
+            Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger,
+            stamina.set_testing(True, attempts=2),
+            pytest.raises(LedgerTakesNoWrites, match=r"full\. Make room"),
+        ):
+            ledger.note(release.id, "watch", {"text": "x" * 100_000})
+    finally:
+        event.remove(Engine, "connect", no_more_pages)
 
 
 def test_lease_that_could_not_be_renewed_is_renewed_as_soon_as_the_ledger_is_back(
