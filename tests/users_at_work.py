@@ -51,7 +51,11 @@ def users_at_work(url: str, file: Path, *, are_waited_for: bool = True) -> Gener
         # A bound for a test that hangs; on a busy machine releases take minutes.
         running = pool.submit(run_traffic, url, users=USERS, rate=30.0, seconds=900.0, acknowledged=file, stop=stop)
         try:
-            while are_waited_for and not running.done() and (not file.exists() or len(file.read_text().splitlines()) < FIRST_WRITES):
+            while (
+                are_waited_for
+                and not running.done()
+                and (not file.exists() or len(file.read_text().splitlines()) < FIRST_WRITES)
+            ):
                 stop.wait(0.1)
             yield Users(running, file)
         finally:

@@ -81,7 +81,9 @@ def target(fresh_target: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ta
 def users(target: Target, tmp_path: Path) -> Iterator[Users]:
     """Users who begin to work with the test; every write that one of them was told is done is in the file."""
     assert os.environ["PRODUCTION_URL"] == target.environment["PRODUCTION_URL"]
-    with users_at_work(connections.production_url(target.settings), tmp_path / "acknowledged.txt", are_waited_for=False) as working:
+    with users_at_work(
+        connections.production_url(target.settings), tmp_path / "acknowledged.txt", are_waited_for=False
+    ) as working:
         yield working
 
 

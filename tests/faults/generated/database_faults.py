@@ -82,3 +82,36 @@ def ledger_gone(cluster: Cluster, seconds: float) -> Generator[None]:
     finally:
         with contextlib.suppress(OSError):
             cluster.start(port, settings={"archive_mode": "off"})
+
+
+# Source: what the server raises where a file cannot grow, SQLSTATE 53100; a trigger raises the same at the same place.
+_FULL = """
+CREATE FUNCTION no_space_left() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$
+"""
+
+
+@contextmanager
+def ledger_full(cluster: Cluster, seconds: float) -> Generator[None]:
+    """Refuse every row that the ledger is to take, as a server does whose disk is full."""
+    with psycopg.connect(cluster.superuser_dsn(LEDGER), autocommit=True) as session:
+        session.execute(_FULL.encode())
+        for table in ("releases", "steps", "messages"):
+            session.execute(
+                f"CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION no_space_left()".encode()
+            )
+        yield
+        time.sleep(seconds)
+        session.execute("DROP FUNCTION no_space_left() CASCADE")
+
+
+@contextmanager
+def ledger_read_only(cluster: Cluster, seconds: float) -> Generator[None]:
+    """Let the ledger be read and not written, as a standby that took over would."""
+    with psycopg.connect(cluster.superuser_dsn("postgres"), autocommit=True) as session:
+        session.execute(f"ALTER DATABASE {LEDGER} SET default_transaction_read_only = on".encode())
+        session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (LEDGER,))
+        yield
+        time.sleep(seconds)
+        session.execute(f"ALTER DATABASE {LEDGER} RESET default_transaction_read_only".encode())
+        session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (LEDGER,))

@@ -4,6 +4,8 @@ import re
 from typing import Any
 
 from deployments.ledger import Release
+from tasks import record
+from tasks.acts import RULES, Act
 from tests.faults.generated.calls import Call
 from tests.faults.generated.invariants import hold_invariants
 from tests.faults.generated.spoiled_answers import Spoiled
@@ -49,6 +51,24 @@ def end_well(
     fault_name = f"{call.method} {call.path}: {kind.name}"
     told(flow, call.act or "start", call.moment, fault_name, ending=ending, since=struck_at)
     hold_invariants(target, users, row)
+
+
+def hand_over(flow: str, given: dict[str, Any], act: str, moment: str, target: Target) -> None:
+    """Tell a flow to stop at a moment of an act: it ends once the act is written, and begins no further one.
+
+    Where it was told to in what ends it, it ends as it would have.
+    """
+    stopped = target.run(flow, given, act=act, moment=moment, fault="term")
+    assert target.struck.exists(), f"the flow never came there: {stopped.said}"
+    row = target.newest()
+    if row.state != "running":
+        return
+    with target.ledger() as ledger:
+        steps = ledger.steps(row.id)
+    events = [step.event for step in steps if step.step == act]
+    assert events[-1] in ("done", "failed") or RULES[Act(act)].only_reads, steps
+    assert any(step.step == record.TOLD_TO_STOP for step in steps), stopped.said
+    assert steps[-1].step == record.TOLD_TO_STOP
 
 
 def conclude(target: Target, *, may_need_person: bool) -> str:

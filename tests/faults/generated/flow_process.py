@@ -34,7 +34,7 @@ from tasks.steps import validation
 from tasks.values import ReleaseRequest
 
 FLOWS: dict[str, Any] = {"release": release, "rollback": rollback, "recover": recover, "watchdog": watchdog}
-SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 # Of the pauses in which a task waits; so a server that is away for two seconds is one that is away for six.
 SHORTER = 3
 # What is waited for, in seconds: long enough for the local platform, and short enough for hundreds of faults.

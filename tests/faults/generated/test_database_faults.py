@@ -12,8 +12,10 @@ from tests.faults.generated.database_faults import (
     BRIEFLY_S,
     LONGER_THAN_A_LEASE_S,
     LONGER_THAN_THE_TRIES_S,
+    ledger_full,
     ledger_gone,
     ledger_locked,
+    ledger_read_only,
     production_restarted,
     session_ended,
 )
@@ -31,6 +33,8 @@ FAULTS: Mapping[str, Make] = {
     "server restarted": lambda target, _: production_restarted(target),
     "ledger locked": lambda _, ledger: ledger_locked(ledger, BRIEFLY_S),
     "ledger gone": lambda _, ledger: ledger_gone(ledger, BRIEFLY_S),
+    "ledger full": lambda _, ledger: ledger_full(ledger, BRIEFLY_S),
+    "ledger read-only": lambda _, ledger: ledger_read_only(ledger, BRIEFLY_S),
     "ledger gone for longer than the lease": lambda _, ledger: ledger_gone(ledger, LONGER_THAN_A_LEASE_S),
 }
 OF_PRODUCTION = {
@@ -45,13 +49,12 @@ MOMENTS = ("before", "effect")
 
 
 def generated(acts: tuple[Act, ...]) -> pytest.MarkDecorator:
-    """Every fault at every moment of the acts; a session is ended where an act has one."""
+    """Every fault in every act, its moments in turn; a session is ended where an act has one."""
     every = [
-        (act, moment, fault)
-        for act in acts
-        for moment in MOMENTS
-        for fault in FAULTS
-        if fault != "session ended" or (act in OF_PRODUCTION and moment == "before")
+        (act, "before" if fault == "session ended" else MOMENTS[(number + place) % len(MOMENTS)], fault)
+        for place, act in enumerate(acts)
+        for number, fault in enumerate(FAULTS)
+        if fault != "session ended" or act in OF_PRODUCTION
     ]
     return pytest.mark.parametrize(("act", "moment", "fault"), every)
 

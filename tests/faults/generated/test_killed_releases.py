@@ -7,6 +7,7 @@ import pytest
 
 from flows.cli.console import demo_checks
 from tests.faults.generated.acts import MOMENTS, RELEASED
+from tests.faults.generated.endings import conclude, hand_over
 from tests.faults.generated.invariants import hold_invariants
 from tests.faults.generated.target import RELEASE, Target
 from tests.faults.report import Told
@@ -29,6 +30,17 @@ def test_release_whose_process_was_killed_is_finished_by_recovery(
     told("release", act, moment, "SIGKILL", ending=target.newest().state, since=killed.ended_at)
     again = target.run("recover", {})
     assert "nothing to recover" in again.said
+    assert hold_invariants(target, users, row).id == row.id
+
+
+@pytest.mark.parametrize(("act", "moment"), [(act, MOMENTS[place % 3]) for place, act in enumerate(RELEASED)])
+def test_release_that_was_told_to_stop_ends_after_its_act_and_is_finished_by_recovery(
+    act: str, moment: str, target: Target, users: Users, told: Told
+) -> None:
+    hand_over("release", RELEASE, act, moment, target)
+    row, since = target.newest(), target.struck_at
+    ending = conclude(target, may_need_person=False)
+    told("release", act, moment, "SIGTERM", ending=ending, since=since)
     assert hold_invariants(target, users, row).id == row.id
 
 
