@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from migrations.history.overwritten_values import BatchRows
 from migrations.history.revision_transactions import RevisionTransactions, is_commit, is_rollback
 
 Gate = Callable[[RequestedLocks, int, bool], bool]
+_NOTHING = nullcontext()
 
 
 class StatementEvents:
@@ -139,23 +140,30 @@ class StatementEvents:
         conn: Connection = context.root_connection
         if self.attempt.revision is None or self.attempt.version_written or not self._runner.owns_connection(conn):
             return False
+        if not self._autocommit.notes.is_half_applied or repeatability_of(statement).may_commit:
+            return False
         session: Any = conn.connection.dbapi_connection
         before = self._open.get(id(session), [])[:-1]
         # Nobody is to wait for what the transaction has locked before, as long as it waits itself.
-        holds = not session.autocommit and any(locks_requested_by(one).stops_others for one in before)
-        if holds or not self._autocommit.notes.is_half_applied or repeatability_of(statement).may_commit:
+        if not session.autocommit and any(locks_requested_by(one).stops_others for one in before):
             return False
         send = partial(context.dialect.do_execute, cursor, statement, parameters, context)
         pid = self._backend(session)
         send_until_locked(session, send, self._autocommit, lambda error: self._pause(error, pid))
         return True
 
+    def _around_raw_statement(
+        self, session: psycopg.Connection, text: Callable[[], str]
+    ) -> AbstractContextManager[None]:
+        """What is to be done around a statement on the driver's connection: nothing, where SQLAlchemy sends it."""
+        revision = self.attempt.revision
+        if revision is None or self.attempt.version_written or self._is_prepared:
+            return _NOTHING
+        return self._noting_raw_statement(session, text(), revision)
+
     @contextmanager
-    def _around_raw_statement(self, session: psycopg.Connection, statement: str) -> Generator[None]:
+    def _noting_raw_statement(self, session: psycopg.Connection, statement: str, revision: str) -> Generator[None]:
         """Note what a revision sends past SQLAlchemy."""
-        if self.attempt.revision is None or self.attempt.version_written or self._is_prepared:
-            yield
-            return
         self._held.refuse_lost()
         refuse_pipeline(session)
         if self.monitor.lost is not None:
@@ -170,7 +178,7 @@ class StatementEvents:
             self._autocommit.failed(session)
             raise
         if in_autocommit:
-            self._transactions.autocommit_statement_ended(session, self._backend(session), self.attempt.revision)
+            self._transactions.autocommit_statement_ended(session, self._backend(session), revision)
             self._autocommit.after(session)
 
     def _before_unhooked_statement(self, session: psycopg.Connection, statement: str) -> None:

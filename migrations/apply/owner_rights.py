@@ -62,8 +62,9 @@ def refuse_without_rights(connection: psycopg.Connection, dsn: str, pending: Seq
             f"it may make nothing in the schema {schema}",
             f'connect as the database\'s owner, or GRANT CREATE ON SCHEMA "{schema}" TO "{role}"',
         )
-    forcing = [one.id for one in pending if _FORCES.search(one.path.read_text(encoding="utf-8"))]
-    if forcing and not bypasses:
+    if bypasses:
+        return
+    if forcing := [one.id for one in pending if _FORCES.search(one.path.read_text(encoding="utf-8"))]:
         raise OwnerLacksRight(
             describe_database(dsn),
             role,

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import psycopg
@@ -42,7 +43,8 @@ class RawConnectionHooks:
     """What is called for the statements, commits and rollbacks of a connection.
 
     Attributes:
-        around_statement: gives a context for each statement, which is entered before it and left after it.
+        around_statement: gives a context for each statement, which is entered before it and left after it; it is
+            given what tells the statement's text.
         before_commit: called before a transaction is committed.
         on_commit_failure: called where the commit failed.
         after_rollback: called after a transaction was rolled back.
@@ -50,7 +52,7 @@ class RawConnectionHooks:
             may send nothing on the connection.
     """
 
-    around_statement: Callable[[psycopg.Connection, str], AbstractContextManager[None]]
+    around_statement: Callable[[psycopg.Connection, Callable[[], str]], AbstractContextManager[None]]
     before_commit: Callable[[psycopg.Connection], None]
     on_commit_failure: Callable[[], None]
     after_rollback: Callable[[psycopg.Connection], None]
@@ -63,7 +65,7 @@ class _HookedCursor(psycopg.Cursor[Any]):
     hooks: ClassVar[RawConnectionHooks]
 
     def _hooked(self, query: Any) -> AbstractContextManager[None]:
-        return self.hooks.around_statement(self.connection, _text(self, query))
+        return self.hooks.around_statement(self.connection, partial(_text, self, query))
 
     def execute(self, query: Any, *rest: Any, **options: Any) -> Any:
         with self._hooked(query):
@@ -84,7 +86,10 @@ class _HookedCursor(psycopg.Cursor[Any]):
 
 
 class _UnhookedCursor(psycopg.Cursor[Any]):
-    """A cursor that calls no hooks."""
+    """A cursor that calls no hooks, and prepares nothing: each DDL would make psycopg give that up again."""
+
+    def execute(self, query: Any, *rest: Any, **options: Any) -> Any:
+        return super().execute(query, *rest, prepare=False, **options)
 
 
 def has_hooks(session: Any) -> bool:
@@ -152,11 +157,11 @@ def _hooked_wait(session: Any, hooks: RawConnectionHooks, in_hooked: list[None])
     def wait_with_hooks(sending: Any, *rest: Any, **options: Any) -> Any:
         given = inspect.getgeneratorlocals(sending) if inspect.isgenerator(sending) else {}
         sender: Any = given.get("self")
-        query = given.get("query", given.get("statement"))
-        if isinstance(sender, psycopg.Cursor) and not isinstance(sender, _HookedCursor | _UnhookedCursor) and query:
-            hooks.before_unhooked(session, _text(cast("Any", sender), query))
-        is_outermost = session.info.transaction_status == TransactionStatus.IDLE
-        if isinstance(sender, psycopg.Transaction) and is_outermost and not in_hooked:
+        if isinstance(sender, psycopg.Cursor) and not isinstance(sender, _HookedCursor | _UnhookedCursor):
+            if query := given.get("query", given.get("statement")):
+                hooks.before_unhooked(session, _text(cast("Any", sender), query))
+        elif isinstance(sender, psycopg.Transaction) and not in_hooked and is_idle(session):
+            # Within another one it is a savepoint, which ends with that.
             hooks.before_unhooked(session, "COMMIT")
         return wait(sending, *rest, **options)
 
@@ -172,7 +177,7 @@ def _hooked_transaction(
     @contextmanager
     def in_transaction(*args: Any, **options: Any) -> Generator[psycopg.Transaction]:
         # Within another one it is a savepoint, which ends with that.
-        is_outermost = session.info.transaction_status == TransactionStatus.IDLE
+        is_outermost = is_idle(session)
         with _reporting_failed_commit(hooks), _noted(in_hooked), transaction(*args, **options) as given:
             try:
                 yield given
@@ -202,6 +207,11 @@ def _reporting_failed_commit(hooks: RawConnectionHooks) -> Generator[None]:
     except BaseException:
         hooks.on_commit_failure()
         raise
+
+
+def is_idle(session: psycopg.Connection) -> bool:
+    """Whether a connection is in no transaction."""
+    return session.info.transaction_status == TransactionStatus.IDLE
 
 
 def refuse_pipeline(session: Any) -> None:

@@ -67,7 +67,7 @@ class RequestedLocks:
         Args:
             own: those that its own transaction has made, and the one that says which revisions stand.
         """
-        if self.locks_referencing:
+        if self.locks_referencing or all(lock.relation not in own for lock in self.locks):
             return self
         return replace(self, locks=tuple(lock for lock in self.locks if lock.relation not in own))
 
