@@ -51,6 +51,7 @@ class Attempt:
         revision: its id; None between revisions.
         started: the monotonic clock at its beginning.
         version_written: whether its transaction has written its version, so that it counts as applied.
+        has_fired_deferred: whether that has made its deferred triggers fire, and those that come fire at once.
         requested: the locks that its last statement asked for.
         limit_ms: how long that might run; 0 for no limit.
         began: the monotonic clock when that was sent.
@@ -59,6 +60,7 @@ class Attempt:
     revision: str | None = None
     started: float = 0.0
     version_written: bool = False
+    has_fired_deferred: bool = False
     requested: RequestedLocks = NO_LOCKS
     limit_ms: int = 0
     began: float = 0.0
@@ -66,7 +68,8 @@ class Attempt:
     def begin(self, revision: str) -> None:
         """Forget the revision before."""
         self.revision, self.started = revision, time.monotonic()
-        self.requested, self.limit_ms, self.version_written = NO_LOCKS, 0, False
+        self.requested, self.limit_ms = NO_LOCKS, 0
+        self.version_written = self.has_fired_deferred = False
 
     def begin_statement(self, requested: RequestedLocks, limit_ms: int) -> None:
         """Note a statement that is about to be sent."""

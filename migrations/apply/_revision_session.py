@@ -17,12 +17,13 @@ from migrations.apply._resending import Pause
 from migrations.apply._statement_events import Gate, StatementEvents
 from migrations.apply.blocking_monitor import BlockingMonitor
 from migrations.backfill.operation import BACKFILL_CONTEXT, BackfillContext
+from migrations.database.requested_locks import NO_LOCKS
 from migrations.database.time_limits import TimeLimits
 from migrations.database.trace import Trace
 from migrations.history import applied_revisions
 from migrations.history.applied_revisions import Impact
 from migrations.history.env_runners import ForeignRunner, OwnRunner, Runner, run_env, transaction_per_revision
-from migrations.history.revision_transactions import RevisionTransactions
+from migrations.history.revision_transactions import FIRE_DEFERRED_TRIGGERS, RevisionTransactions
 
 
 class MigratingSession:
@@ -169,11 +170,19 @@ class MigratingSession:
         if not self._request.record:
             return
         revision = str(step.up_revision_id)
-        if not step.is_upgrade:
-            applied_revisions.remove_record(connection, revision)
-            return
-        applied_revisions.record_revision(
-            connection,
+        statement = self._recording(revision) if step.is_upgrade else applied_revisions.removing(revision)
+        driver: Any = connection.connection.dbapi_connection
+        if not driver.autocommit:
+            # The last three in one round trip: the locks of the revision are held meanwhile.
+            parts = (self._limits.lifting(), statement, FIRE_DEFERRED_TRIGGERS)
+            statement = "; ".join(filter(None, parts))
+            self.attempt.begin_statement(NO_LOCKS, 0)
+        # Without parameters, the driver sends several statements at once, and takes a percent sign for one.
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+        self.attempt.has_fired_deferred = not driver.autocommit
+
+    def _recording(self, revision: str) -> str:
+        return applied_revisions.recording(
             revision=revision,
             checksum=self._request.history.revision(revision).checksum,
             release_id=self._request.release_id,

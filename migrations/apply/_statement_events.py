@@ -216,13 +216,15 @@ class StatementEvents:
             return None
         requested = locks_requested_by(sent)
         pid = self._backend(session)
-        others = requested.of_others({*self._created_tables, self._request.history.version_table})
+        version_table = self._request.history.version_table
+        others = requested.of_others({*self._created_tables, version_table})
         stops = self._gate(others, pid, in_autocommit) if others.locks and not requested.exempt_from_timeouts else False
         if is_rollback(sent):
             # Where the transaction has failed, the server takes nothing else from us.
             self._forget_made()
         else:
-            self._limits.set(session, requested, in_autocommit=in_autocommit, stops_others=stops)
+            is_mark = {lock.relation for lock in requested.locks} == {version_table}
+            self._limits.set(session, requested, in_autocommit=in_autocommit, stops_others=stops, is_mark=is_mark)
         instead = self._note_statement(
             session, sent, in_autocommit=in_autocommit, keeps_own_progress=keeps_own_progress
         )
@@ -337,6 +339,7 @@ class StatementEvents:
             self._backend(session),
             self.attempt.revision or "",
             is_recorded_elsewhere=self.attempt.version_written and self._request.up,
+            has_fired_deferred=self.attempt.has_fired_deferred,
         )
         self._exclusive_tables.forget(session)
         statements = self._open.pop(id(session), [])

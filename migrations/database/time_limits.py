@@ -6,6 +6,7 @@ index. Inside a transaction either leaves nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from migrations.database.raw_statements import unhooked_cursor
@@ -50,7 +51,9 @@ class TimeLimits:
         """Know nothing of what is set: a rollback took it back, or the session is another one."""
         self._set.clear()
 
-    def set(self, session: Any, requested: RequestedLocks, *, in_autocommit: bool, stops_others: bool) -> None:
+    def set(
+        self, session: Any, requested: RequestedLocks, *, in_autocommit: bool, stops_others: bool, is_mark: bool = False
+    ) -> None:
         """Set what holds for a statement.
 
         Args:
@@ -58,6 +61,7 @@ class TimeLimits:
             requested: what the statement asks for.
             in_autocommit: whether it works outside a transaction.
             stops_others: whether somebody may have to wait for its end.
+            is_mark: whether it marks the revision: it writes one row, and what stopped others before it still does.
         """
         if session is not self._session or self._is_reset:
             self.forget()
@@ -76,14 +80,24 @@ class TimeLimits:
             # The revision before it may have taken back what the session was settled to.
             **UNLIMITED,
         }
-        missing = {
+        if is_mark:
+            del hold["statement_timeout"]
+        if missing := self._missing(hold):
+            execute_raw(session, settling(missing))
+            self._set |= missing
+
+    def lifting(self) -> str:
+        """What is to be sent before a record of ours, which is not to be cut off; empty where nothing would do that."""
+        missing = self._missing({"statement_timeout": 0})
+        self._set |= missing
+        return settling(missing) if missing else ""
+
+    def _missing(self, hold: Mapping[str, int]) -> dict[str, int]:
+        return {
             name: value_ms
             for name, value_ms in hold.items()
             if name not in self._left_alone and self._set.get(name) != value_ms
         }
-        if missing:
-            execute_raw(session, settling(missing))
-            self._set |= missing
 
 
 def execute_raw(session: Any, statement: str) -> Any:

@@ -7,8 +7,8 @@ transaction's id: with it the rows that the revision changed can be told from th
 from dataclasses import asdict, dataclass
 
 import psycopg
-from sqlalchemy import Connection, text
 
+from migrations.database.literals import literal
 from migrations.database.tools_tables import KEEP_OURS
 from migrations.errors import Session
 from migrations.history import guard_row, overwritten_rows, overwritten_values, revision_transactions
@@ -61,16 +61,16 @@ _RECORD_ENDED_SESSION = """
 INSERT INTO pilotage.ended_sessions (revision, release_id, pid, "user", application, age_s, query)
 VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
-_WRITE = text("""
+_WRITE = """
 INSERT INTO pilotage.applied_revisions
     (revision, checksum, release_id, duration_ms, attempts, waited_ms, blocked_ms)
-VALUES (:revision, :checksum, :release_id, :duration_ms, :attempts, :waited_ms, :blocked_ms)
+VALUES ({revision}, {checksum}, {release_id}, {duration_ms}, {attempts}, {waited_ms}, {blocked_ms})
 ON CONFLICT (revision) DO UPDATE
 SET checksum = excluded.checksum, release_id = excluded.release_id, duration_ms = excluded.duration_ms,
     attempts = excluded.attempts, waited_ms = excluded.waited_ms, blocked_ms = excluded.blocked_ms,
     applied_at = excluded.applied_at, applied_by = excluded.applied_by, xid = excluded.xid
-""")
-_DELETE = text("DELETE FROM pilotage.applied_revisions WHERE revision = :revision")
+"""
+_DELETE = "DELETE FROM pilotage.applied_revisions WHERE revision = {revision}"
 
 
 def ensure_tables(connection: psycopg.Connection) -> bool:
@@ -171,14 +171,14 @@ def transaction_ids(connection: psycopg.Connection) -> dict[str, int]:
     }
 
 
-def record_revision(
-    connection: Connection, *, revision: str, checksum: str, release_id: str, duration_ms: int, impact: Impact
-) -> None:
-    """Record a revision, in the transaction that applies it."""
-    values = {"revision": revision, "checksum": checksum, "release_id": release_id, "duration_ms": duration_ms}
-    connection.execute(_WRITE, {**values, **asdict(impact)})
+def recording(*, revision: str, checksum: str, release_id: str, duration_ms: int, impact: Impact) -> str:
+    """The statement that records a revision, for the transaction that applies it."""
+    texts = {"revision": revision, "checksum": checksum, "release_id": release_id}
+    return _WRITE.format(
+        **{name: literal(value) for name, value in texts.items()}, duration_ms=duration_ms, **asdict(impact)
+    ).strip()
 
 
-def remove_record(connection: Connection, revision: str) -> None:
-    """Delete a revision's record, in the transaction of its downgrade."""
-    connection.execute(_DELETE, {"revision": revision})
+def removing(revision: str) -> str:
+    """The statement that deletes a revision's record, for the transaction of its downgrade."""
+    return _DELETE.format(revision=literal(revision))

@@ -138,6 +138,7 @@ class RevisionTransactions:
         revision: str,
         *,
         is_recorded_elsewhere: bool = False,
+        has_fired_deferred: bool = False,
         batch: overwritten_values.BatchRows | None = None,
     ) -> bool:
         """Record a transaction, its subtransactions and what it has overwritten, before it is committed.
@@ -149,6 +150,7 @@ class RevisionTransactions:
             pid: the process id of its backend.
             revision: whose it is.
             is_recorded_elsewhere: whether the id of the transaction itself is recorded elsewhere.
+            has_fired_deferred: whether its deferred triggers have fired, and nothing of the revision came since.
             batch: the rows that a batch of a backfill has gone over.
 
         Returns:
@@ -160,7 +162,7 @@ class RevisionTransactions:
         status = session.info.transaction_status
         if status == TransactionStatus.IDLE:
             return False
-        if status == TransactionStatus.INTRANS:
+        if status == TransactionStatus.INTRANS and not has_fired_deferred:
             # What would fire at COMMIT fires now, so that what it writes is seen; nothing of the revision comes later.
             execute_raw(session, FIRE_DEFERRED_TRIGGERS)
         if self._oldest_xid is None:

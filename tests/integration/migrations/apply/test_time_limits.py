@@ -74,3 +74,37 @@ def test_limits_hold_again_after_a_try_was_taken_back(database: ProvisionedDatab
         free.join()
     assert [one.attempts > 1 for one in done] == [True]
     assert values(database, b"SELECT t FROM seen") == ["70ms 0"]
+
+
+def test_deferred_triggers_are_not_cut_off_by_the_limit_of_the_statement_before_them(
+    database: ProvisionedDatabase, tmp_path: Path
+) -> None:
+    slow = f"BEGIN PERFORM pg_sleep(0.4); {NOTE}; RETURN NULL; END"
+    history = written(
+        tmp_path,
+        (
+            "CREATE TABLE a (id int)",
+            "CREATE TABLE b (id int)",
+            "CREATE TABLE seen (t text)",
+            f"CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ {slow} $$",
+            "CREATE CONSTRAINT TRIGGER t AFTER INSERT ON a INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note()",
+        ),
+        (ROW, "ALTER TABLE b ADD COLUMN n int"),
+    )
+    upgrade(database.owner_dsn, history, release_id="r", lock_timeout_ms=70, statement_timeout_s=0.2)
+    assert values(database, b"SELECT t FROM seen") == ["70ms 0"]
+
+
+def test_the_mark_of_a_revision_does_not_change_what_limits_the_statements_before_it(
+    database: ProvisionedDatabase, tmp_path: Path
+) -> None:
+    history = written(tmp_path, ("CREATE TABLE a (id int)",), ("ALTER TABLE a ADD COLUMN n int",))
+    upgrade(database.owner_dsn, history, target="r1", release_id="r")
+    with psycopg.connect(database.owner_dsn) as owner:
+        owner.execute(
+            "CREATE TABLE seen (t text); CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN {NOTE}; RETURN NULL; END $$; CREATE TRIGGER t AFTER UPDATE ON alembic_version"
+            " EXECUTE FUNCTION note()".encode()
+        )
+    upgrade(database.owner_dsn, history, release_id="r", lock_timeout_ms=70, statement_timeout_s=3)
+    assert values(database, b"SELECT t FROM seen") == ["70ms 3s"]
