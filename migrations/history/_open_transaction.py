@@ -12,14 +12,16 @@ import psycopg
 
 # The ids in xmin, xmax and pg_locks start anew after so many.
 EPOCH = 1 << 32
+# Stands for every table, where it is not known which a statement has written to.
+ANY_RELATION = 0
 
-_OPEN_TRANSACTION = f"""
+_HELD = f"""
 WITH held AS MATERIALIZED (
     SELECT l.locktype, l.relation, l.transactionid::text::bigint AS xid, l.mode FROM pg_locks l
     WHERE l.pid = %(pid)s AND l.granted AND (l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' OR
           l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 ), beyond AS MATERIALIZED (
-    -- A fresh id, used for nothing else: all ids below it were assigned before.
+    -- A fresh id, which is not the transaction's: all ids below it were assigned before.
     SELECT pg_current_xact_id()::text::bigint AS xid WHERE EXISTS (SELECT FROM held h WHERE h.xid IS NOT NULL)
 ), own AS MATERIALIZED (
     SELECT b.xid - max((b.xid - h.xid %% {EPOCH} + {EPOCH}) %% {EPOCH}) AS xid, b.xid AS beyond
@@ -43,13 +45,21 @@ WITH held AS MATERIALIZED (
     ) k
     GROUP BY 1, 2, 3, 4 HAVING bool_or(k.is_new)
 )
+"""  # noqa: S608 - numbers.
+_SELECT = """
 SELECT own.xid, own.beyond, EXISTS (SELECT FROM roots), w.root::bigint,
        quote_ident(n.nspname) || '.' || quote_ident(c.relname), w.writes, w.alone,
        w.parts::bigint[],
        ARRAY(SELECT coalesce(pg_relation_filenode(p), 0)::bigint FROM unnest(w.parts) WITH ORDINALITY AS u (p, at)
              ORDER BY at), w.added, w.is_new
 FROM own LEFT JOIN (written w JOIN pg_class c ON c.oid = w.root JOIN pg_namespace n ON n.oid = c.relnamespace) ON true
-"""  # noqa: S608 - numbers.
+"""
+_SINCE = f""", since AS (
+    INSERT INTO pilotage.overwritten_rows (relation, kind, revision, overwritten_by, written_by, key)
+    SELECT {ANY_RELATION}, 'since', %(revision)s, own.xid::text::xid8,
+           least(%(restorable)s, coalesce(%(since)s, own.xid))::text::xid8, NULL FROM own
+)
+"""  # noqa: S608 - a number.
 
 
 @dataclass(frozen=True)
@@ -94,17 +104,40 @@ class OpenTransaction:
     written: tuple[WrittenTable, ...]
 
 
-def open_transaction(session: psycopg.Connection, pid: int, oldest_xid: int | None) -> OpenTransaction | None:
+@dataclass(frozen=True)
+class SinceNote:
+    """A note of since when the rows of users are recorded that a revision overwrites.
+
+    Attributes:
+        revision: the revision.
+        since_xid: the oldest transaction that may have been committed after the restore point; None for the oldest of
+            the release.
+    """
+
+    revision: str
+    since_xid: int | None
+
+
+def open_transaction(
+    session: psycopg.Connection, pid: int, oldest_xid: int | None, note: SinceNote | None = None
+) -> OpenTransaction | None:
     """The transaction of another session; None where it has none that has written.
 
     Args:
         session: in autocommit, not the one that is looked at.
         pid: the process id of the backend that is looked at; it is to be idle in its transaction.
         oldest_xid: the oldest transaction of its release; None where this is the oldest.
+        note: what is written down in the same statement, where there is such a transaction; it counts only where that
+            is committed.
 
     Locks: AccessShareLock on system catalogues.
     """
-    rows = session.execute(_OPEN_TRANSACTION.encode(), {"pid": pid, "since": oldest_xid}).fetchall()
+    given = {"pid": pid, "since": oldest_xid}
+    if note is None:
+        rows = session.execute(f"{_HELD}{_SELECT}".encode(), given).fetchall()
+    else:
+        noted = {**given, "revision": note.revision, "restorable": note.since_xid}
+        rows = session.execute(f"{_HELD}{_SINCE}{_SELECT}".encode(), noted).fetchall()
     if not rows:
         return None
     written = [

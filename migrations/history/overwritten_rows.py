@@ -23,7 +23,7 @@ from psycopg import sql
 
 from migrations.database.literals import literal
 from migrations.database.time_limits import execute_raw
-from migrations.history._open_transaction import EPOCH
+from migrations.history._open_transaction import ANY_RELATION, EPOCH
 from migrations.history._written_tables import WrittenTable, has_same_names, is_called, own_work, written_tables
 from migrations.history.overwritten_values import (
     LOCK_TIMEOUT_MS,
@@ -48,9 +48,6 @@ ALTER TABLE pilotage.overwritten_rows REPLICA IDENTITY FULL;
 KEPT_DAYS = 60
 # Of more rows of one table it is recorded that they were not looked at.
 MAX_ROWS = 50_000
-# Stands for every table, where it is not known which a statement has written to.
-ANY_RELATION = 0
-
 _INSERT = "INSERT INTO pilotage.overwritten_rows (relation, kind, revision, overwritten_by, written_by, key)"
 
 
@@ -193,16 +190,3 @@ def record_unseen(session: psycopg.Connection, revision: str, xid: int, *, relat
     """
     values = f"{_INSERT} VALUES (%s, 'unseen', %s, %s::text::xid8, NULL, NULL)"
     session.execute(values.encode(), (relation, revision, xid))
-
-
-def record_since(session: psycopg.Connection, revision: str, xid: int, since_xid: int) -> None:
-    """Record from when on the rows of users are recorded that a revision overwrites.
-
-    Args:
-        session: in autocommit, not the one that migrates.
-        revision: the revision.
-        xid: its transaction.
-        since_xid: the oldest transaction whose rows are looked for.
-    """
-    values = f"{_INSERT} VALUES ({ANY_RELATION}, 'since', %s, %s::text::xid8, %s::text::xid8, NULL)"
-    session.execute(values.encode(), (revision, xid, since_xid))

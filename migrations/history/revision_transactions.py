@@ -23,7 +23,7 @@ from psycopg.pq import TransactionStatus
 from migrations.database.literals import literal
 from migrations.database.time_limits import execute_raw
 from migrations.history import overwritten_rows, overwritten_values
-from migrations.history._open_transaction import OpenTransaction, open_transaction
+from migrations.history._open_transaction import OpenTransaction, SinceNote, open_transaction
 
 # Where a publication has all tables, nothing can be deleted from one that has neither a key nor this identity.
 TABLE = """
@@ -167,21 +167,20 @@ class RevisionTransactions:
             execute_raw(session, FIRE_DEFERRED_TRIGGERS)
         if self._oldest_xid is None:
             self._oldest_xid = overwritten_values.oldest_transaction_of(self._session, self._release_id)
-        transaction = open_transaction(self._session, pid, self._oldest_xid)
+        is_first = batch is None or revision != self._revision
+        note = SinceNote(revision, self._since_xid) if is_first else None
+        transaction = open_transaction(self._session, pid, self._oldest_xid, note)
         if transaction is None:
             return False
+        self._revision = revision
         self._record_ids(session, pid, revision, transaction, is_recorded_elsewhere=is_recorded_elsewhere)
         if self._oldest_xid is None:
             self._oldest_xid = transaction.xid
         detector = overwritten_values.OverwriteDetector(self._session, self._oldest_xid)
         if note := detector.recording_statement(session, transaction.written, revision, batch):
             execute_raw(session, note)
-        rows = self._overwritten_rows(transaction)
-        if batch is None or revision != self._revision:
-            overwritten_rows.record_since(self._session, revision, transaction.xid, rows.since_xid)
-            self._revision = revision
         if transaction.has_tables:
-            rows.record(session, pid, transaction.xid, revision, batch)
+            self._overwritten_rows(transaction).record(session, pid, transaction.xid, revision, batch)
         return True
 
     def _record_ids(
