@@ -137,20 +137,18 @@ class OverwriteDetector:
                 )
                 conditions = dict(self.session.execute(_HOLDS_VALUE, (root, attributes)).fetchall()) | {0: "true"}
                 by_others = written_by_others(self.session, rows.alias, self.oldest_xid)
-                return [one for one in attributes if self._exists(rows, f"{conditions[one]} AND {by_others}")]
+                # In one scan for all of them. Whoever has updated, deleted or locked a row stands in xmax.
+                query = (
+                    f"SELECT {', '.join(f'bool_or({conditions[one]})' for one in attributes)}"  # noqa: S608
+                    f" FROM {rows.relation} {rows.alias}"
+                    f" WHERE ({rows.condition}) AND {rows.alias}.xmax <> '0'::xid AND {by_others}"
+                )
+                found = self.session.execute(query.encode()).fetchall()[0]
+                return [one for one, holds in zip(attributes, found, strict=True) if holds]
         except psycopg.Error:
             if self.session.broken:
                 raise
             return attributes
-
-    def _exists(self, rows: BatchRows, condition: str) -> bool:
-        # Whoever has updated, deleted or locked a row stands in xmax.
-        query = (
-            f"SELECT EXISTS (SELECT FROM {rows.relation} {rows.alias}"  # noqa: S608
-            f" WHERE ({rows.condition}) AND {rows.alias}.xmax <> '0'::xid AND {condition})"
-        )
-        row = self.session.execute(query.encode()).fetchone()
-        return row is None or bool(row[0])
 
 
 def written_by_others(session: psycopg.Connection, alias: str, oldest_xid: int) -> str:
