@@ -249,14 +249,14 @@ class ConcurrentIndexes:
     def _is_taken(self, statement: ConcurrentStatement) -> bool:
         if statement.excuses:
             return False
-        row = self._session.execute(_NAMESAKE, (statement.index, statement.table)).fetchone()
+        row = self._session.execute(_NAMESAKE, (statement.index, statement.table), prepare=True).fetchone()
         return bool(row and row[0])
 
     def _named(self, name: str) -> tuple[FoundIndex, ...]:
         return self._read(_NAMED, name)
 
     def _read(self, query: bytes, *given: str) -> tuple[FoundIndex, ...]:
-        return tuple(FoundIndex(*row) for row in self._session.execute(query, given or None).fetchall())
+        return tuple(FoundIndex(*row) for row in self._session.execute(query, given or None, prepare=True).fetchall())
 
     def _promised(self, sql_text: str, table: str) -> Promise | None:
         """What the statement builds, seen on an empty copy of its table; None where the role may not make one."""

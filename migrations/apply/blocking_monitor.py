@@ -160,7 +160,7 @@ class BlockingMonitor:
 
     def _look(self, pid: int) -> None:
         now = time.monotonic()
-        anybody = self._session.execute(_ANYBODY).fetchone()
+        anybody = self._session.execute(_ANYBODY, prepare=True).fetchone()
         rows = self._session.execute(_WAITS).fetchall() if anybody and anybody[0] else []
         self._first = {int(row[0]): self._first.get(int(row[0]), now) for row in rows}
         waits: dict[int, _Wait] = {}

@@ -169,7 +169,7 @@ def quick_lock_check(session: psycopg.Connection, requested: RequestedLocks, pid
     Locks: AccessShareLock on system catalogues.
     """
     strong = [lock.relation for lock in requested.locks if lock.stops_writes]
-    row = session.execute(_QUICK_LOCK_CHECK, {"pid": pid, "strong": strong}).fetchone()
+    row = session.execute(_QUICK_LOCK_CHECK, {"pid": pid, "strong": strong}, prepare=True).fetchone()
     return (bool(row[0]), bool(row[1])) if row else (False, True)
 
 

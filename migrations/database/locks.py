@@ -77,7 +77,9 @@ def migration_lock(dsn: str, *, wait_s: float) -> Generator[psycopg.Connection]:
     Locks: a session advisory lock, polled: who waits in pg_advisory_lock holds a snapshot, which CREATE INDEX
         CONCURRENTLY would wait for.
     """
-    settled = {**OWN, "statement_timeout": 30_000, "search_path": CATALOG_FIRST}
+    # It asks the same few things again and again, and planning them takes longer than answering them.
+    planned_once = {"plan_cache_mode": "force_generic_plan"}
+    settled = {**OWN, "statement_timeout": 30_000, "search_path": CATALOG_FIRST, **planned_once}
     with connect(dsn, autocommit=True, application_name=HOLDING, kind=settled) as session:
         try:
             _acquire(session, dsn, wait_s)

@@ -40,8 +40,8 @@ WITH held AS MATERIALIZED (
     FROM own JOIN roots r ON true
     JOIN pg_attribute a ON a.attrelid = r.root AND a.attnum > 0 AND NOT a.attisdropped
     CROSS JOIN LATERAL (
-        SELECT (a.xmin::text::bigint - coalesce(%(since)s, own.xid) %% {EPOCH} + {EPOCH}) %% {EPOCH}
-               < own.beyond - coalesce(%(since)s, own.xid) AS is_new
+        SELECT (a.xmin::text::bigint - coalesce(%(since)s::bigint, own.xid) %% {EPOCH} + {EPOCH}) %% {EPOCH}
+               < own.beyond - coalesce(%(since)s::bigint, own.xid) AS is_new
     ) k
     GROUP BY 1, 2, 3, 4 HAVING bool_or(k.is_new)
 )
@@ -57,7 +57,7 @@ FROM own LEFT JOIN (written w JOIN pg_class c ON c.oid = w.root JOIN pg_namespac
 _SINCE = f""", since AS (
     INSERT INTO pilotage.overwritten_rows (relation, kind, revision, overwritten_by, written_by, key)
     SELECT {ANY_RELATION}, 'since', %(revision)s, own.xid::text::xid8,
-           least(%(restorable)s, coalesce(%(since)s, own.xid))::text::xid8, NULL FROM own
+           least(%(restorable)s::bigint, coalesce(%(since)s::bigint, own.xid))::text::xid8, NULL FROM own
 )
 """  # noqa: S608 - a number.
 
@@ -132,12 +132,13 @@ def open_transaction(
 
     Locks: AccessShareLock on system catalogues.
     """
-    given = {"pid": pid, "since": oldest_xid}
+    # As texts: a number is sent as the smallest type that holds it, and each of these would be planned anew.
+    given = {"pid": pid, "since": _text(oldest_xid)}
     if note is None:
-        rows = session.execute(f"{_HELD}{_SELECT}".encode(), given).fetchall()
+        rows = session.execute(f"{_HELD}{_SELECT}".encode(), given, prepare=True).fetchall()
     else:
-        noted = {**given, "revision": note.revision, "restorable": note.since_xid}
-        rows = session.execute(f"{_HELD}{_SINCE}{_SELECT}".encode(), noted).fetchall()
+        noted = {**given, "revision": note.revision, "restorable": _text(note.since_xid)}
+        rows = session.execute(f"{_HELD}{_SINCE}{_SELECT}".encode(), noted, prepare=True).fetchall()
     if not rows:
         return None
     written = [
@@ -146,3 +147,7 @@ def open_transaction(
         if root is not None
     ]
     return OpenTransaction(rows[0][0], rows[0][1], rows[0][2], tuple(written))
+
+
+def _text(xid: int | None) -> str | None:
+    return None if xid is None else str(xid)

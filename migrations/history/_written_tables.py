@@ -99,7 +99,7 @@ def written_tables(session: psycopg.Connection, pid: int) -> list[WrittenTable]:
 
     Locks: AccessShareLock on system catalogues.
     """
-    found = session.execute(_WRITTEN_TABLES.encode(), {"pid": pid}).fetchall()
+    found = session.execute(_WRITTEN_TABLES.encode(), {"pid": pid}, prepare=True).fetchall()
     return [WrittenTable(*row[:5], key=tuple(row[5] or ())) for row in found]
 
 
