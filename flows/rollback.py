@@ -30,6 +30,9 @@ from tasks.values import ReleaseRequest
 
 log = logging.getLogger(__name__)
 
+# Nothing is done between what failed and the end, which tells both.
+ENDS_AT_ONCE = (RollbackPath.NOTHING, RollbackPath.HOLD)
+
 
 @flow(name="rollback", flow_run_name="rollback {release_id}")
 @without_secrets
@@ -115,7 +118,7 @@ def recover_and_report(
             "the ledger could not be told which rollback path is taken",
             lambda: record.note(context.release_id, record.ROLLBACK_PATH, path=path.name, cause=str(error)),
         )
-    if not is_announced:
+    if not is_announced and path not in ENDS_AT_ONCE:
         best_effort.notify_slack(
             context.release_id,
             f"Rollback of {context.undone_text(ref)} begins" if context.by_hand else f"Release of {ref} failed",

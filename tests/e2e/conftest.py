@@ -15,6 +15,7 @@ from deployments.settings import Settings
 from flows.release import RolledBack, release
 from tasks import connections
 from tasks.values import ReleaseRequest
+from tests.told_once import assert_told_once
 from tests.users_at_work import Users, users_at_work
 
 WATCH_S = 6
@@ -91,6 +92,7 @@ def live(
         patch.setenv("PILOTAGE_MINIMUM_REQUESTS", "50")
         assert LivePlatform.release("v1").startswith("release succeeded")
         yield LivePlatform(platform, connections.settings())
+        assert_told_once(platform.slack_messages())
 
 
 @pytest.fixture

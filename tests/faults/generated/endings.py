@@ -50,7 +50,7 @@ def end_well(
     ending = conclude(target, may_need_person=kind.lasts or kind.may_need_person)
     fault_name = f"{call.method} {call.path}: {kind.name}"
     told(flow, call.act or "start", call.moment, fault_name, ending=ending, since=struck_at)
-    hold_invariants(target, users, row)
+    hold_invariants(target, users, row, sent_again=call.service == "slack")
 
 
 def hand_over(flow: str, given: dict[str, Any], act: str, moment: str, target: Target) -> None:

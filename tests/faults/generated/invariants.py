@@ -1,7 +1,6 @@
 """What holds after every fault and the recovery from it, whatever it was: all of it looked at from outside."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from migrations.history.revisions import current_revisions
 from tasks import connections, record
 from tasks.steps import status
 from tests.faults.generated.target import RELEASE, Target
+from tests.told_once import assert_told_once
 from tests.users_at_work import Users
 
 OLD, NEW = ("20250122_1030",), ("20251101_0900",)
@@ -23,7 +23,7 @@ ENDED = {"succeeded": "succeeded", "rolled_back": "was rolled back", "failed": "
 
 
 def hold_invariants(
-    target: Target, users: Users, first: Release, *, slack_heard: bool = True, neon_heard: bool = True
+    target: Target, users: Users, first: Release, *, slack_heard: bool = True, sent_again: bool = False
 ) -> Release:
     """Look at everything from outside.
 
@@ -32,6 +32,7 @@ def hold_invariants(
         users: the users who were at work meanwhile.
         first: the first release, or rollback, whose writes may have gone to a receipt.
         slack_heard: whether Slack took what it was told.
+        sent_again: whether Slack may have got one message twice.
 
     Returns:
         The newest row of the ledger.
@@ -51,7 +52,7 @@ def hold_invariants(
     _no_write_is_lost(users, steps)
     _nothing_is_left(target, rows)
     if slack_heard:
-        _slack_has_heard(target, row)
+        _slack_has_heard(target, row, sent_again=sent_again)
     _next_release_starts(target)
     return row
 
@@ -113,12 +114,14 @@ def _nothing_is_left(target: Target, rows: Sequence[Release]) -> None:
     assert [flow for flow in target.started if flow.process.exitcode is None] == []
 
 
-def _slack_has_heard(target: Target, row: Release) -> None:
-    """The end was told, and told once."""
-    heard = [message for message in target.platform.slack_messages()[target.heard :] if row.id in str(message)]
-    ends = [str(message["text"]) for message in heard if str(message["text"]).endswith(ENDED[row.state])]
-    assert ends, f"Slack has not heard that it ended as {row.state}: {target.told()[target.heard :]}"
-    assert Counter(ends).most_common(1)[0][1] == 1
+def _slack_has_heard(target: Target, row: Release, *, sent_again: bool) -> None:
+    """The end was told, and each fact once."""
+    messages = target.platform.slack_messages()[target.heard :]
+    headlines = [str(message["text"]) for message in messages if row.id in str(message)]
+    assert any(text.endswith(ENDED[row.state]) for text in headlines), (
+        f"Slack has not heard that it ended as {row.state}: {target.told()[target.heard :]}"
+    )
+    assert_told_once(messages, sent_again=sent_again)
 
 
 def _next_release_starts(target: Target) -> None:
