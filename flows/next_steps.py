@@ -1,7 +1,7 @@
 """What a person should do after a way back that was walked to its end: by the way, and by what failed."""
 
 from flows.decision import FailureKind, RollbackPath, failure_kind
-from tasks.errors import CannotTell, is_transient
+from tasks.errors import CannotTell, MigrationFailed
 
 RELEASE_AGAIN = (
     "`pilotage release start {ref}`, with a longer `--watch-seconds` and once there is traffic, releases it again: a "
@@ -81,7 +81,7 @@ def next_step(
         said = _TOO_LITTLE_SEEN
     elif by_hand and path in _AFTER_A_ROLLBACK_BY_HAND:
         said = _AFTER_A_ROLLBACK_BY_HAND[path]
-    elif path is RollbackPath.UNCHANGED and failed is FailureKind.REVISION and is_transient(error):
+    elif path is RollbackPath.UNCHANGED and isinstance(error, MigrationFailed) and error.in_the_way:
         said = _IN_THE_WAY
     elif failed is FailureKind.PROCESS and path in _AFTER_A_DEATH:
         said = _AFTER_A_DEATH[path]

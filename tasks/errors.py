@@ -53,7 +53,15 @@ class StagingFailed(TaskError):
 
 
 class MigrationFailed(TaskError):
-    """A revision did not go through in production."""
+    """A revision did not go through in production.
+
+    Attributes:
+        in_the_way: whether it was what stood in its way, such as somebody's lock, and not the revision itself.
+    """
+
+    def __init__(self, message: str, *, transient: bool = False, in_the_way: bool = False) -> None:
+        super().__init__(message, transient=transient)
+        self.in_the_way = in_the_way or transient
 
 
 class ContractFailed(TaskError):

@@ -69,6 +69,12 @@ def within(act: OpenAct) -> Generator[None]:
         _open_act.reset(token)
 
 
+def open_act() -> Act | None:
+    """The act that is open now; None where none is."""
+    act = _open_act.get()
+    return None if act is None else act.act
+
+
 def statement_fence() -> Fence:
     """What lets a statement and a commit of a revision through, by the act that is open now.
 

@@ -68,7 +68,11 @@ def migrate_production(release_id: str, commit: Commit, target_revision: str) ->
             try:
                 done = revisions.apply(settings, release_id, commit, dsn, target_revision, point=point)
             except MigrationError as error:
-                raise MigrationFailed(str(error), transient=error.transient) from error
+                raise MigrationFailed(
+                    str(error),
+                    transient=revisions.is_worth_another_try(error),
+                    in_the_way=error.transient,
+                ) from error
         entry.result(revisions.as_json(done))
     return tuple(one.revision for one in done)
 
@@ -92,7 +96,7 @@ def contract_production(release_id: str, commit: Commit, target_revision: str) -
             try:
                 done = revisions.apply(settings, release_id, commit, dsn, target_revision, point=point)
             except MigrationError as error:
-                raise ContractFailed(str(error), transient=error.transient) from error
+                raise ContractFailed(str(error), transient=revisions.is_worth_another_try(error)) from error
         entry.result(revisions.as_json(done))
     return tuple(one.revision for one in done)
 

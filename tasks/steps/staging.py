@@ -111,7 +111,7 @@ def migrate_staging(release_id: str, commit: Commit, target_revision: str) -> tu
             try:
                 done = revisions.apply(settings, release_id, commit, dsn, target_revision)
             except MigrationError as error:
-                raise StagingFailed(f"staging: {error}", transient=error.transient) from error
+                raise StagingFailed(f"staging: {error}", transient=revisions.is_worth_another_try(error)) from error
         entry.result(revisions.as_json(done))
     return tuple(one.revision for one in done)
 

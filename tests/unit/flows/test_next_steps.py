@@ -40,7 +40,7 @@ def test_a_revision_that_others_kept_from_its_locks_is_not_to_be_mended() -> Non
     assert said(RollbackPath.UNCHANGED, MigrationFailed("division by zero")).startswith(
         "mend what failed; staging still carries"
     )
-    in_the_way = said(RollbackPath.UNCHANGED, MigrationFailed("is in the way", transient=True))
+    in_the_way = said(RollbackPath.UNCHANGED, MigrationFailed("is in the way", in_the_way=True))
     assert in_the_way.startswith("see to what stood in the revision's way")
     assert "mend" not in in_the_way
 
