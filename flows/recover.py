@@ -7,7 +7,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from deployments.ledger import Release
-from flows.dead_release import PlannedRecovery, plan_recovery, read_dead_release
+from flows.dead_release import DeadRelease, PlannedRecovery, plan_recovery, read_dead_release
 from flows.decision import Recovery
 from flows.handover import held
 from flows.release import (
@@ -20,7 +20,7 @@ from flows.release import (
     watch,
 )
 from flows.rollback import recover_and_report
-from tasks import best_effort, gates, protection, record
+from tasks import best_effort, gates, production_state, protection, record
 from tasks.errors import RollbackFailed, TaskError
 from tasks.process import broken_pipes
 from tasks.step import without_secrets
@@ -114,12 +114,20 @@ def run_recovery(planned: PlannedRecovery) -> str:
     try:
         if planned.recovery is Recovery.GO_ON:
             go_on(planned)
-        summary = record_success(dead.release.id, dead.request, dead.commit, dead.release.target_revision)
+        summary = record_success(dead.release.id, dead.request, dead.commit, revisions_text(dead))
     except Exception as error:
         raise RolledBack(
             choose_and_run_rollback(dead.release.id, dead.request, dead.commit, dead.progress, error)
         ) from error
     return close_and_announce(dead.release.id, dead.request, dead.progress, f"{summary}; {dead.ended}")
+
+
+def revisions_text(dead: DeadRelease) -> str:
+    """Where production's schema stands at the end; what the release was asked for, such as `head`, says nothing."""
+    stands = production_state.read().revisions
+    if stands is not None:
+        return ", ".join(stands) or "no revision"
+    return dead.progress.point.target_revision if dead.progress.point else dead.release.target_revision
 
 
 def go_on(planned: PlannedRecovery) -> None:

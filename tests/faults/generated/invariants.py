@@ -62,6 +62,7 @@ def _production_is_old_or_new(target: Target, row: Release) -> None:
     assert old is not None
     assert (after.commit_sha == old.commit_sha) is (row.state != "succeeded")
     assert after.revisions == NEW if row.state == "succeeded" else after.revisions in {OLD, NEW}
+    assert "serves at" not in row.summary or f"serves at {', '.join(after.revisions)}" in row.summary
     changed = tuple(f"{one.kind} {one.name}" for one in difference(old.catalog, after.catalog))
     assert changed == (CHANGED if after.revisions == NEW else ())
     url = connections.production_url(target.settings)
