@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,9 @@ def worker(
     from flows.cli.console.process_worker import work
 
     os.environ.setdefault("PILOTAGE_HOME", str(REPOSITORY_ROOT))
+    if file := os.environ.get("PILOTAGE_ENV_FILE"):
+        # Its runs have a folder of their own to start from.
+        os.environ["PILOTAGE_ENV_FILE"] = str(Path(file).resolve())
     with exit_on_error():
         if not PREFECT_API_URL.value():
             raise CommandFailed("nobody said where the Prefect server is: set PREFECT_API_URL, as http://HOST:PORT/api")

@@ -253,6 +253,22 @@ def test_run_that_is_killed_with_its_worker_is_ended_in_prefect_once_it_is_recov
     assert ended.summary in state["message"]
 
 
+def test_runs_go_by_the_settings_that_somebody_writes_to_local_env(line: Line, v1: None) -> None:
+    file = line.platform.status.state / "local.env"
+    before = file.read_text()
+    file.write_text(f"{before}PILOTAGE_MIGRATION_BUDGET_S=2\n")
+    try:
+        with line.locked():
+            _, row = line.start("release", V2, "migrate production")
+            ended = line.ended(row)
+    finally:
+        file.write_text(before)
+    assert ended.state == "rolled_back", ended.summary
+    with connections.ledger(line.settings) as ledger:
+        failed = [one for one in ledger.steps(row.id) if (one.step, one.event) == ("migrate production", "failed")]
+    assert [str(one.details["error"]) for one in failed if "got no lock in 2 s" in str(one.details)], failed
+
+
 def _kill_worker_alone(line: Line) -> None:
     """SIGKILL, as by the kernel; another is started, and the run is the same process as before."""
     runs = line.processes("-m", "prefect.engine")

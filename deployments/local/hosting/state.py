@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from deployments.local.hosting.installation import remove_data_root
 
 _LOCK_S = 1
 _ENDING_S = 10
+_PLACES = {"PILOTAGE_HOME", "PILOTAGE_ENV_FILE", "PILOTAGE_DATA_HOME"}
 
 
 class PlatformStatus(BaseModel):
@@ -111,6 +113,10 @@ class StateFolder:
         values = dotenv_values(self.environment, interpolate=False)
         return {name: value for name, value in values.items() if value is not None}
 
+    def read_policy(self) -> dict[str, str]:
+        """Return what local.env has of the pipeline's own settings: somebody has written them there."""
+        return policy_of(self.read_environment())
+
     def forget(self) -> None:
         """Remove local.env and platform.json: nobody is to be led to a platform that is gone."""
         for file in (self.environment, self._described):
@@ -148,6 +154,12 @@ def _flock(descriptor: int, operation: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def policy_of(given: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the pipeline's own settings among others, but for those that say where things are."""
+    found = {name: value for name, value in given.items() if value is not None and name.startswith("PILOTAGE_")}
+    return {name: value for name, value in found.items() if name not in _PLACES}
 
 
 def quoted(value: str) -> str:

@@ -41,16 +41,18 @@ class Pipeline:
         logs: the folder of the logs.
         clone: the worker's working directory, where the flows are.
         environment: what the worker is given beside Prefect's own settings.
+        settings: the file from which each run takes what its worker was not given.
     """
 
     def __init__(
-        self, spawner: Spawner, *, home: Path, logs: Path, clone: Path, environment: Mapping[str, str]
+        self, spawner: Spawner, *, home: Path, logs: Path, clone: Path, environment: Mapping[str, str], settings: Path
     ) -> None:
         self._spawner = spawner
         self._home = home
         self._logs = logs
         self._clone = clone
         self._environment = environment
+        self._settings_file = settings
         self._processes: list[_Process] = []
         self._key = f"pilotage:{secrets.token_urlsafe(32)}"
         self.api_url: str | None = None
@@ -126,6 +128,7 @@ class Pipeline:
         settings = {**self._settings(api_url), **self._environment, "PILOTAGE_HOME": str(self._clone)}
         settings["PREFECT_LOGGING_EXTRA_LOGGERS"] = LOGGERS
         settings["TMPDIR"] = str(temporary)
+        settings["PILOTAGE_ENV_FILE"] = str(self._settings_file)
         worker = self._run("Prefect's worker", "prefect-worker.log", program, settings)
         worker.wait_until(lambda: self._is_online(api_url, name), _WORKER_START_S)
 

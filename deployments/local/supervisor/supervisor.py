@@ -6,20 +6,21 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from dotenv import dotenv_values
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from deployments.local.errors import LocalPlatformError
 from deployments.local.hosting.processes import Spawner
 from deployments.local.hosting.servers import HttpServer
-from deployments.local.hosting.state import PlatformStatus, StateFolder
+from deployments.local.hosting.state import PlatformStatus, StateFolder, policy_of
 from deployments.local.supervisor.pipeline import Pipeline
 from deployments.local.supervisor.services import Services
 
@@ -50,10 +51,11 @@ def supervise(
     folder.make()
     lock = folder.take()
     try:
+        policy = {**policy_of(dotenv_values(os.environ.get("PILOTAGE_ENV_FILE", ".env"))), **folder.read_policy()}
         folder.clean()
         folder.make()
         with _logging_to(folder.logs / "platform.log"), _Signals() as signals, ExitStack() as parts:
-            supervisor = Supervisor(folder, parts, tell)
+            supervisor = Supervisor(folder, parts, tell, policy)
             with signals.interrupting():
                 status = supervisor.start(pipeline=pipeline)
                 tell(f"the platform is up; its settings are in {folder.environment}")
@@ -69,10 +71,13 @@ def supervise(
 
 
 class Supervisor:
-    """The parts of a platform; `parts` holds how each is stopped."""
+    """The parts of a platform; `parts` holds how each is stopped, `policy` what goes to local.env beside their own."""
 
-    def __init__(self, folder: StateFolder, parts: ExitStack, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: StateFolder, parts: ExitStack, tell: Callable[[str], None], policy: Mapping[str, str]
+    ) -> None:
         self._folder = folder
+        self._policy = policy
         self._parts = parts
         self._tell = tell
         self._spawner = Spawner()
@@ -89,6 +94,7 @@ class Supervisor:
             logs=self._folder.logs,
             clone=CLONE,
             environment=self._services.environment,
+            settings=self._folder.environment,
         )
         self._parts.callback(self._pipeline.stop)
         self._control = HttpServer("control", _control(self))
@@ -115,7 +121,9 @@ class Supervisor:
             control_url=self._control.url,
             prefect_api_url=self._pipeline.api_url,
         )
-        self._folder.describe(status, {**services.environment, **self._pipeline.access})
+        # What somebody has written there since it was described last stays.
+        policy = {**self._policy, **self._folder.read_policy()}
+        self._folder.describe(status, {**policy, **services.environment, **self._pipeline.access})
         return status
 
 

@@ -91,3 +91,9 @@ def test_a_value_that_no_quoting_keeps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LocalPlatformError, match="plain letters"):
         folder.describe(_described(tmp_path, 1), {"BOTH": "it's a $"})
     assert not folder.environment.exists()
+
+
+def test_settings_of_the_pipeline_are_told_from_what_the_platform_wrote(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.environment.write_text("NEON_API_KEY='x'\nPILOTAGE_STOP_S=5\nPILOTAGE_HOME=/elsewhere\n")
+    assert folder.read_policy() == {"PILOTAGE_STOP_S": "5"}
