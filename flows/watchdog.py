@@ -14,7 +14,7 @@ from tasks import notification, protection, record
 from tasks.errors import CannotTell, TaskError
 from tasks.process import broken_pipes
 from tasks.step import without_secrets
-from tasks.steps import dead_runs, left_behind
+from tasks.steps import cancelled_runs, dead_runs, left_behind
 from tasks.steps.dead_runs import DeadRun, NextTry
 from tasks.values import Finding, ReleaseRequest
 
@@ -35,6 +35,7 @@ def watchdog() -> State[str]:
     broken_pipes.survive_broken_pipes()
     looks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("whether the process of a release died", watch_over_releases),
+        ("whether a run that was cancelled goes on", stop_cancelled_runs),
         ("whether production's branch lacks its protection", give_back_protection),
         ("whether maintenance mode was left on", watch_over_maintenance),
         ("which branches belong to nobody", watch_over_branches),
@@ -72,6 +73,18 @@ def watch_over_releases() -> str:
     tell(dead_runs.finding(dead, what))
     ended = f": {recover_here(dead)}" if what is NextTry.START and not has_server else ""
     return f"{dead.release.id} died {dead.died_in}: {what.value}{ended}"
+
+
+def stop_cancelled_runs() -> str:
+    """Tell a run to stop that was cancelled and goes on, since its worker is gone."""
+    found = cancelled_runs.find_cancelled_run()
+    if found is None:
+        return "no cancelled run goes on"
+    if found.is_here:
+        is_told = cancelled_runs.stop_cancelled_run(found)
+        return f"{found.release.id} was cancelled: its run {'is told to stop' if is_told else 'has ended'}"
+    tell(cancelled_runs.finding(found))
+    return f"{found.release.id} was cancelled, and goes on on another machine"
 
 
 def recover_here(dead: DeadRun) -> str:

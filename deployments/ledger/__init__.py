@@ -15,7 +15,7 @@ from deployments.ledger.errors import (
     ReleaseNotFound,
     ReleaseRunning,
 )
-from deployments.ledger.holder import HolderState, holder_state
+from deployments.ledger.holder import HolderState, holder_state, tell_to_stop
 from deployments.ledger.leases import KeptLease
 from deployments.ledger.ledger import Ledger
 from deployments.ledger.outbox import Outbox
@@ -60,4 +60,5 @@ __all__ = [
     "StepEvent",
     "StepHandle",
     "holder_state",
+    "tell_to_stop",
 ]

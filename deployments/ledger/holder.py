@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -48,6 +49,20 @@ def holder_state(holder: str) -> HolderState:
     if seen is None or started == UNKNOWN:
         return "unknown"
     return "alive" if seen == started else "gone"
+
+
+def tell_to_stop(holder: str) -> bool:
+    """Send SIGTERM to a holder that is certain to be a process of this machine, and to live.
+
+    Returns:
+        Whether it was sent.
+    """
+    if holder_state(holder) != "alive":
+        return False
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(int(holder.rsplit(":", 2)[1]), signal.SIGTERM)
+        return True
+    return False
 
 
 @cache

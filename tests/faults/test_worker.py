@@ -253,6 +253,20 @@ def test_run_that_is_killed_with_its_worker_is_ended_in_prefect_once_it_is_recov
     assert ended.summary in state["message"]
 
 
+def test_run_that_is_cancelled_once_its_worker_was_killed_is_stopped_and_recovered(line: Line, v1: None) -> None:
+    with line.locked():
+        run, row = line.start("release", V2, "migrate production")
+        _kill_worker_alone(line)
+        line.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+        until(lambda: ("told to stop", "noted") in line.acts(row))
+    ended = line.ended(row)
+    assert ended.state == "rolled_back", ended.summary
+    assert ("cancelled, and told to stop by the watchdog", "noted") in line.acts(row)
+    assert ("build production", "begun") not in line.acts(row)
+    assert line.state(run) in {"CANCELLED", "CRASHED"}
+    assert line.heard(3) == ["Release of v2 was told to stop", "Recovery of v2 begins", "Release of v2 was rolled back"]
+
+
 def test_runs_go_by_the_settings_that_somebody_writes_to_local_env(line: Line, v1: None) -> None:
     file = line.platform.status.state / "local.env"
     before = file.read_text()
