@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from deployments.git.repository import Commit
 from deployments.ledger import Release, ReleaseLeftovers, Step
-from deployments.ledger.unclosed_releases import read_leftovers
+from deployments.ledger.unclosed_releases import reached, read_leftovers
 from flows.decision import DeathSituation, FailureKind, Recovery, RollbackPath, decide_recovery
-from flows.handover import reached
 from flows.rollback_choice import ReleaseProgress, revisions_now, situation_of
 from flows.rollback_report import RollbackContext
 from tasks import connections, gates, production_state, record

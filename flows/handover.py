@@ -1,13 +1,13 @@
 """A release is handed over to recovery by a run that is told to stop."""
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from prefect.exceptions import TerminationSignal
 
-from deployments.ledger import Release, ReleaseLeftovers, Step
-from deployments.ledger.unclosed_releases import read_leftovers
+from deployments.ledger import Release
+from deployments.ledger.unclosed_releases import reached, read_leftovers
 from tasks import best_effort, connections, record
 from tasks.process import termination
 
@@ -64,19 +64,3 @@ def hand_over(release: Release) -> None:
         ),
         next_step="nothing, where recovery begins within some minutes; else `pilotage recover`.",
     )
-
-
-def reached(left: ReleaseLeftovers, steps: Sequence[Step]) -> str:
-    """How far a release had come, in words: in which act, or after which.
-
-    Args:
-        left: what it had begun and not ended.
-        steps: its steps.
-    """
-    if left.unfinished:
-        return f"in `{left.unfinished[-1].step}`"
-    ended = next((one for one in reversed(steps) if one.event in {"done", "failed"}), None)
-    if ended is None:
-        return "before its first act"
-    # An act that was left half-way because of it is written as failed: it was not got past.
-    return f"{'after' if ended.event == 'done' else 'in'} `{ended.step}`"

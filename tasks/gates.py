@@ -150,7 +150,7 @@ def _why_nothing_to_do(
 
 
 @dataclass(frozen=True)
-class DeadRun:
+class ReleaseToRecover:
     """The release whose process died, if one did.
 
     Attributes:
@@ -162,7 +162,7 @@ class DeadRun:
     why: str = ""
 
 
-def release_to_recover(release_id: str | None, *, wait: bool) -> DeadRun:
+def release_to_recover(release_id: str | None, *, wait: bool) -> ReleaseToRecover:
     """The release or rollback that nobody runs any more.
 
     Args:
@@ -177,17 +177,17 @@ def release_to_recover(release_id: str | None, *, wait: bool) -> DeadRun:
     with connections.ledger(given) as ledger:
         found = ledger.release(release_id) if release_id else ledger.running(given.target)
         if found is None:
-            return DeadRun(None, f"no release of {given.target} runs")
+            return ReleaseToRecover(None, f"no release of {given.target} runs")
         if found.state != "running":
-            return DeadRun(None, f"release {found.id} has ended as {found.state}: {found.summary}")
+            return ReleaseToRecover(None, f"release {found.id} has ended as {found.state}: {found.summary}")
         try:
-            return DeadRun(ledger.wait_for_death(found.id) if wait else ledger.abandonable(found.id))
+            return ReleaseToRecover(ledger.wait_for_death(found.id) if wait else ledger.abandonable(found.id))
         except ReleaseAlive as alive:
             if release_id:
                 raise
-            return DeadRun(None, str(alive))
+            return ReleaseToRecover(None, str(alive))
         except ReleaseEnded as ended:
-            return DeadRun(None, str(ended))
+            return ReleaseToRecover(None, str(ended))
 
 
 def kept_since(release_id: str) -> tuple[str, ...]:

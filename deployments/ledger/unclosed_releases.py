@@ -56,6 +56,22 @@ def read_leftovers(release: Release, steps: Sequence[Step]) -> ReleaseLeftovers:
     )
 
 
+def reached(left: ReleaseLeftovers, steps: Sequence[Step]) -> str:
+    """How far a release had come, in words: in which act, or after which.
+
+    Args:
+        left: what it had begun and not ended.
+        steps: its steps.
+    """
+    if left.unfinished:
+        return f"in `{left.unfinished[-1].step}`"
+    ended = next((one for one in reversed(steps) if one.event in {"done", "failed"}), None)
+    if ended is None:
+        return "before its first act"
+    # An act that was left half-way because of it is written as failed: it was not got past.
+    return f"{'after' if ended.event == 'done' else 'in'} `{ended.step}`"
+
+
 def _made(details: Iterable[Mapping[str, Json]], key: str) -> tuple[str, ...]:
     made: dict[str, None] = {}
     for each in details:

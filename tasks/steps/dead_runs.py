@@ -19,6 +19,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL
 
 from deployments.ledger import Release
+from deployments.ledger.unclosed_releases import reached
 from deployments.redaction.redactor import redacted
 from tasks import connections, gates, production_state, record
 from tasks.step import step
@@ -55,7 +56,7 @@ class DeadRun:
 
     Attributes:
         release: the ledger's row.
-        died_in: the act that was under way.
+        died_in: how far it had come, in words: `in` an act or `after` one.
         tries: when each recovery was started by the watchdog.
         told: whether the run itself said that it stops, and that recovery goes on.
     """
@@ -92,9 +93,8 @@ def find_dead_run() -> DeadRun | None:
     with connections.ledger(connections.settings()) as ledger:
         steps, left = ledger.steps(found.id), ledger.leftovers(found.id)
     tries = {one.details.get("number"): one.at for one in steps if one.step == STARTED}
-    died_in = f"in `{left.unfinished[-1].step}`" if left.unfinished else "between two acts"
     told = any(one.step == record.TOLD_TO_STOP for one in steps)
-    return DeadRun(found, died_in, tuple(tries.values()), told)
+    return DeadRun(found, reached(left, steps), tuple(tries.values()), told)
 
 
 def next_try(dead: DeadRun, *, under_way: bool, now: datetime) -> NextTry:

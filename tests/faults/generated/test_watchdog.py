@@ -86,7 +86,7 @@ def test_a_release_that_was_stopped_for_longer_than_its_lease_is_found_finished_
     stopped.wait_until_stopped()
     assert "no dead run" in run()
     wait_for_lease(target)
-    assert "died between two acts: its recovery is started now" in run()
+    assert "died after `migrate production`: its recovery is started now" in run()
     assert target.newest().state in {"rolled_back", "failed"}
     assert "no dead run" in run()
     assert news(target).count(DIED) == 1

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from deployments.ledger import Release, Step, StepEvent
-from deployments.ledger.unclosed_releases import read_leftovers
+from deployments.ledger.unclosed_releases import reached, read_leftovers
 from flows.dead_release import read_end
 from flows.decision import RollbackPath
-from flows.handover import reached
 from flows.next_steps import next_step
 from tasks.errors import ApplicationFailed, CannotTell, MigrationFailed, ProcessDied, RollbackFailed
 
