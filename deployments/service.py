@@ -3,8 +3,8 @@
 import logging
 import re
 import weakref
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import httpx
@@ -29,6 +29,24 @@ ANSWER_S = 60.0
 MOST_BYTES = 32 * MIB
 READ_ATTEMPTS = 5
 _SERVER_ERROR = 500
+
+
+Observer = Callable[[str, httpx.Response], None]
+_observers: list[Observer] = []
+
+
+@contextmanager
+def observed(observer: Observer) -> Generator[None]:
+    """Show every answer of any service to an observer while the block runs.
+
+    Args:
+        observer: told the service's name, and the answer with its request; it must not raise.
+    """
+    _observers.append(observer)
+    try:
+        yield
+    finally:
+        _observers.remove(observer)
 
 
 class _Said(BaseModel):
@@ -162,6 +180,8 @@ class Service:
             ) from None
         except httpx.HTTPError as error:
             raise LostReply(self._name, request, f"the answer was lost ({type(error).__name__})") from error
+        for observer in _observers:
+            observer(self._name, got)
         lost = got.status_code >= _SERVER_ERROR and got.status_code not in self._safe_to_retry
         if lost and method != "GET":
             raise LostReply(self._name, request, f"the answer was lost ({got.status_code})", status=got.status_code)

@@ -9,7 +9,7 @@ from deployments.connection_uri import encrypted, why_ambiguous
 from deployments.errors import SharedVariable, WrongDatabase
 from deployments.git.repository import Commit
 from deployments.settings import Settings
-from deployments.vercel.client import Deployment, Target
+from deployments.vercel.client import Deployment, Target, VercelClient
 from migrations.database.same_database import refuse_another_database
 from migrations.errors import MigrationError
 from tasks import connections
@@ -82,13 +82,13 @@ def rejected_application_dsns(settings: Settings, *, reset_staging: bool) -> lis
     return found
 
 
-def shared_variables(settings: Settings, ref: str) -> list[str]:
+def shared_variables(client: VercelClient, ref: str | None) -> list[str]:
     """Why the connection strings could not be written into the builds' variables, before anything is touched.
 
     Args:
-        ref: the ref that will be built.
+        client: Vercel.
+        ref: the ref that will be built; None where none is known yet.
     """
-    client = connections.vercel(settings)
     targets: tuple[Target, ...] = ("production", "preview")
     found: list[str] = []
     for target in targets:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -116,6 +117,22 @@ def health(url: str, *, bypass: SecretStr | None, transport: httpx.BaseTransport
             latency_ms=latency_ms,
             detail="" if good else f"{url}/api/health answered {answer.status_code}: {answer.text[:200]}",
         )
+
+
+def lets_in(url: str, bypass: SecretStr, *, transport: httpx.BaseTransport | None = None) -> bool | None:
+    """Whether a protected build lets in who has the secret; None where it does not answer.
+
+    Args:
+        url: address of the build.
+        bypass: the secret.
+        transport: how requests are sent, for tests.
+    """
+    with application_client(url, bypass, transport) as client:
+        try:
+            answer = client.request("GET", "/api/version", seconds=TIMEOUT_S)
+        except httpx.HTTPError:
+            return None
+        return answer.status_code not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 def served_commit(url: str, *, transport: httpx.BaseTransport | None = None) -> str | None:

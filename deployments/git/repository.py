@@ -15,20 +15,19 @@ from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES
 from pathlib import Path, PurePosixPath
 
 from dulwich.client import get_transport_and_path
-from dulwich.config import ConfigDict
 from dulwich.objects import Blob, ObjectID, Tag, Tree
 from dulwich.objects import Commit as GitCommit
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from deployments.errors import RefNotFound, RepositoryUnreachable, SubpathNotFound
+from deployments.git.addresses import is_path, patience, without_credentials
 from deployments.redaction.redactor import learn_address, redacted
 
 log = logging.getLogger(__name__)
 
 MIN_ABBREVIATION = 7
 _NAMES = (b"refs/heads/", b"refs/tags/")
-_ANSWER_S = b"30"
 # What Python would run in the place of the source that was read and whose checksum is kept.
 _COMPILED = (*BYTECODE_SUFFIXES, *EXTENSION_SUFFIXES, ".pyo", ".so", ".pyd", ".dll", ".dylib", ".pth", ".egg-link")
 _CACHE = "__pycache__"
@@ -61,7 +60,7 @@ class ReleaseRepository:
     def __init__(self, url: str, cache: Path) -> None:
         learn_address(url)
         self._url = url
-        self._shown = redacted(_without_credentials(url))
+        self._shown = redacted(without_credentials(url))
         self._cache = cache
 
     def resolve(self, ref: str) -> Commit:
@@ -80,6 +79,27 @@ class ReleaseRepository:
                 raise RefNotFound(self._shown, ref, _near(repo, ref))
             summary = commit.message.decode(errors="replace").strip().partition("\n")[0]
             return Commit(commit.id.decode(), ref, summary)
+
+    def refs(self) -> tuple[str, ...]:
+        """The names of its branches and tags, asked for without taking anything over.
+
+        Raises:
+            RepositoryUnreachable: the repository cannot be read.
+        """
+        try:
+            if is_path(self._url):
+                with self._open(fresh=False) as repo:
+                    found = [bytes(name) for name in repo.refs.allkeys()]
+            else:
+                client, path = get_transport_and_path(self._url, config=patience())
+                found = [bytes(name) for name in client.get_refs(path.encode()).refs]
+        except RepositoryUnreachable:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".replace(self._url, self._shown)
+            raise RepositoryUnreachable(self._shown, redacted(reason)) from None
+        wanted = (name for name in found if name.startswith(_NAMES) and not name.endswith(_PEELED))
+        return tuple(sorted(name.decode(errors="replace").split("/", 2)[-1] for name in wanted))
 
     def extract(self, sha: str, subpath: str, into: Path) -> Path:
         """Let a folder hold the source files that a commit has below a path.
@@ -126,7 +146,7 @@ class ReleaseRepository:
     def _open(self, *, fresh: bool) -> Repo:
         """The repository itself, or the copy of a remote one, brought up to date first where asked."""
         try:
-            if _is_path(self._url):
+            if is_path(self._url):
                 return Repo(str(Path(self._url.removeprefix("file://")).expanduser()))
             return self._copy(fresh=fresh)
         except Exception as error:
@@ -149,9 +169,7 @@ class ReleaseRepository:
 
     def _mirror(self, repo: Repo) -> None:
         """Fetch what is new, and let the copy have the branches and tags that the remote has, and no others."""
-        patience = ConfigDict()
-        patience.set((b"http",), b"timeout", _ANSWER_S)
-        client, path = get_transport_and_path(self._url, config=patience)
+        client, path = get_transport_and_path(self._url, config=patience())
         found = client.fetch(path, repo).refs
         theirs = {name: sha for name, sha in found.items() if sha is not None and name.startswith(_NAMES)}
         for name in [name for name in repo.refs.allkeys() if name.startswith(_NAMES) and name not in theirs]:
@@ -159,16 +177,6 @@ class ReleaseRepository:
         for name, sha in theirs.items():
             if not name.endswith(_PEELED):
                 repo.refs[name] = sha
-
-
-def _without_credentials(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}" if mark else url
-
-
-def _is_path(url: str) -> bool:
-    return url.startswith("file://") or ("://" not in url and ":" not in url.split("/", maxsplit=1)[0])
 
 
 def _named(repo: Repo, ref: str) -> ObjectID | None:

@@ -36,6 +36,16 @@ def engine_for(address: str) -> Engine:
     return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
 
 
+def ledger_file(address: str) -> Path | None:
+    """The file of a ledger on SQLite; None where it is on a server.
+
+    Raises:
+        LedgerUnusable: no ledger can stand there.
+    """
+    url = _parsed(address)
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)

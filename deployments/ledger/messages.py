@@ -96,6 +96,12 @@ class Messages(Store):
         query = select(*_COLUMNS).where(_messages.c.id == message_id)
         return _message(self._read(lambda connection: connection.execute(query).mappings().one()))
 
+    def newest_message(self, target: str) -> Message | None:
+        """The message of a target that was kept last, whatever became of it; None where there was none."""
+        query = select(*_COLUMNS).where(_messages.c.target == target).order_by(_messages.c.at.desc()).limit(1)
+        row = self._read(lambda connection: connection.execute(query).mappings().one_or_none())
+        return None if row is None else _message(row)
+
     def untold(self, release_id: str) -> tuple[Message, ...]:
         """The messages of a release that the channel has not taken, in their order."""
         query = _in_order(_messages.c.release_id == release_id, _messages.c.state != "sent")

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from deployments.ledger import history
-from deployments.ledger.engines import WRITES, engine_for
+from deployments.ledger.engines import WRITES, engine_for, ledger_file
 from deployments.ledger.errors import (
     LedgerBusy,
     LedgerConflict,
@@ -70,6 +70,27 @@ class Store:
             engine.dispose()
             raise
         return store
+
+    @classmethod
+    def is_at_head(cls, url: str | SecretStr) -> bool | None:
+        """Whether a ledger needs nothing done to it before it is used; nothing is made or changed.
+
+        Args:
+            url: as for `open`.
+
+        Returns:
+            False where opening it would bring it to head; None where a file is not there yet and would be made.
+
+        Raises:
+            LedgerUnusable: the address is no ledger that can be used.
+            LedgerUnreachable: the database does not answer.
+        """
+        learn_address(url)
+        address = url.get_secret_value() if isinstance(url, SecretStr) else url
+        if (file := ledger_file(address)) is not None and not file.is_file():
+            return None
+        with cls(engine_for(address)) as store:
+            return store._once(history.at_head, write=False)
 
     def close(self) -> None:
         """Close every connection."""

@@ -16,6 +16,7 @@ from deployments.errors import BranchNotFound, OperationFailed, ServiceRefused, 
 from deployments.fence import Fence
 from deployments.neon.changes import Changes
 from deployments.neon.identity import refuse_other_branch, refuse_wrong_kept_branch
+from deployments.neon.inspection import Inspection
 from deployments.neon.restores import Restores, WantedRestore
 from deployments.neon.values import (
     Branch,
@@ -41,6 +42,9 @@ _PAGE = 100
 
 class NeonClient:
     """A project of Neon's.
+
+    Attributes:
+        inspection: questions about the key and the plan.
 
     Args:
         base_url: address of the API, ending in `/api/v2`.
@@ -77,6 +81,7 @@ class NeonClient:
         )
         self._project_id = project_id
         self._at = f"/projects/{project_id}"
+        self.inspection = Inspection(self._service, self._at)
         self._changes = Changes(self._service, self._at, poll_s=poll_s, deadline_s=deadline_s)
         self._restores = Restores(self._changes, branch_by_id=self.branch_by_id, named=self._named)
 

@@ -56,6 +56,7 @@ class Endpoint(_Value):
     host: str
     branch_id: str
     type: Literal["read_write", "read_only"]
+    disabled: bool = False
 
 
 class Snapshot(_Value):

@@ -23,6 +23,7 @@ from deployments.errors import (
 )
 from deployments.fence import Fence
 from deployments.service import MOST_BYTES, Service
+from deployments.vercel.inspection import Inspection
 from deployments.vercel.moves import Moves
 from deployments.vercel.runtime_log import RequestCounts, count_requests
 from deployments.vercel.values import (
@@ -45,6 +46,9 @@ _LONGEST_PAUSE_S = 3.0
 
 class VercelClient:
     """A project of Vercel's.
+
+    Attributes:
+        inspection: questions about the token, the team and the like.
 
     Args:
         base_url: address of the API.
@@ -83,6 +87,7 @@ class VercelClient:
         )
         self._project_id = project_id
         self._variables = Variables(self._service, project_id)
+        self.inspection = Inspection(self._service, team_id, project_id)
         self._poll_s = poll_s
         self._deadline_s = deadline_s
         self._moves = Moves(self._service, self.project, poll_s=poll_s, deadline_s=deadline_s)

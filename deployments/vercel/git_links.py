@@ -1,6 +1,6 @@
 """The repository that a Vercel project is connected to, and a build's source as its host wants it named."""
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue
 
 
 class GitLink(BaseModel):
@@ -12,6 +12,8 @@ class GitLink(BaseModel):
         project_id: GitLab's number of the project.
         uuid: Bitbucket's id of the repository.
         workspace_uuid: Bitbucket's id of the workspace that it is in.
+        org: who has the repository.
+        repo: what it is called there.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
@@ -21,6 +23,13 @@ class GitLink(BaseModel):
     project_id: int | str | None = Field(default=None, alias="projectId")
     uuid: str | None = None
     workspace_uuid: str | None = Field(default=None, alias="workspaceUuid")
+    org: str | None = Field(default=None, validation_alias=AliasChoices("org", "projectNamespace", "owner"))
+    repo: str | None = Field(default=None, validation_alias=AliasChoices("repo", "slug", "projectName"))
+
+    @property
+    def name(self) -> str | None:
+        """The repository as people write it, such as `owner/name`; None where the link does not say."""
+        return f"{self.org}/{self.repo}" if self.org and self.repo else None
 
     def source(self, ref: str, sha: str) -> dict[str, JsonValue] | None:
         """Where the files of a build of a commit come from; None where the link does not say enough to name it.

@@ -15,6 +15,7 @@ from flows.cli import (
     check,
     db,
     demo,
+    doctor,
     drift,
     encryption,
     environment,
@@ -73,6 +74,7 @@ app.command("ledger")(ledger.ledger)
 app.command("lint")(lint.lint_command)
 app.command("rollback")(rollback.rollback)
 app.command("recover")(recover.recover)
+app.command("doctor")(doctor.doctor)
 app.command("install")(install.install)
 app.command("worker")(worker.worker)
 app.command("drift")(drift.drift)

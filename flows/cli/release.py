@@ -38,9 +38,11 @@ def start(
     watch_seconds: Annotated[int, typer.Option(help="How long production is watched.")] = 60,
     reset_staging: Annotated[bool, typer.Option("--reset-staging", help="Make staging a copy of production.")] = False,
     rehearse: Annotated[bool, typer.Option(help="Try the plan on a branch of production first.")] = True,
+    doctor: Annotated[bool, typer.Option(help="Ask Neon and Vercel first whether a release could run.")] = True,
 ) -> None:
     """Start a release through Prefect's API and follow it to its end."""
     from flows.cli.console import flow_runs
+    from flows.cli.doctor import refuse_unready
 
     with exit_on_error():
         try:
@@ -53,6 +55,8 @@ def start(
             )
         except ValidationError as error:
             raise CommandFailed("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())) from None
+        if doctor:
+            refuse_unready()
         flow_runs.run_to_end("release/release", {"request": request.model_dump()})
 
 

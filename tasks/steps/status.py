@@ -67,7 +67,7 @@ def survey(commit: Commit, target_revision: str, *, reset_staging: bool) -> Surv
     if production.branch_id == staging.branch_id:
         findings.append("NEON_PRODUCTION_BRANCH and NEON_STAGING_BRANCH name one branch")
     findings += builds.rejected_application_dsns(settings, reset_staging=reset_staging)
-    findings += builds.shared_variables(settings, commit.ref)
+    findings += builds.shared_variables(connections.vercel(settings), commit.ref)
     served = serving is not None and serving.commit_sha == commit.sha
     # What serves already is at most validated again: that needs no branch.
     findings += () if served and not production.pending else _missing_branch_room(settings)

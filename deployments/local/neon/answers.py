@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from deployments.local.neon.branches import Accepted, BranchStore, connection_uri
+from deployments.local.neon.limits import Limits
 from deployments.local.neon.operations import Operation
 from deployments.local.neon.records import Branch, Database, Endpoint, Project, Role, Snapshot
 from deployments.local.postgres.cluster import binaries
@@ -28,8 +29,9 @@ def moment(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
-def project_json(project: Project) -> Json:
+def project_json(project: Project, limits: Limits) -> Json:
     """Return the project as GET projects/{id} shows it."""
+    plan = "launch" if limits.protected_branches else "free_v3"
     return {
         **_project_basics(project),
         **_UNMEASURED,
@@ -37,6 +39,12 @@ def project_json(project: Project) -> Json:
         "history_retention_seconds": project.history_retention_s,
         "consumption_period_start": moment(project.created_at),
         "consumption_period_end": moment(project.created_at + timedelta(days=30)),
+        "owner": {
+            "email": "local@example.com",
+            "name": "local",
+            "branches_limit": limits.branches,
+            "subscription_type": plan,
+        },
     }
 
 

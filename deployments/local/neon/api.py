@@ -100,6 +100,10 @@ def _list_routes(store: BranchStore) -> APIRouter:
         found = [project_item_json(project)] if search in project.name or search in project.id else []
         return {"projects": found, "unavailable_project_ids": [], "applications": {}, "integrations": {}}
 
+    @router.get("/auth")
+    def auth() -> Json:
+        return {"account_id": "local", "auth_method": "api_key_user"}
+
     @router.get("/projects/shared")
     def shared() -> Json:
         return {"projects": []}
@@ -112,7 +116,7 @@ def _project_routes(store: BranchStore) -> APIRouter:
 
     @router.get("")
     def show() -> Json:
-        return {"project": project_json(store.project)}
+        return {"project": project_json(store.project, store.limits)}
 
     @router.patch("")
     def update(body: UpdateProject) -> Json:
@@ -120,7 +124,7 @@ def _project_routes(store: BranchStore) -> APIRouter:
         values = {name: value for name, value in named.items() if value is not None}
         with store.changing():
             store.commit(lambda project: project.model_copy(update={**values, "updated_at": now()}))
-        return {"project": project_json(store.project), "operations": []}
+        return {"project": project_json(store.project, store.limits), "operations": []}
 
     @router.get("/connection_uri")
     def uri(database_name: str, role_name: str, branch_id: str | None = None, endpoint_id: str | None = None) -> Json:

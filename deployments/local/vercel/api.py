@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.local.errors import RefusedError
 from deployments.local.hosting.faults import install_faults
+from deployments.local.vercel.account_routes import account_routes
 from deployments.local.vercel.builds import Build
 from deployments.local.vercel.git_links import GitSource
 from deployments.local.vercel.production import RuntimeLog
@@ -70,6 +71,7 @@ def create_vercel_app(project: VercelProject) -> FastAPI:
     guarded = [Depends(_guard(project))]
     app.include_router(_deployments(project), dependencies=guarded)
     app.include_router(_project(project), dependencies=guarded)
+    app.include_router(account_routes(project.identity), dependencies=guarded)
     app.include_router(variable_routes(project.variables), dependencies=guarded)
     app.include_router(_config_changes(project), dependencies=guarded)
     app.include_router(_config_reads(project))
@@ -195,6 +197,7 @@ def _project(project: VercelProject) -> APIRouter:
             "name": "cjhirashi-agents",
             "accountId": project.identity.team_id,
             "link": project.identity.git.link(),
+            "protectionBypass": {project.identity.bypass_secret: {"createdAt": 0, "scope": "automation-bypass"}},
             "targets": {"production": _shown(project, project.builds[serving])} if serving else {},
             "lastAliasRequest": None
             if move is None

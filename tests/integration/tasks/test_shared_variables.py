@@ -51,7 +51,7 @@ def make_variable(platform: RunningPlatform) -> Iterator[Make]:
 
 def test_a_variable_of_both_environments_is_refused_for_each(settings: Settings, make_variable: Make) -> None:
     make_variable(["production", "preview"])
-    found = builds.shared_variables(settings, "v2")
+    found = builds.shared_variables(connections.vercel(settings), "v2")
     assert [text.partition(" serves ")[2].partition(":")[0] for text in found] == [
         "production and preview at once",
         "preview and production at once",
@@ -61,4 +61,4 @@ def test_a_variable_of_both_environments_is_refused_for_each(settings: Settings,
 @pytest.mark.parametrize("targets", [["production"], ["preview"]])
 def test_a_variable_of_one_environment_is_fine(settings: Settings, make_variable: Make, targets: list[str]) -> None:
     make_variable(targets)
-    assert builds.shared_variables(settings, "v2") == []
+    assert builds.shared_variables(connections.vercel(settings), "v2") == []

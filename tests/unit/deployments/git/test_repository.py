@@ -354,11 +354,21 @@ def test_several_who_follow_a_remote_find_its_branches(remote: str, git: Path, t
 
 
 def test_a_remote_that_sends_nothing_more_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.git.repository._ANSWER_S", b"0.2")
+    monkeypatch.setattr("deployments.git.addresses.ANSWER_S", b"0.2")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/app.git"
         with pytest.raises(RepositoryUnreachable, match="cannot be read"):
             ReleaseRepository(address, tmp_path / "cache").resolve("v1")
+        with pytest.raises(RepositoryUnreachable, match="cannot be read"):
+            ReleaseRepository(address, tmp_path / "cache").refs()
+
+
+def test_the_names_of_a_repository_are_asked_for_without_a_copy(remote: str, git: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "elsewhere" / "cache"
+    over_the_network = ReleaseRepository(remote, cache).refs()
+    assert over_the_network == ReleaseRepository(str(git), cache).refs()
+    assert {"v1"} <= set(over_the_network)
+    assert not cache.parent.exists()
 
 
 def test_a_remote_is_copied_and_followed(remote: str, git: Path, tmp_path: Path) -> None:
