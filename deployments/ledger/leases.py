@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from deployments.ledger.errors import LeaseLost, LedgerError
-from deployments.ledger.releases import Releases
+from deployments.ledger.held_releases import HeldReleases
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class KeptLease:
     knows may be old.
     """
 
-    def __init__(self, ledger: Releases, release_id: str, lease_s: float, *, fence: int | None = None) -> None:
+    def __init__(self, ledger: HeldReleases, release_id: str, lease_s: float, *, fence: int | None = None) -> None:
         self._ledger = ledger
         self._release_id = release_id
         self._lease_s = lease_s

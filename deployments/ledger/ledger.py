@@ -2,14 +2,14 @@
 
 from deployments.ledger.catalogs import Catalogs
 from deployments.ledger.evidence import EvidenceKept
+from deployments.ledger.held_releases import HeldReleases
 from deployments.ledger.leases import KeptLease
 from deployments.ledger.messages import Messages
-from deployments.ledger.releases import Releases
 from deployments.ledger.steps import Steps
 from deployments.ledger.unclosed_releases import ReleaseLeftovers, read_leftovers
 
 
-class Ledger(Releases, Steps, Catalogs, EvidenceKept, Messages):
+class Ledger(HeldReleases, Steps, Catalogs, EvidenceKept, Messages):
     """The durable record of releases, on SQLite or PostgreSQL.
 
     One ledger may be used by several threads; one process opens it as often as it likes.
