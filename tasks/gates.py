@@ -202,7 +202,7 @@ class ServingBuild:
     """What is known of the build that serves.
 
     Attributes:
-        is_validated: whether it was found good, or a person decided to keep it.
+        is_validated: whether it was found good. One that a person kept was not: who releases it again has it watched.
         release_id: the release that promoted it; None where none of ours did.
         point: the restore point that this release had sealed.
         contracted: whether this release went on to contract.
@@ -223,7 +223,7 @@ def serving_build(deployment_id: str | None) -> ServingBuild:
     settings = connections.settings()
     with connections.ledger(settings) as ledger:
         history = ReleaseHistory.read(ledger, settings.target)
-    is_validated = deployment_id is not None and history.was_validated(deployment_id)
+    is_validated = deployment_id is not None and history.was_watched(deployment_id)
     by = next((each for each in history.releases if history.promoted(each) == deployment_id), None)
     if deployment_id is None or by is None:
         return ServingBuild(is_validated)

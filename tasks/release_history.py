@@ -116,10 +116,14 @@ class ReleaseHistory:
         return act.event == "noted" or any(one.event == "done" for one in later)
 
     def was_validated(self, deployment_id: str) -> bool:
-        """Whether a build was watched to the end of a release that succeeded, or a person decided to keep it."""
+        """Whether a build was found good, or a person decided to keep it."""
+        was_kept = any(deployment_id in self.deployments(each, KEPT) for each in self.releases)
+        return was_kept or self.was_watched(deployment_id)
+
+    def was_watched(self, deployment_id: str) -> bool:
+        """Whether a build was watched to the end of a release that succeeded."""
         return any(
-            deployment_id in self.deployments(each, KEPT)
-            or (each.state == "succeeded" and deployment_id in self.deployments(each, Act.WATCH_PRODUCTION))
+            each.state == "succeeded" and deployment_id in self.deployments(each, Act.WATCH_PRODUCTION)
             for each in self.releases
         )
 

@@ -8,6 +8,7 @@ from deployments.ledger import Release
 from flows.cli.console import demo_checks, scenario
 from flows.cli.console.command_errors import CommandFailed
 from tasks import connections
+from tasks.acts import Act
 
 console = scenario.console
 
@@ -26,6 +27,7 @@ def run_scenario(state: Path) -> None:
     with scenario.traffic(acknowledged) as running:
         scenario.announce(REF)
         run = scenario.release(REF, scenario.WATCH_S)
+    _refuse_unwatched()
     scenario.end(
         demo_checks.DemoResult("quiet", run, running.result(), before, demo_checks.read_production(), acknowledged)
     )
@@ -39,6 +41,16 @@ def _held() -> Release:
     if newest.state != "undecided":
         raise CommandFailed(f"a release that nobody used is {newest.state}, not undecided: {newest.summary}")
     return newest
+
+
+def _refuse_unwatched() -> None:
+    """Fail where the build was not watched again, now that there are users: then nobody knows whether it is good."""
+    settings = connections.settings()
+    with connections.ledger(settings) as ledger:
+        newest = ledger.releases(target=settings.target, limit=1)[0]
+        watched = [one for one in ledger.steps(newest.id) if (one.step, one.event) == (Act.WATCH_PRODUCTION, "done")]
+    if not watched:
+        raise CommandFailed(f"the build was not watched again: {newest.summary}")
 
 
 def _keep(held: Release) -> None:

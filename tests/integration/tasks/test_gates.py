@@ -274,7 +274,9 @@ def test_a_dead_run_in_the_way_is_to_be_abandoned(story: Story) -> None:
             gates.release_to_keep(refused.id)
 
 
-def test_a_build_is_good_once_it_was_watched_to_the_end_of_a_release_that_succeeded_or_kept(story: Story) -> None:
+def test_a_build_is_good_once_it_was_watched_to_the_end_of_a_release_that_succeeded_and_not_for_being_kept(
+    story: Story,
+) -> None:
     held = story.release("undecided", *MOVED)
     story.release("succeeded")
     build = f"dpl_{held.id}"
@@ -289,7 +291,8 @@ def test_a_build_is_good_once_it_was_watched_to_the_end_of_a_release_that_succee
     assert gates.serving_build(build).is_validated
     kept = story.release("undecided", *MOVED)
     story.ledger.note(kept.id, KEPT, {"deployment": f"dpl_{kept.id}"})
-    assert gates.serving_build(f"dpl_{kept.id}").is_validated
+    found = gates.serving_build(f"dpl_{kept.id}")
+    assert (found.is_validated, found.release_id) == (False, kept.id)
     assert gates.serving_build("dpl_of_nobody") == gates.ServingBuild(is_validated=False)
 
 

@@ -184,7 +184,7 @@ def test_what_a_release_left_is_told_from_it(ledger: Ledger) -> None:
 
 def test_what_the_release_and_its_rollback_did_is_told_from_it(ledger: Ledger) -> None:
     assert gates.serving_build("dpl_after") == gates.ServingBuild(
-        is_validated=True, release_id=RELEASE, point=POINT, contracted=False
+        is_validated=False, release_id=RELEASE, point=POINT, contracted=False
     )
     assert not gates.serving_build("dpl_before").is_validated
     done = ReleaseHistory.read(ledger, "shop")
@@ -193,6 +193,7 @@ def test_what_the_release_and_its_rollback_did_is_told_from_it(ledger: Ledger) -
     assert done.done(kept, "promote")
     assert done.done(kept, Act.WATCH_PRODUCTION)
     assert done.kept(kept)
+    assert done.was_validated("dpl_after")
     assert done.rollbacks(kept) == (rollback,)
     assert done.done(rollback, "restore production")
     assert done.done(rollback, "roll back application")
