@@ -103,13 +103,17 @@ def written_tables(session: psycopg.Connection, pid: int) -> list[WrittenTable]:
     return [WrittenTable(*row[:5], key=tuple(row[5] or ())) for row in found]
 
 
-def own_work(writing: Any, tables: Sequence[WrittenTable]) -> dict[int, OwnWork]:
-    """What a transaction sees of what it has done to tables, by oid."""
+WorkOnTables = Sequence[tuple[WrittenTable, OwnWork]]
+
+
+def own_work(writing: Any, tables: Sequence[WrittenTable]) -> WorkOnTables:
+    """What a transaction sees of what it has done to tables."""
     if not tables:
-        return {}
+        return ()
     answer = str(execute_raw(writing, _OWN_WORK % ", ".join(str(table.relation) for table in tables)))
     rows = ([int(part) for part in one.split(" ")] for one in answer.split(","))
-    return {relation: OwnWork(*work) for relation, *work in rows}
+    work = {relation: OwnWork(*work) for relation, *work in rows}
+    return [(table, work[table.relation]) for table in tables]
 
 
 def has_same_names(table: WrittenTable) -> str:

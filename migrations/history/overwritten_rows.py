@@ -24,7 +24,14 @@ from psycopg import sql
 from migrations.database.literals import literal
 from migrations.database.time_limits import execute_raw
 from migrations.history._open_transaction import ANY_RELATION, EPOCH
-from migrations.history._written_tables import WrittenTable, has_same_names, is_called, own_work, written_tables
+from migrations.history._written_tables import (
+    WorkOnTables,
+    WrittenTable,
+    has_same_names,
+    is_called,
+    own_work,
+    written_tables,
+)
 from migrations.history.overwritten_values import (
     LOCK_TIMEOUT_MS,
     STATEMENT_TIMEOUT_MS,
@@ -67,22 +74,18 @@ class OverwrittenRows:
     since_xid: int
     next_xid: int
 
-    def record(self, writing: Any, pid: int, xid: int, revision: str, batch: BatchRows | None) -> None:
+    def record(self, work: WorkOnTables, xid: int, revision: str, batch: BatchRows | None) -> None:
         """Record what a transaction has overwritten.
 
         Args:
-            writing: the driver's connection, in that transaction.
-            pid: the process id of its backend.
+            work: the tables that it may have written to, and what it sees of what it has done to them.
             xid: its id.
             revision: the revision that runs in it.
             batch: the rows of its table that a backfill has gone over; None to read all of each table.
 
         Locks: AccessShareLock on the tables, for one scan of each that rows were updated or deleted in.
         """
-        tables = written_tables(self.session, pid)
-        work = own_work(writing, tables)
-        for table in tables:
-            own = work[table.relation]
+        for table, own in work:
             if own.file != table.file or (table.alone and own.changed and not own.has_looked):
                 record_unseen(self.session, revision, xid, relation=table.relation)
             elif own.changed and not table.alone:
@@ -116,9 +119,7 @@ class OverwrittenRows:
             for table in written_tables(self.session, pid)
             if table.alone and any(is_called(one, tables) for one in (table.name, table.root))
         ]
-        work = own_work(writing, alone)
-        for table in alone:
-            own = work[table.relation]
+        for table, own in own_work(writing, alone):
             is_untouched = not own.has_looked and not own.changed and own.file == table.file
             if own.can_look and is_untouched and execute_raw(writing, has_same_names(table)):
                 rows = self._statement(

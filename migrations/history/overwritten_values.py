@@ -9,14 +9,12 @@ Source: a row that is updated or deleted keeps the transaction, or who else lock
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 
 from migrations.database.literals import literal
-from migrations.database.time_limits import execute_raw
 from migrations.history._open_transaction import EPOCH, WrittenTable
 
 TABLE = """
@@ -97,13 +95,13 @@ class OverwriteDetector:
     oldest_xid: int
 
     def recording_statement(
-        self, writing: Any, written: Iterable[WrittenTable], revision: str, batch: BatchRows | None
+        self, written: Iterable[WrittenTable], files: Mapping[int, int], revision: str, batch: BatchRows | None
     ) -> str:
         """The INSERT that records it, to be run in the transaction itself; empty where nothing was overwritten.
 
         Args:
-            writing: the driver's connection, in that transaction.
             written: the tables that it has written to.
+            files: the file node of each table as the transaction sees it: one that it has rewritten has a new one.
             revision: the revision that runs in it.
             batch: the rows of its table that a backfill has gone over; None to read all of each table.
         """
@@ -112,7 +110,9 @@ class OverwriteDetector:
             attributes = [*([0] if table.is_new else []), *table.new_columns]
             if table.is_locked_alone:
                 # Nobody else can look at it, but nobody else has written to what the transaction added.
-                if table.has_row_writes or _file_nodes(writing, table.partitions) != list(table.file_nodes):
+                if table.has_row_writes or any(
+                    files.get(part, 0) != file for part, file in zip(table.partitions, table.file_nodes, strict=True)
+                ):
                     overwritten += [(table.root, one) for one in attributes]
             elif table.has_row_writes:
                 whole = BatchRows(table.name, "r", "true")
@@ -170,14 +170,3 @@ def written_by_others(session: psycopg.Connection, alias: str, oldest_xid: int) 
         f" AND ({xmin} - o.first::text::bigint % {EPOCH} + {EPOCH}) % {EPOCH}"
         " < o.beyond::text::bigint - o.first::text::bigint)"
     )
-
-
-def _file_nodes(session: Any, parts: Iterable[int]) -> list[int]:
-    """The file nodes of relations, as the transaction sees them: a relation that it has rewritten has a new one."""
-    oids = ", ".join(str(one) for one in parts)
-    relations = f"unnest(ARRAY[{oids}]::oid[]) o"
-    answer = execute_raw(
-        session,
-        f"SELECT string_agg(coalesce(pg_relation_filenode(o), 0)::text, ' ' ORDER BY o) FROM {relations}",  # noqa: S608
-    )
-    return [int(one) for one in str(answer).split()]

@@ -24,6 +24,7 @@ from migrations.database.literals import literal
 from migrations.database.time_limits import execute_raw
 from migrations.history import overwritten_rows, overwritten_values
 from migrations.history._open_transaction import OpenTransaction, SinceNote, open_transaction
+from migrations.history._written_tables import own_work, written_tables
 
 # Where a publication has all tables, nothing can be deleted from one that has neither a key nor this identity.
 TABLE = """
@@ -176,12 +177,25 @@ class RevisionTransactions:
         self._record_ids(session, pid, revision, transaction, is_recorded_elsewhere=is_recorded_elsewhere)
         if self._oldest_xid is None:
             self._oldest_xid = transaction.xid
-        detector = overwritten_values.OverwriteDetector(self._session, self._oldest_xid)
-        if note := detector.recording_statement(session, transaction.written, revision, batch):
-            execute_raw(session, note)
         if transaction.has_tables:
-            self._overwritten_rows(transaction).record(session, pid, transaction.xid, revision, batch)
+            self._record_overwritten(session, pid, revision, transaction, batch)
         return True
+
+    def _record_overwritten(
+        self,
+        session: Any,
+        pid: int,
+        revision: str,
+        transaction: OpenTransaction,
+        batch: overwritten_values.BatchRows | None,
+    ) -> None:
+        """Record the values and the rows of users that a transaction has overwritten."""
+        work = own_work(session, written_tables(self._session, pid))
+        files = {table.relation: own.file for table, own in work}
+        detector = overwritten_values.OverwriteDetector(self._session, self._oldest_xid or transaction.xid)
+        if note := detector.recording_statement(transaction.written, files, revision, batch):
+            execute_raw(session, note)
+        self._overwritten_rows(transaction).record(work, transaction.xid, revision, batch)
 
     def _record_ids(
         self, session: Any, pid: int, revision: str, transaction: OpenTransaction, *, is_recorded_elsewhere: bool
