@@ -131,6 +131,7 @@ class StatementEvents:
                 before_commit=self._before_commit,
                 on_commit_failure=self._autocommit.notes.forget_commit,
                 after_rollback=self._after_rollback,
+                after_rollback_to=self._forget_made,
                 before_unhooked=self._before_unhooked_statement,
             )
             install_hooks(session, hooks)

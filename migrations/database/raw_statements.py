@@ -48,6 +48,7 @@ class RawConnectionHooks:
         before_commit: called before a transaction is committed.
         on_commit_failure: called where the commit failed.
         after_rollback: called after a transaction was rolled back.
+        after_rollback_to: called where it goes back to a savepoint of the driver's.
         before_unhooked: called before a statement of a cursor or transaction that calls no hooks, or refuses it; it
             may send nothing on the connection.
     """
@@ -56,6 +57,7 @@ class RawConnectionHooks:
     before_commit: Callable[[psycopg.Connection], None]
     on_commit_failure: Callable[[], None]
     after_rollback: Callable[[psycopg.Connection], None]
+    after_rollback_to: Callable[[], None]
     before_unhooked: Callable[[psycopg.Connection, str], None]
 
 
@@ -182,13 +184,21 @@ def _hooked_transaction(
             try:
                 yield given
             except BaseException:
-                if is_outermost:
-                    hooks.after_rollback(session)
+                _rolled_back(session, hooks, is_outermost=is_outermost)
                 raise
-            if is_outermost and not given.force_rollback:
+            if given.force_rollback:
+                _rolled_back(session, hooks, is_outermost=is_outermost)
+            elif is_outermost:
                 hooks.before_commit(session)
 
     return in_transaction
+
+
+def _rolled_back(session: psycopg.Connection, hooks: RawConnectionHooks, *, is_outermost: bool) -> None:
+    if is_outermost:
+        hooks.after_rollback(session)
+    else:
+        hooks.after_rollback_to()
 
 
 @contextmanager

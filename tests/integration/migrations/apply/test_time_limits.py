@@ -108,3 +108,19 @@ def test_the_mark_of_a_revision_does_not_change_what_limits_the_statements_befor
         )
     upgrade(database.owner_dsn, history, release_id="r", lock_timeout_ms=70, statement_timeout_s=3)
     assert values(database, b"SELECT t FROM seen") == ["70ms 3s"]
+
+
+@pytest.mark.parametrize("back", ["raise psycopg.Rollback", "pass"])
+def test_limits_hold_again_after_a_savepoint_of_the_driver_was_taken_back(
+    database: ProvisionedDatabase, tmp_path: Path, back: str
+) -> None:
+    written(tmp_path, ("CREATE TABLE a (id int)", ROW))
+    (tmp_path / "r2.py").write_text(
+        'import psycopg\nfrom alembic import op\nrevision = "r2"\ndown_revision = "r1"\n\ndef upgrade():\n'
+        '    op.execute("SELECT 1")\n'
+        f"    with op.get_bind().connection.dbapi_connection.transaction(force_rollback={back == 'pass'}):\n"
+        f'        op.execute("ALTER TABLE a ADD COLUMN gone int")\n        {back}\n'
+        f"    op.execute({STOPS!r})\n\ndef downgrade():\n    pass\n"
+    )
+    upgrade(database.owner_dsn, History.load(tmp_path), release_id="r", statement_timeout_s=3)
+    assert values(database, b"SELECT ran_for FROM a") == ["3s"]
