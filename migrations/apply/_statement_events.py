@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy import Connection
 
 from migrations.apply._autocommit import NO_EFFECT, AutocommitStatements
-from migrations.apply._exclusive_tables import ExclusiveTables
+from migrations.apply._held_locks import ExclusiveTables, GrantedLocks
 from migrations.apply._held_release import HeldRelease
 from migrations.apply._request import ApplyRequest, Attempt
 from migrations.apply._resending import Pause, send_until_locked
@@ -87,6 +87,7 @@ class StatementEvents:
         self._open: dict[int, list[str]] = {}
         self._exclusive_tables = ExclusiveTables()
         self._created_tables: set[str] = set()
+        self._granted = GrantedLocks()
         self._backends: dict[int, tuple[Any, int]] = {}
         self._driver: Any = None
         self.listeners: dict[str, Callable[..., object]] = {
@@ -219,7 +220,11 @@ class StatementEvents:
         pid = self._backend(session)
         version_table = self._request.history.version_table
         others = requested.of_others({*self._created_tables, version_table})
-        stops = self._gate(others, pid, in_autocommit) if others.locks and not requested.exempt_from_timeouts else False
+        stops = others.stops_others
+        if requested.exempt_from_timeouts:
+            stops = False
+        elif others.locks and (in_autocommit or not self._granted.cover(session, others)):
+            stops = self._gate(others, pid, in_autocommit)
         if is_rollback(sent):
             # Where the transaction has failed, the server takes nothing else from us.
             self._forget_made()
@@ -298,6 +303,7 @@ class StatementEvents:
         session: Any = conn.connection.dbapi_connection
         if not session.autocommit:
             self._created_tables |= self.attempt.requested.creates
+            self._granted.note(session, self.attempt.requested)
         elif self.attempt.version_written:
             self._autocommit.version_written(session)
         else:
@@ -325,6 +331,7 @@ class StatementEvents:
 
     def _before_commit(self, session: Any) -> None:
         self._created_tables.clear()
+        self._granted.clear()
         if self.attempt.revision is not None and not session.autocommit:
             self._note_commit(session)
         if self._trace is not None:
@@ -355,6 +362,7 @@ class StatementEvents:
 
     def _after_rollback(self, session: Any) -> None:
         self._created_tables.clear()
+        self._granted.clear()
         self._open.pop(id(session), None)
         self._exclusive_tables.forget(session)
         self._limits.forget()
@@ -367,6 +375,7 @@ class StatementEvents:
 
     def _forget_made(self) -> None:
         self._created_tables.clear()
+        self._granted.clear()
         self._limits.forget()
 
 

@@ -1,11 +1,12 @@
-"""The tables that an open transaction has locked against everybody, as far as its statements tell."""
+"""What an open transaction has locked, as far as its statements tell."""
 
 from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-from migrations.database.requested_locks import locks_requested_by
+from migrations.database.requested_locks import RequestedLocks, locks_requested_by
+from migrations.database.trace import Lock
 from migrations.history.revision_transactions import begins_savepoint
 
 
@@ -45,4 +46,35 @@ class ExclusiveTables:
 
     def clear(self) -> None:
         """Forget all sessions."""
+        self._of.clear()
+
+
+class GrantedLocks:
+    """Tells whether a statement asks for nothing that its transaction does not hold already: then it waits for nobody.
+
+    A lock that is held is granted again at once; one that stops writes keeps partitions and heirs from being attached.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[int, set[Lock]] = {}
+
+    def note(self, session: object, requested: RequestedLocks) -> None:
+        """A statement was done in the transaction of a session.
+
+        Args:
+            session: the driver's connection.
+            requested: what the statement asked for.
+        """
+        if requested.atomic:
+            self._of.setdefault(id(session), set()).update(lock for lock in requested.locks if lock.stops_writes)
+        else:
+            # It may have set what names lead to, or have gone back to a savepoint.
+            self._of.pop(id(session), None)
+
+    def cover(self, session: object, requested: RequestedLocks) -> bool:
+        """Whether the transaction of a session holds all that a statement asks for."""
+        return not requested.locks_referencing and self._of.get(id(session), set()).issuperset(requested.locks)
+
+    def clear(self) -> None:
+        """A transaction has ended, or has gone back to a savepoint."""
         self._of.clear()
