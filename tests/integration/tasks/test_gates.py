@@ -88,7 +88,8 @@ class Story:
         def gone(_: str) -> str:
             return "gone"
 
-        self.patch.setattr("deployments.ledger.releases.holder_state", gone)
+        for room in ("releases", "held_releases"):
+            self.patch.setattr(f"deployments.ledger.{room}.holder_state", gone)
 
     def stands(self, found: ReleasesInEffect) -> None:
         def read(_: Settings) -> ReleasesInEffect:

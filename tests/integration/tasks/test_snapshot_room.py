@@ -37,7 +37,7 @@ def abandoned(settings: Settings, patch: pytest.MonkeyPatch, *acts: str) -> str:
     def gone(_: str) -> str:
         return "gone"
 
-    patch.setattr("deployments.ledger.releases.holder_state", gone)
+    patch.setattr("deployments.ledger.held_releases.holder_state", gone)
     begun = release(settings, None)
     with Ledger.open(settings.ledger_url) as ledger:
         for act in acts:
