@@ -184,6 +184,24 @@ def test_down_after_a_kill_removes_what_the_dead_platform_left(state: Path) -> N
     assert sorted(path.name for path in state.iterdir()) == ["lock", "logs"]
 
 
+def test_settings_of_the_pipeline_are_taken_over_and_stay_in_local_env(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given.env"
+    given.write_text("PILOTAGE_STOP_S=7\nPILOTAGE_LEASE_S=30\nNEON_API_KEY=of-another-target\n")
+    monkeypatch.setenv("PILOTAGE_ENV_FILE", str(given))
+    found = up(state, detach=True)
+    assert read_env(state)["PILOTAGE_STOP_S"] == "7"
+    assert read_env(state)["NEON_API_KEY"] != "of-another-target"
+    with (state / "local.env").open("a") as file:
+        file.write("PILOTAGE_STOP_S=3\n")
+    os.kill(found.pid, signal.SIGKILL)
+    _eventually(lambda: StateFolder(state).holder() is None)
+    up(state, detach=True)
+    kept = {name: value for name, value in read_env(state).items() if name.startswith("PILOTAGE_")}
+    assert kept == {"PILOTAGE_STOP_S": "3", "PILOTAGE_LEASE_S": "30"}
+
+
 def test_a_platform_that_cannot_start_says_which_part_and_leaves_nothing(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
