@@ -11,13 +11,15 @@ from deployments.errors import RefNotFound
 from deployments.git.repository import Commit
 from deployments.ledger import Release, ReleaseRunning
 from deployments.local.hosting.faults import Fault
+from deployments.local.hosting.servers import HttpServer
 from flows.cli.console import demo_checks
 from flows.drift_check import DriftFound, drift_check
 from flows.release import RolledBack
 from flows.rollback import rollback
 from migrations.catalog.contents import Catalog, difference
-from tasks import builds, connections, gates, record
+from tasks import builds, connections, gates, record, served_build
 from tasks.steps import production
+from tests.e2e.made_by_others import other_application, shared_variable
 
 Working = Callable[[], AbstractContextManager[Any]]
 
@@ -61,6 +63,13 @@ def test_what_cannot_start_is_a_clear_error_before_anything_is_touched(
         production_s = builds.application_dsn(live.settings, "production").get_secret_value()
         patch.setenv("APP_STAGING_DATABASE_URL", production_s)
         with pytest.raises(RolledBack, match="APP_STAGING_DATABASE_URL is not used as staging's database"):
+            live.release("v2")
+    with shared_variable(live), pytest.raises(RolledBack, match="serves production and preview at once"):
+        live.release("v2")
+    with HttpServer("other", other_application()) as other, monkeypatch.context() as patch:
+        patch.setenv("PRODUCTION_URL", other.url)
+        patch.setattr(served_build, "SPREAD_S", 0.2)
+        with pytest.raises(RolledBack, match=f"/api/version is answered by commit {'f' * 12}"):
             live.release("v2")
     assert live.branches() == before
     assert live.newest().state == "failed"
