@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from pydantic import TypeAdapter
 
 from deployments.call_budget import CallCounts
@@ -9,6 +10,8 @@ from tasks import record
 from tests.faults.generated.calls import CALLS, made
 from tests.faults.generated.target import RELEASE, Target
 from tests.users_at_work import Users
+
+OF_THE_APPLICATION = "rollback application"
 
 
 def test_each_call_that_an_undisturbed_flow_makes_is_one_that_faults_are_generated_from(
@@ -32,6 +35,18 @@ def test_each_call_that_an_undisturbed_flow_makes_is_one_that_faults_are_generat
     assert sorted(map(str, unknown)) == [], "add these lines to calls.txt"
     for release_id in (str(given["release_id"]), target.newest().id):
         assert_within_budget(target, release_id)
+
+
+@pytest.mark.generated_fault
+def test_each_change_that_a_rollback_of_the_application_asks_for_is_one_that_faults_are_generated_from(
+    target: Target, users: Users, tmp_path: Path
+) -> None:
+    given = {"release_id": target.release_undisturbed().id, "way": "application"}
+    returned = target.run("rollback", given, calls=str(tmp_path / "rollback"))
+    assert "rolled back" in returned.said, returned.said
+    changes = {call for call in made(target.platform, OF_THE_APPLICATION, tmp_path / "rollback") if call.changes}
+    known = {call for call in CALLS if call.flow == OF_THE_APPLICATION}
+    assert sorted(map(str, changes)) == sorted(map(str, known))
 
 
 def assert_within_budget(target: Target, release_id: str) -> None:

@@ -36,6 +36,15 @@ def test_rollback_with_a_spoiled_call_ends_well(
     end_well(target, users, told, "rollback", {"release_id": released.id, "way": "data"}, call, kind, first=released)
 
 
+@generated("rollback application")
+def test_rollback_of_the_application_with_a_spoiled_call_ends_well(
+    call: Call, kind: Spoiled, target: Target, users: Users, told: Told
+) -> None:
+    released = target.release_undisturbed()
+    given = {"release_id": released.id, "way": "application"}
+    end_well(target, users, told, "rollback", given, call, kind, first=released)
+
+
 @generated("recover release")
 def test_recovery_of_a_release_with_a_spoiled_call_ends_well(
     call: Call, kind: Spoiled, target: Target, users: Users, told: Told
