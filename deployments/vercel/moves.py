@@ -83,6 +83,8 @@ class Moves:
             looks: after how many looks a move that nothing shows was never begun; it was for certain where None.
         """
         seen, pauses = looks is None, GrowingPauses(self._poll_s, _LONGEST_PAUSE_S)
+        # Whether a move begins is seen soon or not at all: it is asked for again without a longer wait.
+        soon = GrowingPauses(self._poll_s, self._poll_s)
         while time.monotonic() < ends:
             project = self._project()
             last = project.last_alias_request
@@ -96,5 +98,5 @@ class Moves:
                 looks = (looks or 0) - 1
                 if looks <= 0:
                     return False
-            pauses.wait()
+            (pauses if seen else soon).wait()
         raise PromotionFailed(f"Vercel: production's address did not move to {deployment_id} in time")
