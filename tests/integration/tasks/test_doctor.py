@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -30,12 +31,14 @@ OPEN = {"production's address", "Slack", "Prefect server"}
 
 
 @pytest.fixture
-def env(faults: RunningPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+def env(faults: RunningPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, str]]:
     given = {**faults.env, "LEDGER_URL": f"sqlite:///{tmp_path / 'ledger' / 'ledger.db'}"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(served_build, "SPREAD_S", 0.2)
-    return given
+    # Where other tests of the session have a Prefect server, these have none.
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield given
 
 
 def examined(*, thorough: bool = True, ahead_s: float = 0) -> dict[str, Finding]:

@@ -2,9 +2,11 @@
 
 import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
 from deployments.local.supervisor.running import RunningPlatform
@@ -12,11 +14,13 @@ from flows.cli import app
 
 
 @pytest.fixture
-def env(faults: RunningPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+def env(faults: RunningPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, str]]:
     given = {**faults.env, "LEDGER_URL": f"sqlite:///{tmp_path / 'ledger.db'}", "COLUMNS": "300"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    return given
+    # Where other tests of the session have a Prefect server, these have none.
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield given
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
