@@ -131,6 +131,17 @@ class Line:
             connection.execute("LOCK TABLE audit_logs IN ROW EXCLUSIVE MODE")
             yield
 
+    @contextmanager
+    def written_to_local_env(self, setting: str) -> Generator[None]:
+        """Let a line stand in the platform's local.env while a block runs."""
+        file = self.platform.status.state / "local.env"
+        before = file.read_text()
+        file.write_text(f"{before}{setting}\n")
+        try:
+            yield
+        finally:
+            file.write_text(before)
+
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
@@ -254,7 +265,8 @@ def test_run_that_is_killed_with_its_worker_is_ended_in_prefect_once_it_is_recov
 
 
 def test_run_that_is_cancelled_once_its_worker_was_killed_is_stopped_and_recovered(line: Line, v1: None) -> None:
-    with line.locked():
+    # The watchdog comes once a minute, and leaves a worker twenty seconds: by then the revision has to wait still.
+    with line.written_to_local_env("PILOTAGE_MIGRATION_BUDGET_S=200"), line.locked():
         run, row = line.start("release", V2, "migrate production")
         _kill_worker_alone(line)
         line.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
@@ -268,15 +280,9 @@ def test_run_that_is_cancelled_once_its_worker_was_killed_is_stopped_and_recover
 
 
 def test_runs_go_by_the_settings_that_somebody_writes_to_local_env(line: Line, v1: None) -> None:
-    file = line.platform.status.state / "local.env"
-    before = file.read_text()
-    file.write_text(f"{before}PILOTAGE_MIGRATION_BUDGET_S=2\n")
-    try:
-        with line.locked():
-            _, row = line.start("release", V2, "migrate production")
-            ended = line.ended(row)
-    finally:
-        file.write_text(before)
+    with line.written_to_local_env("PILOTAGE_MIGRATION_BUDGET_S=2"), line.locked():
+        _, row = line.start("release", V2, "migrate production")
+        ended = line.ended(row)
     assert ended.state == "rolled_back", ended.summary
     with connections.ledger(line.settings) as ledger:
         failed = [one for one in ledger.steps(row.id) if (one.step, one.event) == ("migrate production", "failed")]
