@@ -90,6 +90,14 @@ def test_a_build_that_never_arrived_is_made_when_it_is_asked_for_again(vercel: V
     assert list(vercel.project.builds) == [built.id]
 
 
+def test_a_build_for_production_leaves_the_address_where_it_is(vercel: Vercel, commit: Commit) -> None:
+    before = build(vercel, commit, "r1")
+    assert vercel.project.serving is None
+    vercel.client.promote(before.id)
+    build(vercel, commit, "r2")
+    assert vercel.project.serving == before.id
+
+
 @SPOILED
 def test_the_address_moves_and_moves_back_once(vercel: Vercel, commit: Commit, loss: Mapping[str, object]) -> None:
     before, after = build(vercel, commit, "r1"), build(vercel, commit, "r2")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 from deployments.local.errors import RefusedError
 from deployments.local.hosting.faults import install_faults
@@ -23,6 +24,7 @@ from deployments.local.vercel.variable_routes import variable_routes
 
 _LOG_S = 300
 _TICK_S = 0.2
+PROJECT_NAME = "cjhirashi-agents"
 
 Json = dict[str, Any]
 
@@ -34,10 +36,10 @@ class NewDeployment(BaseModel):
 
     name: str
     project: str | None = None
-    target: str | None = None
+    target: Literal["production", "staging"] | None = None
     git_source: GitSource = Field(alias="gitSource")
     meta: dict[str, str] = {}
-    auto_assign: bool = Field(default=True, alias="autoAssignCustomDomains")
+    auto_assign: bool | None = Field(default=None, alias="autoAssignCustomDomains")
 
 
 class ItemChange(BaseModel):
@@ -63,10 +65,16 @@ def create_vercel_app(project: VercelProject) -> FastAPI:
         status, code = (error.status, error.code) if isinstance(error, RefusedError) else (500, "internal_server_error")
         return _error(status, code or "bad_request", str(error))
 
+    async def unknown(_: Request, error: Exception) -> JSONResponse:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        code = "method_not_allowed" if status == 405 else "not_found"
+        return _error(status, code, "The requested API endpoint was not found.")
+
     async def malformed(_: Request, error: Exception) -> JSONResponse:
         return _error(400, "bad_request", f"Invalid request: {error}"[:500])
 
     app.add_exception_handler(RefusedError, refused)
+    app.add_exception_handler(HTTPException, unknown)
     app.add_exception_handler(RequestValidationError, malformed)
     guarded = [Depends(_guard(project))]
     app.include_router(_deployments(project), dependencies=guarded)
@@ -101,7 +109,7 @@ def _shown(project: VercelProject, build: Build) -> Json:
     return {
         "id": build.id,
         "uid": build.id,
-        "name": "cjhirashi-agents",
+        "name": PROJECT_NAME,
         "projectId": project.identity.project_id,
         "url": build.url,
         "readyState": build.state,
@@ -124,8 +132,11 @@ def _deployments(project: VercelProject) -> APIRouter:
 
     @router.post("/v13/deployments")
     def create(wanted: NewDeployment) -> Json:
-        target = wanted.target if wanted.target != "preview" else None
-        build = project.create(wanted.git_source, target=target, meta=wanted.meta)
+        if wanted.project not in {None, project.identity.project_id, PROJECT_NAME}:
+            raise RefusedError(404, "Project not found.", "not_found")
+        build = project.create(
+            wanted.git_source, target=wanted.target, meta=wanted.meta, takes_domains=wanted.auto_assign is not False
+        )
         return {**_shown(project, build), "readyState": "QUEUED"}
 
     @router.get("/v13/deployments/{deployment}")
@@ -194,7 +205,7 @@ def _project(project: VercelProject) -> APIRouter:
         move, serving = project.last_move, project.serving
         return {
             "id": project.identity.project_id,
-            "name": "cjhirashi-agents",
+            "name": PROJECT_NAME,
             "accountId": project.identity.team_id,
             "link": project.identity.git.link(),
             "protectionBypass": {project.identity.bypass_secret: {"createdAt": 0, "scope": "automation-bypass"}},

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,8 +77,8 @@ class Builder:
         self._lock = threading.Lock()
         self._closed = False
 
-    def start(self, build: Build) -> None:
-        """Build in the background."""
+    def start(self, build: Build, when_ready: Callable[[Build], None] | None = None) -> None:
+        """Build in the background; what is to be done with a build that is ready is done then."""
         address = HttpServer(
             f"address-{build.id}",
             create_address_app(lambda: self.upstream(build.id), bypass_secret=self._bypass_secret),
@@ -88,7 +88,9 @@ class Builder:
             self._addresses[build.id] = address
         address.start()
         spoiled = spoiled_work.get()
-        threading.Thread(target=self._build, args=(build, spoiled), name=f"build-{build.id}", daemon=True).start()
+        threading.Thread(
+            target=self._build, args=(build, spoiled, when_ready), name=f"build-{build.id}", daemon=True
+        ).start()
 
     def upstream(self, build_id: str) -> Upstream | None:
         """The process of a build that is ready."""
@@ -116,7 +118,7 @@ class Builder:
         for build_id in every:
             self.delete(build_id)
 
-    def _build(self, build: Build, spoiled: SpoiledWork | None) -> None:
+    def _build(self, build: Build, spoiled: SpoiledWork | None, when_ready: Callable[[Build], None] | None) -> None:
         try:
             build.state = "BUILDING"
             if spoiled is not None:
@@ -127,6 +129,8 @@ class Builder:
             build.say("Starting the application")
             self._run(build, place)
             build.say("Build Completed")
+            if when_ready is not None:
+                when_ready(build)
             build.state, build.ready_ms = "READY", time.time_ns() // 1_000_000
         except (LocalPlatformError, OSError) as error:
             build.say(f"Error: {error}")

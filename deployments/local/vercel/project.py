@@ -71,8 +71,17 @@ class VercelProject:
         serving = self.serving
         return self.builder.upstream(serving) if serving else None
 
-    def create(self, source: GitSource, *, target: str | None, meta: dict[str, str]) -> Build:
+    def create(
+        self, source: GitSource, *, target: str | None, meta: dict[str, str], takes_domains: bool = False
+    ) -> Build:
         """Begin a build of a commit.
+
+        Args:
+            source: the commit.
+            target: `production`, or None for a preview.
+            meta: what is noted beside it.
+            takes_domains: whether production's address moves to it once it is ready, where it is one for production;
+                not while production is rolled back.
 
         Raises:
             RefusedError: 400 where the repository is another, or has no such commit.
@@ -97,8 +106,15 @@ class VercelProject:
                 },
             )
             self.builds[build.id] = build
-        self.builder.start(build)
+        self.builder.start(build, self._take_domains if takes_domains and target == "production" else None)
         return build
+
+    def _take_domains(self, build: Build) -> None:
+        # Source: Vercel's documentation of instant rollbacks: until somebody promotes, no build takes the domains.
+        with self._lock:
+            last = self.last_move
+            if last is None or (last.type, last.status) != ("rollback", "succeeded"):
+                self.serving, build.served = build.id, True
 
     def find(self, id_or_url: str) -> Build:
         """A build by its id or its address.

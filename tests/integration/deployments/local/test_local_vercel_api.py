@@ -110,6 +110,32 @@ def test_promotion_and_rollback_are_requests_that_end_by_themselves(
     assert read(vercel, f"/v13/deployments/{built['id']}")["readySubstate"] == "PROMOTED"
 
 
+def test_a_production_build_takes_the_address_unless_it_is_told_not_to_or_production_is_rolled_back(
+    vercel: httpx.Client, built: dict[str, Any], repository: Path, tmp_path: Path
+) -> None:
+    def ready(**changed: object) -> dict[str, Any]:
+        path = f"/v13/deployments/{ask_for(vercel, sha_of(repository, tmp_path, 'v2'), **changed).json()['id']}"
+        return until(lambda: read(vercel, path), lambda now: now["readyState"] == "READY")
+
+    def move(kind: str, to: str) -> None:
+        version = {"promote": "v10", "rollback": "v9"}[kind]
+        assert vercel.post(f"/{version}/projects/{PROJECT}/{kind}/{to}").status_code == 201
+        until(
+            lambda: read(vercel, f"/v9/projects/{PROJECT}")["lastAliasRequest"],
+            lambda now: (now["type"], now["toDeploymentId"], now["jobStatus"]) == (kind, to, "succeeded"),
+        )
+
+    move("promote", built["id"])
+    assert ready(autoAssignCustomDomains=False)["aliasAssigned"] is False
+    assert ready(autoAssignCustomDomains=None, target=None)["aliasAssigned"] is False
+    taken = ready(autoAssignCustomDomains=True)
+    assert (taken["aliasAssigned"], taken["readySubstate"]) == (True, "PROMOTED")
+    move("rollback", built["id"])
+    assert ready(autoAssignCustomDomains=True)["aliasAssigned"] is False
+    move("promote", taken["id"])
+    assert ready(autoAssignCustomDomains=True)["aliasAssigned"] is True
+
+
 @pytest.mark.parametrize(
     ("sha", "repo", "status"), [("0" * 40, None, 400), ("abc", None, 400), (None, "not-this-one", 400)]
 )
@@ -123,6 +149,24 @@ def test_a_build_of_what_is_not_there_is_refused_at_once(
     assert refused.status_code == status, refused.text
     assert set(refused.json()["error"]) == {"code", "message"}
     assert len(read(vercel, "/v6/deployments", limit="100")["deployments"]) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"), [({"target": "preview"}, 400), ({"project": "prj_another"}, 404)], ids=["target", "project"]
+)
+def test_a_build_for_what_is_no_target_or_another_project_is_refused(
+    vercel: httpx.Client, repository: Path, tmp_path: Path, changed: dict[str, str], status: int
+) -> None:
+    refused = ask_for(vercel, sha_of(repository, tmp_path, "v1"), **changed)
+    assert refused.status_code == status
+    assert set(refused.json()["error"]) == {"code", "message"}
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 404), ("PUT", 405)])
+def test_a_route_that_is_unknown_is_refused_as_vercel_refuses(vercel: httpx.Client, method: str, status: int) -> None:
+    path = "/v1/nothing" if status == 404 else "/v13/deployments"
+    refused = vercel.request(method, path)
+    assert (refused.status_code, set(refused.json()["error"])) == (status, {"code", "message"})
 
 
 @pytest.mark.parametrize(
