@@ -5,9 +5,11 @@ Source: Slack's Block Kit reference; the limits are those of its pages on each b
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 BLOCKS_LIMIT = 50
 ATTACHMENTS_LIMIT = 100
@@ -19,14 +21,31 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class Text(_Part):
+Url = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://\S+$|^mailto:\S+$", max_length=3000)]
+
+
+class _Text(_Part):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    emoji: bool | None = None
+    verbatim: bool | None = None
+
+    @model_validator(mode="after")
+    def _knows_its_own(self) -> Self:
+        kind = getattr(self, "type", None)
+        if (kind == "mrkdwn" and self.emoji is not None) or (kind == "plain_text" and self.verbatim is not None):
+            raise ValueError("emoji belongs to plain_text, verbatim to mrkdwn")
+        return self
+
+
+class Text(_Text):
     """A text object: `mrkdwn` is Slack's own markup."""
 
     type: Literal["plain_text", "mrkdwn"]
     text: Annotated[str, Field(min_length=1, max_length=3000)]
 
 
-class HeaderText(_Part):
+class HeaderText(_Text):
     """The text of a header, which knows no markup."""
 
     type: Literal["plain_text"]
@@ -39,7 +58,7 @@ class FieldText(Text):
     text: Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class ButtonText(_Part):
+class ButtonText(_Text):
     """What stands on a button."""
 
     type: Literal["plain_text"]
@@ -53,19 +72,48 @@ class Button(_Part):
     text: ButtonText
     action_id: Annotated[str, Field(max_length=255)] | None = None
     value: Annotated[str, Field(max_length=2000)] | None = None
-    url: Annotated[str, Field(max_length=3000)] | None = None
+    url: Url | None = None
+    style: Literal["primary", "danger"] | None = None
 
 
 class OtherElement(_Part):
     """An interactive element that the page does not draw."""
 
     type: Literal[
-        "checkboxes", "datepicker", "overflow", "radio_buttons", "static_select", "timepicker", "users_select"
+        "channels_select",
+        "checkboxes",
+        "conversations_select",
+        "datepicker",
+        "datetimepicker",
+        "external_select",
+        "multi_channels_select",
+        "multi_conversations_select",
+        "multi_external_select",
+        "multi_static_select",
+        "multi_users_select",
+        "overflow",
+        "radio_buttons",
+        "static_select",
+        "timepicker",
+        "users_select",
+        "workflow_button",
     ]
+    action_id: Annotated[str, Field(max_length=255)] | None = None
 
 
-class ImageElement(_Part):
-    """A small image in a context block."""
+class _Image(_Part):
+    image_url: Url | None = None
+    slack_file: dict[str, object] | None = None
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if (self.image_url is None) == (self.slack_file is None):
+            raise ValueError("an image needs an image_url or a slack_file")
+        return self
+
+
+class ImageElement(_Image):
+    """A small image in a context block, or beside a section."""
 
     type: Literal["image"]
     alt_text: Annotated[str, Field(min_length=1, max_length=2000)]
@@ -85,8 +133,12 @@ class HeaderBlock(_Block):
 class SectionBlock(_Block):
     """A text, or up to ten fields in two columns, or both."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     type: Literal["section"]
     text: Text | None = None
+    accessory: Annotated[Button | OtherElement | ImageElement, Field(discriminator="type")] | None = None
+    expand: bool | None = None
     fields: Annotated[list[FieldText], Field(min_length=1, max_length=10)] | None = None
 
     @model_validator(mode="after")
@@ -127,22 +179,55 @@ class ActionsBlock(_Block):
     ]
 
 
-class ImageBlock(_Block):
+class ImageBlock(_Block, _Image):
     """An image by its address."""
 
     type: Literal["image"]
     alt_text: Annotated[str, Field(min_length=1, max_length=2000)]
-    image_url: Annotated[str, Field(max_length=3000)] | None = None
+
+
+class RichTextBlock(_Block):
+    """Text in parts; the page does not draw it."""
+
+    type: Literal["rich_text"]
+    elements: Annotated[list[dict[str, object]], Field(min_length=1)]
+
+
+class TableBlock(_Block):
+    """Rows of cells; the page does not draw it."""
+
+    type: Literal["table"]
+    rows: Annotated[list[Annotated[list[dict[str, object]], Field(max_length=20)]], Field(min_length=1, max_length=100)]
+
+
+class VideoBlock(_Block):
+    """A video with its picture; the page does not draw it."""
+
+    type: Literal["video"]
+    title: Text
+    alt_text: Annotated[str, Field(min_length=1)]
+    video_url: Url
+    thumbnail_url: Url
 
 
 class OtherBlock(_Block):
     """A block that is kept, but that the page does not draw."""
 
-    type: Literal["context_actions", "file", "rich_text", "table", "video"]
+    type: Literal["context_actions", "file"]
 
 
 Block = Annotated[
-    HeaderBlock | SectionBlock | ContextBlock | DividerBlock | MarkdownBlock | ActionsBlock | ImageBlock | OtherBlock,
+    HeaderBlock
+    | SectionBlock
+    | ContextBlock
+    | DividerBlock
+    | MarkdownBlock
+    | ActionsBlock
+    | ImageBlock
+    | RichTextBlock
+    | TableBlock
+    | VideoBlock
+    | OtherBlock,
     Field(discriminator="type"),
 ]
 
@@ -154,10 +239,32 @@ class Payload(BaseModel):
 
     text: str | None = None
     blocks: Annotated[list[Block], Field(max_length=BLOCKS_LIMIT)] | None = None
-    attachments: Annotated[list[dict[str, object]], Field(max_length=ATTACHMENTS_LIMIT)] | None = None
+    attachments: (
+        Annotated[list[Annotated[dict[str, object], Field(min_length=1)]], Field(max_length=ATTACHMENTS_LIMIT)] | None
+    ) = None
+
+    @field_validator("blocks", mode="before")
+    @classmethod
+    def _parsed(cls, given: object) -> object:
+        """Blocks may be given as a string of JSON."""
+        return json.loads(given) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _names_are_given_once(self) -> Payload:
+        blocks = self.blocks or ()
+        named = [block.block_id for block in blocks if block.block_id]
+        actions = [[one.action_id for one in block.elements if one.action_id] for block in _actions(blocks)]
+        for names in (named, *actions):
+            if len(set(names)) != len(names):
+                raise ValueError("a block_id is given once in a message, an action_id once in a block")
+        return self
 
     @model_validator(mode="after")
     def _markdown_fits(self) -> Payload:
         if sum(len(block.text) for block in self.blocks or () if isinstance(block, MarkdownBlock)) > MARKDOWN_LIMIT:
             raise ValueError("the markdown blocks of a message may hold 12000 characters together")
         return self
+
+
+def _actions(blocks: Iterable[Block]) -> Iterable[ActionsBlock]:
+    return (block for block in blocks if isinstance(block, ActionsBlock))

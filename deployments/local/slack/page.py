@@ -23,8 +23,11 @@ from deployments.local.slack.blocks import (
     MarkdownBlock,
     OtherBlock,
     Payload,
+    RichTextBlock,
     SectionBlock,
+    TableBlock,
     Text,
+    VideoBlock,
 )
 
 _EMOJI = {
@@ -127,7 +130,7 @@ def _block(block: Block) -> str:
             return f"<p>{''.join(drawn)}</p>"
         case ImageBlock():
             return f"<p class=context>[image: {escape(block.alt_text)}]</p>"
-        case OtherBlock():
+        case OtherBlock() | RichTextBlock() | TableBlock() | VideoBlock():
             return f"<p class=context>[{escape(block.type)}]</p>"
         case _:
             assert_never(block)

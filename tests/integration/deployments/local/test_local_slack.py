@@ -1,5 +1,6 @@
 """The webhook: what it takes, what it refuses in Slack's words, what its page shows."""
 
+import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from deployments.local.slack.webhook import create_slack_app
 
 WEBHOOK = "/services/T0LOCAL/B0LOCAL/secret"
 SECTION: dict[str, object] = {"type": "section", "text": {"type": "mrkdwn", "text": "hello"}}
+
+WORDS: dict[str, object] = {"type": "plain_text", "text": "hello"}
+BUTTON: dict[str, object] = {"type": "button", "text": WORDS}
 
 
 @contextmanager
@@ -51,26 +55,42 @@ def test_a_message_is_kept_and_answered_with_ok(client: httpx.Client, tmp_path: 
         assert listed == [{"text": "released", "blocks": [SECTION], "unfurl_links": False}]
 
 
-@pytest.mark.parametrize(
-    ("payload", "answer"),
-    [
-        (7, "invalid_payload"),
-        ({"text": 7}, "invalid_payload"),
-        ({"mrkdwn": True}, "no_text"),
-        ({"text": ""}, "no_text"),
-        ({"text": "x", "attachments": [{"text": "y"}] * 101}, "too_many_attachments"),
-        ({"blocks": [SECTION] * 51}, "invalid_blocks"),
-        ({"blocks": [{"type": "section"}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "unknown"}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 11}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2001}]}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 11}]}, "invalid_blocks"),
-        ({"blocks": [{"type": "markdown", "text": "x" * 6001}] * 2}, "invalid_blocks"),
-    ],
-)
+REFUSED: list[tuple[object, str]] = [
+    (7, "invalid_payload"),
+    ({"text": 7}, "invalid_payload"),
+    ({"mrkdwn": True}, "no_text"),
+    ({"text": ""}, "no_text"),
+    ({"text": "x", "attachments": [{"text": "y"}] * 101}, "too_many_attachments"),
+    ({"blocks": [SECTION] * 51}, "invalid_blocks"),
+    ({"blocks": [{"type": "section"}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "unknown"}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 11}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2001}]}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 11}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "markdown", "text": "x" * 6001}] * 2}, "invalid_blocks"),
+    ({"blocks": [{**SECTION, "block_id": "a"}] * 2}, "invalid_blocks"),
+    ({"blocks": [{**SECTION, "colour": "red"}]}, "invalid_blocks"),
+    ({"blocks": [{**SECTION, "accessory": {"type": "lever"}}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "section", "text": {**WORDS, "colour": "red"}}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "section", "text": {**WORDS, "type": "mrkdwn", "emoji": True}}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "section", "text": {**WORDS, "verbatim": True}}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "actions", "elements": [{**BUTTON, "action_id": "a"}] * 2}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "actions", "elements": [{**BUTTON, "style": "loud"}]}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "actions", "elements": [{**BUTTON, "url": "the run"}]}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "image", "alt_text": "x"}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "context", "elements": [{"type": "image", "alt_text": "x"}]}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "rich_text", "elements": []}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "table"}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "video", "title": WORDS, "alt_text": "x"}]}, "invalid_blocks"),
+    ({"blocks": "no list"}, "invalid_blocks"),
+    ({"text": "x", "attachments": [{}]}, "invalid_payload"),
+]
+
+
+@pytest.mark.parametrize(("payload", "answer"), REFUSED)
 def test_a_message_slack_would_refuse_is_refused_in_its_words(
     client: httpx.Client, payload: object, answer: str
 ) -> None:
@@ -78,6 +98,22 @@ def test_a_message_slack_would_refuse_is_refused_in_its_words(
     assert (reply.status_code, reply.text) == (400, answer)
     assert reply.headers["content-type"].startswith("text/plain")
     assert client.get("/messages").json() == []
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        json.dumps([SECTION]),
+        [{"type": "actions", "elements": [{"type": "datetimepicker"}, {"type": "conversations_select"}]}],
+        [{"type": "actions", "elements": [{**BUTTON, "action_id": one} for one in ("a", "b")]}],
+        [{"type": "actions", "elements": [{**BUTTON, "style": "danger", "url": "https://x.example/1"}]}],
+        [{**SECTION, "accessory": {"type": "image", "image_url": "https://x.example/1.png", "alt_text": "x"}}],
+        [{"type": "section", "text": {**WORDS, "emoji": True}, "expand": True}],
+    ],
+)
+def test_a_message_slack_takes_is_taken(client: httpx.Client, blocks: object) -> None:
+    assert client.post(WEBHOOK, json={"blocks": blocks}).text == "ok"
+    assert client.get("/messages").json()[0]["blocks"]
 
 
 def test_a_body_that_is_no_json_is_refused(client: httpx.Client) -> None:
