@@ -1,6 +1,7 @@
 """What Slack is told: short enough to be understood at three in the morning. Slack never fails a release."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
@@ -12,6 +13,7 @@ from tasks.step import step
 log = logging.getLogger(__name__)
 
 Block = dict[str, JsonValue]
+_PART_OF_AN_ENTITY = re.compile(r"&[a-z]*$")
 
 
 @step("tell Slack", timeout_s=240, retries=0)
@@ -67,13 +69,13 @@ def message(headline: str, facts: Mapping[str, str], text: str, next_step: str) 
     """The blocks of one message."""
     blocks: list[Block] = [{"type": "header", "text": {"type": "plain_text", "text": headline[:150]}}]
     fields: list[JsonValue] = [
-        {"type": "mrkdwn", "text": f"*{label}*\n{escape(value)}"[:2000]} for label, value in facts.items() if value
+        {"type": "mrkdwn", "text": fitting(f"*{label}*\n", value, 2000)} for label, value in facts.items() if value
     ]
     blocks.extend({"type": "section", "fields": fields[start : start + 10]} for start in range(0, len(fields), 10))
     if text:
-        blocks.append(_section(escape(text)))
+        blocks.append(_section("", text))
     if next_step:
-        blocks.append(_section(f"*What to do:* {escape(next_step)}"))
+        blocks.append(_section("*What to do:* ", next_step))
     return blocks
 
 
@@ -82,8 +84,20 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _section(text: str) -> Block:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:3000]}}
+def fitting(before: str, text: str, limit: int) -> str:
+    """Text as Slack's mrkdwn takes it, cut where it is too long, and never within what stands for one character.
+
+    Args:
+        before: our own markup in front of it.
+        text: as it is, not escaped.
+        limit: characters that Slack takes, the markup among them.
+    """
+    whole = before + escape(text)
+    return whole if len(whole) <= limit else _PART_OF_AN_ENTITY.sub("", whole[: limit - 1]) + "…"
+
+
+def _section(before: str, text: str) -> Block:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": fitting(before, text, 3000)}}
 
 
 def duration(seconds: float) -> str:
