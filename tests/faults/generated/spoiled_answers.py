@@ -43,6 +43,8 @@ _SPOILED_AFTER = (
     Spoiled("cut after", {"when": "after", "cut": True}),
 )
 _OF_CHANGES = (
+    # A key that is refused is nothing that passes: a person may be asked, though it was refused once only.
+    Spoiled("401", {"status": 401, "body": '{"message": "unauthorized"}'}, may_need_person=True),
     Spoiled("500 after the effect", {"when": "after", "status": 500, "body": "{}"}),
     # Longer than an answer is waited for in a flow of the suite.
     Spoiled("late effect", {"delay_s": 7}),
