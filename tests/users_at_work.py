@@ -1,6 +1,7 @@
 """Users of the released application, at work while a test does something to it."""
 
 import threading
+import time
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +37,11 @@ class Users:
         """Time and id of every write that was acknowledged."""
         return [(one.at, one.id) for one in read_acknowledged(self.file)]
 
+    def wait_for_writes(self, count: int) -> None:
+        """Wait until so many of their writes were acknowledged, or they have stopped."""
+        while not self.running.done() and (not self.file.exists() or len(self.file.read_text().splitlines()) < count):
+            time.sleep(0.1)
+
 
 @contextmanager
 def users_at_work(url: str, file: Path, *, are_waited_for: bool = True) -> Generator[Users]:
@@ -50,13 +56,10 @@ def users_at_work(url: str, file: Path, *, are_waited_for: bool = True) -> Gener
     with ThreadPoolExecutor(max_workers=1) as pool:
         # A bound for a test that hangs; on a busy machine releases take minutes.
         running = pool.submit(run_traffic, url, users=USERS, rate=30.0, seconds=900.0, acknowledged=file, stop=stop)
+        users = Users(running, file)
         try:
-            while (
-                are_waited_for
-                and not running.done()
-                and (not file.exists() or len(file.read_text().splitlines()) < FIRST_WRITES)
-            ):
-                stop.wait(0.1)
-            yield Users(running, file)
+            if are_waited_for:
+                users.wait_for_writes(FIRST_WRITES)
+            yield users
         finally:
             stop.set()

@@ -47,6 +47,8 @@ def hold_invariants(
         ]
         steps = [step for one in rows for step in ledger.steps(one.id)]
     assert row.state in ENDED, row.summary
+    # What follows a fault may be over before the users have begun.
+    users.wait_for_writes(1)
     _production_is_old_or_new(target, row)
     _staging_is_old_or_new(target)
     _no_write_is_lost(users, steps)
