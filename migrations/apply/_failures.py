@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,19 @@ def cut(error: BaseException) -> BaseException | None:
 def is_contended(error: BaseException) -> bool:
     """Whether a lock was not to be had, so that another try may help."""
     return sqlstate_of(_driver_error(error) or error) in _CONTENDED
+
+
+def is_ours(error: BaseException, folders: Sequence[Path]) -> bool:
+    """Whether an exception is one of ours, told in our own words, and not raised by a revision, with whatever it read.
+
+    Args:
+        error: what ended a run.
+        folders: where the revisions lie.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, MigrationError) and not (
+        frames and any(Path(frames[-1].filename).is_relative_to(folder) for folder in folders)
+    )
 
 
 def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> MigrationError:

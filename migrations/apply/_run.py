@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from migrations.apply._autocommit import AutocommitStatements
-from migrations.apply._failures import cut, failed, failed_before_any, is_contended
+from migrations.apply._failures import cut, failed, failed_before_any, is_contended, is_ours
 from migrations.apply._request import Applied, ApplyRequest
 from migrations.apply._revision_session import MigratingSession
 from migrations.apply.blocking_monitor import BlockingMonitor
@@ -32,7 +32,6 @@ from migrations.errors import (
     DatabaseRefused,
     DatabaseUnreachable,
     LockBudgetExceeded,
-    MigrationError,
     Session,
 )
 from migrations.history import applied_revisions
@@ -202,7 +201,7 @@ class ApplyRun:
         if (gone := self._migrating.cut or cut(error)) is not None:
             self._autocommit.clean()
             raise DatabaseUnreachable.of(self._dsn, gone) from error
-        if isinstance(error, MigrationError):
+        if is_ours(error, self._request.history.folders):
             raise error
         if attempt.revision is None:
             # What it was raised from may hold a row, and every traceback would show it.

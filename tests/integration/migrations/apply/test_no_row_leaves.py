@@ -154,6 +154,9 @@ RAISES = {
     "raise GeneratorExit(row)": "it ends the program (GeneratorExit: at r2.py:",
     "raise SystemExit(f'the code {row.code} is new')": "it ends the program (SystemExit: the code … is new, at r2.py:",
     "raise BaseExceptionGroup('all are old', [SystemExit(row)])": "(BaseExceptionGroup: all are old…, at r2.py:",
+    "from migrations.errors import MigrationError; raise MigrationError(row)": "failed: MigrationError, at r2.py:",
+    "\n    from migrations.errors import RevisionFailed\n    class Ill(RevisionFailed):\n"
+    "        def __init__(self, row): Exception.__init__(self, row)\n    raise Ill(row)": "failed: Ill, at r2.py:",
     "import psycopg; raise psycopg.DataError(row)": "failed: DataError, at r2.py:",
     "op.get_bind().execute(sa.text('SELECT :it').bindparams(sa.bindparam('it', row.ssn, sa.DateTime)), [{'it': sa}])": (
         "r2 failed"
