@@ -43,10 +43,12 @@ def is_ours(error: BaseException, folders: Sequence[Path]) -> bool:
         error: what ended a run.
         folders: where the revisions lie.
     """
+    return isinstance(error, MigrationError) and not _is_raised_in(error, folders)
+
+
+def _is_raised_in(error: BaseException, folders: Sequence[Path]) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, MigrationError) and not (
-        frames and any(Path(frames[-1].filename).is_relative_to(folder) for folder in folders)
-    )
+    return bool(frames) and any(Path(frames[-1].filename).is_relative_to(folder) for folder in folders)
 
 
 def failed_before_any(error: Exception, dsn: str, folders: Sequence[Path]) -> MigrationError:
@@ -90,7 +92,7 @@ def failed(
 def _message_of(error: Exception, driver: BaseException | None, statement: str, file: Path) -> str:
     if driver is not None:
         return safe_message(driver, statement)
-    if isinstance(error, RawUseRefused):
+    if isinstance(error, RawUseRefused) and not _is_raised_in(error, [file.parent]):
         # Our own words tell no row.
         return str(error)
     if isinstance(error, ProgramEnded) and error.__cause__ is not None:

@@ -157,6 +157,8 @@ RAISES = {
     "from migrations.errors import MigrationError; raise MigrationError(row)": "failed: MigrationError, at r2.py:",
     "\n    from migrations.errors import RevisionFailed\n    class Ill(RevisionFailed):\n"
     "        def __init__(self, row): Exception.__init__(self, row)\n    raise Ill(row)": "failed: Ill, at r2.py:",
+    "\n    from migrations.database.raw_statements import RawUseRefused\n    class Raw(RawUseRefused):\n"
+    "        def __init__(self, row): Exception.__init__(self, row)\n    raise Raw(row)": "failed: Raw, at r2.py:",
     "import psycopg; raise psycopg.DataError(row)": "failed: DataError, at r2.py:",
     "op.get_bind().execute(sa.text('SELECT :it').bindparams(sa.bindparam('it', row.ssn, sa.DateTime)), [{'it': sa}])": (
         "r2 failed"
